@@ -1,0 +1,135 @@
+"""What can be asked of a queue, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from actors.verdict import Verdict
+from store.records import EventId, EventKind
+
+
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid event that asks to be accepted; `body` has its key blanked.
+
+    `idempotent` says that `id` was derived from the sender's Idempotency-Key, so that it may be
+    known already.
+    """
+
+    id: EventId
+    kind: EventKind
+    action: str
+    dedup_key: str
+    body: bytes
+    warnings: tuple[str, ...] = ()
+    source: str = ""
+    idempotent: bool = False
+
+    def __repr__(self) -> str:
+        return f"NewEvent(id={self.id!r}, kind={self.kind!r}, action={self.action!r})"
+
+
+class AcceptEvent(msgspec.Struct, frozen=True):
+    """Take responsibility for an event. `known`: the journal holds it already."""
+
+    event: NewEvent
+    known: bool = False
+
+
+class StartDelivery(msgspec.Struct, frozen=True):
+    """A sender is free: begin the delivery that is due."""
+
+
+class FinishDelivery(msgspec.Struct, frozen=True):
+    """An attempt ended. `chance` in [0, 1) is the draw for the jitter of a backoff."""
+
+    event: EventId
+    verdict: Verdict
+    chance: float
+
+
+class RetryEvents(msgspec.Struct, frozen=True):
+    """Try dead letters again (at the tail) and deferred events at once; `ids` None means all."""
+
+    ids: Sequence[EventId] | None = None
+    force: bool = False
+
+
+class DiscardEvents(msgspec.Struct, frozen=True):
+    """Give up waiting or dead-lettered events; one in flight can't be taken back. None: all."""
+
+    ids: Sequence[EventId] | None
+    reason: str
+
+
+class ExpireDeadLetters(msgspec.Struct, frozen=True):
+    """Discard dead letters that died before `before` (seconds since 1970)."""
+
+    before: float
+
+
+class HoldQueue(msgspec.Struct, frozen=True):
+    """Accept, but don't deliver."""
+
+    reason: str
+
+
+class ReleaseQueue(msgspec.Struct, frozen=True):
+    """Deliver again."""
+
+
+class ResumeQueue(msgspec.Struct, frozen=True):
+    """The queue was just recovered from the journal, and nobody is delivering for it any more."""
+
+    reason: str
+
+
+Command = (
+    AcceptEvent
+    | StartDelivery
+    | FinishDelivery
+    | RetryEvents
+    | DiscardEvents
+    | ExpireDeadLetters
+    | HoldQueue
+    | ReleaseQueue
+    | ResumeQueue
+)
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a command was not carried out, in a sentence that says what to do.
+
+    `retry_after` is in seconds, where waiting may help.
+    """
+
+    reason: Literal["queue_full", "journal_full", "unavailable", "superseded", "not_found"]
+    message: str
+    retry_after: int | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The promise to deliver: sent once the event is on disk."""
+
+    event: EventId
+    dedup_key: str
+    warnings: tuple[str, ...] = ()
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's command was carried out and is on disk; `events` were concerned."""
+
+    events: tuple[EventId, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+
+Answer = Receipt | Refusal | Done
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one queue: events waiting at most, tries for an event that PagerDuty fails on."""
+
+    max_queue_length: int = 100_000
+    max_attempts: int = 60

@@ -1,0 +1,223 @@
+"""The life of a queue, pure: no thread, no clock, no disk, no network.
+
+`decide` says what happens because of a command, `resume` what is owed next; `actors.evolve`
+applies what was decided, live and in replay alike. Time enters as `now`, chance inside the command.
+Top to bottom in the order in which an event lives.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors import backoff
+from actors.commands import (
+    AcceptEvent,
+    Command,
+    DiscardEvents,
+    ExpireDeadLetters,
+    FinishDelivery,
+    HoldQueue,
+    Policy,
+    Refusal,
+    ReleaseQueue,
+    ResumeQueue,
+    RetryEvents,
+    StartDelivery,
+)
+from actors.evolve import MAYBE_THE_EVENT
+from actors.state import DeadLetter, QueueState
+from actors.verdict import Deferred, Delivered, Rejected
+from store.records import (
+    ActorRestarted,
+    DeliveryDeferred,
+    DeliveryStarted,
+    EventAccepted,
+    EventDeadLettered,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+    EventRetried,
+    QueueHeld,
+    QueueReleased,
+    Record,
+)
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """The event at the head is due."""
+
+    event: EventId
+
+
+class WakeAfter(msgspec.Struct, frozen=True):
+    """Nothing to do before `seconds` have passed."""
+
+    seconds: float
+
+
+class AwaitVerdict(msgspec.Struct, frozen=True):
+    """A delivery is under way."""
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The queue is empty or held."""
+
+
+Owed = Deliver | WakeAfter | AwaitVerdict | Nothing
+
+
+def decide(
+    state: QueueState, command: Command, now: float, policy: Policy
+) -> list[Record] | Refusal:
+    """The records that `command` leads to at `now`, possibly none, or why it can't be done."""
+    match command:
+        case AcceptEvent(event=event, known=known):
+            if known or event.id in state.waiting or event.id in state.dead:
+                return []
+            if len(state.waiting) >= policy.max_queue_length:
+                return _queue_full(policy.max_queue_length)
+            return [
+                EventAccepted(
+                    event=event.id,
+                    position=state.next_position,
+                    kind=event.kind,
+                    action=event.action,
+                    dedup_key=event.dedup_key,
+                    body=event.body,
+                    at=now,
+                    warnings=event.warnings,
+                    source=event.source,
+                )
+            ]
+        case StartDelivery():
+            match resume(state, now):
+                case Deliver(event=id_):
+                    attempt = state.waiting[id_].attempts + 1
+                    return [DeliveryStarted(event=id_, attempt=attempt, at=now)]
+            return []
+        case FinishDelivery():
+            return _finish(state, command, now, policy)
+        case RetryEvents():
+            return _retry(state, command, now)
+        case DiscardEvents(ids=ids, reason=reason):
+            wanted = [*state.waiting, *state.dead] if ids is None else ids
+            return [
+                EventDiscarded(event=id_, reason=reason, at=now)
+                for id_ in dict.fromkeys(wanted)
+                if (id_ in state.waiting and id_ != state.in_flight) or id_ in state.dead
+            ]
+        case ExpireDeadLetters(before=before):
+            return [
+                EventDiscarded(event=letter.id, reason="retention", at=now)
+                for letter in state.dead.values()
+                if letter.died_at < before
+            ]
+        case HoldQueue(reason=reason):
+            return [] if state.hold == reason else [QueueHeld(reason=reason, at=now)]
+        case ReleaseQueue():
+            return [] if state.hold is None else [QueueReleased(at=now)]
+        case ResumeQueue(reason=reason):
+            return [] if state.in_flight is None else [ActorRestarted(reason=reason, at=now)]
+
+
+def _queue_full(limit: int) -> Refusal:
+    return Refusal(
+        reason="queue_full",
+        message=f"{limit} events wait for this routing key (max_queue_length): "
+        "see why with 'pagerduty-agent status'",
+        retry_after=30,
+    )
+
+
+def _finish(state: QueueState, command: FinishDelivery, now: float, policy: Policy) -> list[Record]:
+    if state.in_flight != command.event:
+        return []  # a late verdict about an attempt that was given up already
+    event = state.waiting[command.event]
+    match command.verdict:
+        case Delivered(status=status, seconds=seconds):
+            return [EventDelivered(event=event.id, status=status, at=now, seconds=seconds)]
+        case Rejected(reason=reason, detail=detail, seconds=seconds):
+            return [
+                EventDeadLettered(
+                    event=event.id, reason=reason, detail=detail, at=now, seconds=seconds
+                )
+            ]
+        case Deferred(reason=reason, detail=detail, seconds=seconds):
+            if reason in MAYBE_THE_EVENT and event.strikes + 1 >= policy.max_attempts:
+                return [
+                    EventDeadLettered(
+                        event=event.id,
+                        reason="gave_up",
+                        detail=f"{event.strikes + 1} attempts failed, the last: {detail}",
+                        at=now,
+                        seconds=seconds,
+                    )
+                ]
+            return [
+                DeliveryDeferred(
+                    event=event.id,
+                    reason=reason,
+                    detail=detail,
+                    at=now,
+                    retry_at=now + _delay(state, command.verdict, command.chance),
+                    seconds=seconds,
+                )
+            ]
+
+
+def _delay(state: QueueState, verdict: Deferred, chance: float) -> float:
+    if verdict.reason == "unreachable":
+        return 0.0  # the breaker, which all keys share, says when
+    if verdict.retry_after is not None:
+        return verdict.retry_after
+    return backoff.backoff(state.failures + 1, chance)
+
+
+def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:
+    """Dead letters first, in the order in which they died; a superseded trigger only by force."""
+    dead = [id_ for id_ in state.dead if command.ids is None or id_ in command.ids]
+    deferred = [
+        id_
+        for id_, event in state.waiting.items()
+        if event.state == "deferred" and (command.ids is None or id_ in command.ids)
+    ]
+    resolves = {
+        event.dedup_key: id_ for id_, event in state.waiting.items() if event.action == "resolve"
+    }
+    allowed = []
+    for letter in (state.dead[id_] for id_ in dead):
+        resolve = letter.superseded_by
+        if letter.action == "trigger":
+            resolve = resolve or resolves.get(letter.dedup_key)
+        if resolve is None or command.force:
+            allowed.append(letter.id)
+        elif command.ids is not None:
+            return _superseded(letter, resolve)
+    return [
+        EventRetried(event=id_, position=state.next_position + n, at=now, forced=command.force)
+        for n, id_ in enumerate([*allowed, *deferred])
+    ]
+
+
+def _superseded(letter: DeadLetter, resolve: EventId) -> Refusal:
+    return Refusal(
+        reason="superseded",
+        message=f"event {letter.id} is a trigger for {letter.dedup_key!r}, which the later event "
+        f"{resolve} resolves: a retry would open an incident that nothing closes. "
+        "Discard it, or retry it with --force",
+    )
+
+
+def resume(state: QueueState, now: float) -> Owed:
+    """What is owed at `now`: after recovery, and after every change."""
+    if state.in_flight is not None:
+        return AwaitVerdict()
+    if state.hold is not None or not state.waiting:
+        return Nothing()
+    wait = max(
+        backoff.remaining(state.deferred_at, state.not_before, now),
+        backoff.remaining(state.last_started_at, state.last_started_at + state.pace_interval, now),
+    )
+    if wait > 0:
+        return WakeAfter(wait)
+    return Deliver(next(iter(state.waiting)))

@@ -1,0 +1,151 @@
+"""The only way in which a queue's state changes: one record at a time, live and in replay alike."""
+
+from __future__ import annotations
+
+from actors import backoff
+from actors.state import DeadLetter, QueueState, WaitingEvent
+from store.records import (
+    ActorRestarted,
+    DeliveryDeferred,
+    DeliveryStarted,
+    EventAccepted,
+    EventDeadLettered,
+    EventDelivered,
+    EventDiscarded,
+    EventRetried,
+    QueueHeld,
+    QueueReleased,
+    Record,
+)
+
+# Failures that one poison event could cause; after too many of them the event is a dead letter.
+MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
+
+
+def evolve(state: QueueState, record: Record) -> QueueState:
+    """Apply one record. The given state is changed in place and returned; don't keep the old."""
+    match record:
+        case EventAccepted():
+            state.waiting[record.event] = WaitingEvent(
+                id=record.event,
+                position=record.position,
+                kind=record.kind,
+                action=record.action,
+                dedup_key=record.dedup_key,
+                accepted_at=record.at,
+            )
+            state.next_position = record.position + 1
+            state.counters.accepted += 1
+        case DeliveryStarted():
+            event = state.waiting[record.event]
+            event.state = "in_flight"
+            event.attempts = record.attempt
+            event.next_attempt_at = None
+            state.in_flight = record.event
+            state.last_started_at = record.at
+            state.counters.started += 1
+        case DeliveryDeferred():
+            _defer(state, record)
+        case EventDelivered():
+            event = state.waiting.pop(record.event)
+            _succeed(state, record.at)
+            _supersede(state, event)
+            state.counters.delivered += 1
+        case EventDeadLettered():
+            event = state.waiting.pop(record.event)
+            error = f"{record.reason}: {record.detail}" if record.detail else record.reason
+            state.dead[event.id] = DeadLetter(
+                id=event.id,
+                position=event.position,
+                kind=event.kind,
+                action=event.action,
+                dedup_key=event.dedup_key,
+                accepted_at=event.accepted_at,
+                died_at=record.at,
+                attempts=event.attempts,
+                error=error,
+            )
+            state.in_flight = None
+            state.failures = 0
+            _note_error(state, error, record.at)
+            state.counters.dead_lettered += 1
+        case EventRetried():
+            _requeue(state, record)
+        case EventDiscarded():
+            if state.dead.pop(record.event, None) is None:
+                del state.waiting[record.event]
+            state.counters.discarded += 1
+        case QueueHeld():
+            state.hold = record.reason
+        case QueueReleased():
+            state.hold = None
+        case ActorRestarted():
+            if state.in_flight is not None:
+                event = state.waiting[state.in_flight]
+                event.state = "queued"
+                event.last_error = f"{record.reason}: the outcome of the attempt is unknown"
+                state.in_flight = None
+            state.counters.restarts += 1
+    return state
+
+
+def _defer(state: QueueState, record: DeliveryDeferred) -> None:
+    event = state.waiting[record.event]
+    error = f"{record.reason}: {record.detail}" if record.detail else record.reason
+    event.state = "deferred"
+    event.next_attempt_at = record.retry_at
+    event.last_error = error
+    if record.reason in MAYBE_THE_EVENT:
+        event.strikes += 1
+    if record.reason != "unreachable":
+        state.failures += 1
+    if record.reason == "rate_limited":
+        state.pace_interval = backoff.slower(state.pace_interval)
+        state.pace_since = record.at
+    state.in_flight = None
+    state.deferred_at = record.at
+    state.not_before = record.retry_at
+    _note_error(state, error, record.at)
+    state.counters.deferred += 1
+
+
+def _succeed(state: QueueState, at: float) -> None:
+    state.in_flight = None
+    state.failures = 0
+    state.last_delivered_at = at
+    if state.pace_interval and not 0 <= at - state.pace_since < backoff.PACE_STEP_AFTER:
+        state.pace_interval = backoff.faster(state.pace_interval)
+        state.pace_since = at
+
+
+def _supersede(state: QueueState, delivered: WaitingEvent) -> None:
+    if delivered.action != "resolve":
+        return
+    for letter in state.dead.values():
+        if letter.action == "trigger" and letter.dedup_key == delivered.dedup_key:
+            letter.superseded_by = delivered.id
+
+
+def _requeue(state: QueueState, record: EventRetried) -> None:
+    letter = state.dead.pop(record.event, None)
+    state.counters.retried += 1
+    state.next_position = record.position + 1
+    if letter is None:
+        state.waiting[record.event].next_attempt_at = record.at
+        state.not_before = state.deferred_at = 0.0
+        return
+    state.waiting[letter.id] = WaitingEvent(
+        id=letter.id,
+        position=record.position,
+        kind=letter.kind,
+        action=letter.action,
+        dedup_key=letter.dedup_key,
+        accepted_at=letter.accepted_at,
+        attempts=letter.attempts,
+        last_error=letter.error,
+    )
+
+
+def _note_error(state: QueueState, error: str, at: float) -> None:
+    state.last_error = error
+    state.last_error_at = at

@@ -1,0 +1,234 @@
+"""The only writer of the journal: group commit.
+
+pykka can't hand over an inbox at once, so writes gather in a buffer, and one `Flush` to self
+commits all of them: what arrives while a commit runs joins the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pykka
+
+from actors.commands import Refusal
+from actors.messages import (
+    UNAVAILABLE,
+    Delivery,
+    Fence,
+    FencePassed,
+    Write,
+    WriteFailed,
+)
+from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from store.errors import CommitFailedError, JournalError, JournalFullError
+from store.port import Journal
+from store.records import Entry, QueueId, Record
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 1.0
+
+
+class Flush(msgspec.Struct, frozen=True):
+    """To self: commit what has gathered."""
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """Remove entries that nobody needs any more."""
+
+    entries: Sequence[Entry]
+
+
+class Admission:
+    """Whether new events can be taken: written by the JournalWriter, read by the edge.
+
+    A plain attribute on purpose: reading it costs nothing, and an event that slips in while it
+    changes fits into the reserve.
+    """
+
+    def __init__(self) -> None:
+        self.refusal: Refusal | None = None
+
+
+class WriterStatistics(msgspec.Struct, kw_only=True):
+    """Since the start: commits, appends in them, failed commits, seconds in commits."""
+
+    commits: int = 0
+    appends: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+class JournalWriter(SupervisedActor):
+    """Commits in the order of arrival; one transaction, one fsync for all that wait.
+
+    After a failed commit nothing is known about what was persisted: each Sequencer concerned is
+    told to read its queue again, and writes of the old incarnation are refused until it has.
+    """
+
+    actor_inbox: DeadlineInbox
+
+    def __init__(
+        self,
+        report: Report,
+        journal: Journal,
+        admission: Admission,
+        statistics: WriterStatistics,
+        hand_over: Callable[[Delivery], None],
+        observe: Callable[[QueueId, Record], None],
+    ) -> None:
+        super().__init__(report)
+        self._journal = journal
+        self._admission = admission
+        self._statistics = statistics
+        self._hand_over = hand_over
+        self._observe = observe
+        self._buffer: list[Write] = []
+        self._current: dict[QueueId, Fence] = {}
+        self._waiting_fences: list[Fence] = []
+        self._broken: str | None = None
+
+    @staticmethod
+    def _create_actor_inbox() -> DeadlineInbox:
+        return DeadlineInbox()
+
+    def receive(self, message: Any) -> None:
+        """A table of what can be asked of the writer."""
+        match message:
+            case Write():
+                self._gather(message)
+            case Flush():
+                self._flush()
+            case Fence():
+                self._fence(message)
+            case Remove(entries=entries):
+                self._remove(entries)
+            case Due():
+                self._look_again()
+
+    def on_stop(self) -> None:
+        """Commit what has gathered; nothing comes after."""
+        self._flush()
+
+    def abandon(self, message: Any) -> None:
+        """Tell the senders of writes that will never be committed."""
+        if isinstance(message, Write):
+            for reply, _ in message.replies:
+                reply(UNAVAILABLE)
+
+    def _gather(self, write: Write) -> None:
+        if not self._buffer:
+            self.actor_ref.tell(Flush())
+        self._buffer.append(write)
+
+    def _flush(self) -> None:
+        batch, self._buffer = self._buffer, []
+        valid = [write for write in batch if self._is_current(write)]
+        for write in batch:
+            if not self._is_current(write):
+                self.abandon(write)
+        if not valid:
+            return
+        if self._broken is not None:
+            self._lose(valid)
+            return
+        started = time.perf_counter()
+        try:
+            self._journal.commit([write.append for write in valid])
+        except CommitFailedError as error:
+            self._break(error)
+            self._lose(valid)
+            return
+        self._statistics.commits += 1
+        self._statistics.appends += len(valid)
+        self._statistics.seconds += time.perf_counter() - started
+        for write in valid:
+            if write.delivery is not None:
+                self._hand_over(write.delivery)
+            for reply, answer in write.replies:
+                reply(answer)
+            for record in write.append.records:
+                self._observe(write.append.queue, record)
+        self._admit()
+
+    def _is_current(self, write: Write) -> bool:
+        fence = self._current.get(write.append.queue)
+        return fence is not None and fence.incarnation == write.incarnation
+
+    def _lose(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            self.abandon(write)
+            fence = self._current.pop(write.append.queue, None)
+            if fence is not None:
+                with contextlib.suppress(pykka.ActorDeadError):
+                    fence.sequencer.tell(WriteFailed())
+
+    def _fence(self, fence: Fence) -> None:
+        if self._buffer:
+            self._flush()
+        if self._broken is not None:
+            self._waiting_fences.append(fence)
+            return
+        self._current[fence.queue] = fence
+        with contextlib.suppress(pykka.ActorDeadError):
+            fence.sequencer.tell(FencePassed())
+
+    def _remove(self, entries: Sequence[Entry]) -> None:
+        if self._broken is not None:
+            return
+        try:
+            self._journal.remove(entries)
+        except CommitFailedError as error:
+            self._break(error)
+        else:
+            self._admit()
+
+    def _break(self, error: JournalError) -> None:
+        """Refuse everything until the journal can be written again; `_look_again` finds out."""
+        logger.error("%s; nothing is accepted or delivered until it works again", error)
+        self._statistics.failures += 1
+        self._broken = str(error)
+        self._admission.refusal = Refusal(
+            reason="unavailable",
+            message=f"{error}: make room on its disk, the agent goes on by itself",
+            retry_after=10,
+        )
+        self._look_again_later()
+
+    def _admit(self) -> None:
+        try:
+            self._journal.admit()
+        except JournalFullError as error:
+            if self._admission.refusal is None:
+                logger.error("%s; new events are refused, deliveries go on", error)
+            self._admission.refusal = Refusal(
+                reason="journal_full", message=str(error), retry_after=30
+            )
+            self._look_again_later()
+        else:
+            if self._admission.refusal is not None:
+                logger.warning("the journal has room again: new events are accepted")
+            self._admission.refusal = None
+
+    def _look_again_later(self) -> None:
+        if self.actor_inbox.deadline is None:
+            self.actor_inbox.deadline = time.monotonic() + _LOOK_AGAIN
+
+    def _look_again(self) -> None:
+        if self._broken is not None:
+            try:
+                self._journal.recover()
+            except JournalError:
+                self._look_again_later()
+                return
+            self._broken = None
+            logger.warning("the journal can be written again")
+        self._admit()
+        fences, self._waiting_fences = self._waiting_fences, []
+        for fence in fences:
+            self._fence(fence)

@@ -1,0 +1,116 @@
+"""The messages that actors tell each other. Commands of the core travel inside `Perform`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pykka
+
+from actors.commands import Answer, Command, Refusal
+from actors.slots import SenderId
+from store.port import Append
+from store.records import EventId, QueueId, RoutingKey
+
+Reply = Callable[[Answer], None]
+
+
+class Perform(msgspec.Struct, frozen=True):
+    """Carry out a command and call `reply` once, from whatever thread, when it is on disk."""
+
+    command: Command
+    reply: Reply
+
+
+class Route(msgspec.Struct, frozen=True):
+    """To the Supervisor: for the queue of this key, whose Sequencer has to be started first."""
+
+    routing_key: RoutingKey
+    perform: Perform
+
+    def __repr__(self) -> str:
+        return "Route(...)"
+
+
+class VerdictReady(msgspec.Struct, frozen=True):
+    """To a Sequencer: a verdict can be claimed."""
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """To a Sequencer: look again whether something is due."""
+
+
+class IdleCheck(msgspec.Struct, frozen=True):
+    """To a Sequencer: it may have been idle long enough to rest."""
+
+
+class WantsRest(msgspec.Struct, frozen=True):
+    """To the Supervisor: nothing waits in this queue, its thread could go."""
+
+    queue: QueueId
+    incarnation: int
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """To a Sequencer: nobody is sent to you any more, so stop if you are still idle."""
+
+
+class Rested(msgspec.Struct, frozen=True):
+    """To the Supervisor: stopped as asked, or (`stays`) not, because work came in between."""
+
+    queue: QueueId
+    incarnation: int
+    stays: bool
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """To the Supervisor: an actor died. `name` says which kind, `number` which one."""
+
+    name: str
+    number: int
+    incarnation: int
+    error: str
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """To a Sender: deliver this event of this queue."""
+
+    queue: QueueId
+    sender: SenderId
+    event: EventId
+
+
+class Write(msgspec.Struct, kw_only=True):
+    """To the JournalWriter: commit, then answer and hand over what had to wait for the commit."""
+
+    append: Append
+    incarnation: int
+    replies: tuple[tuple[Reply, Answer], ...] = ()
+    delivery: Delivery | None = None
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """To the JournalWriter: from here on only this incarnation may write for the queue.
+
+    Answered with `FencePassed` once everything before it is committed or failed.
+    """
+
+    queue: QueueId
+    incarnation: int
+    sequencer: pykka.ActorRef[Any]
+
+
+class FencePassed(msgspec.Struct, frozen=True):
+    """To a Sequencer: read the journal now, nobody else writes to your queue."""
+
+
+class WriteFailed(msgspec.Struct, frozen=True):
+    """To a Sequencer: a commit failed, your state may not be what is on disk."""
+
+
+UNAVAILABLE = Refusal(
+    reason="unavailable",
+    message="the agent could not store the event just now: send it again",
+    retry_after=5,
+)

@@ -1,0 +1,35 @@
+"""What the actors need from outside, as protocols; `pdagent/app.py` injects implementations."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from actors.verdict import Verdict
+
+
+class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to PagerDuty.
+
+    `body` is the JSON object to send, with the value of its routing or service key blanked to `""`;
+    the key travels beside it so that a body alone is never a credential.
+    """
+
+    kind: Literal["v1", "v2", "change"]
+    routing_key: str
+    body: bytes
+    event_id: str
+
+    def __repr__(self) -> str:
+        return f"OutgoingEvent(kind={self.kind!r}, event_id={self.event_id!r})"
+
+
+class DeliveryPort(Protocol):
+    """One connection's worth of PagerDuty: used by one thread at a time."""
+
+    def deliver(self, event: OutgoingEvent) -> Verdict:
+        """Try to deliver `event` once; network trouble comes back as a verdict, never raised."""
+
+    def close(self) -> None:
+        """Close the connection that is kept alive between deliveries."""

@@ -1,0 +1,41 @@
+"""Folds a queue's records into its state: the snapshot first, then what came after it."""
+
+from __future__ import annotations
+
+from actors.evolve import evolve
+from actors.state import QueueState, from_snapshot
+from store.port import Journal
+from store.records import QueueId
+
+
+def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
+    """The queue's state and how many records lie behind its snapshot.
+
+    Reads nothing of other queues. Raises `store.errors.JournalDamagedError`.
+    """
+    state, after = _from_last_snapshot(journal, queue)
+    tail = 0
+    for entry in journal.entries(queue, after):
+        state = evolve(state, entry.record)
+        tail += 1
+    return state, tail
+
+
+def recover_all(journal: Journal) -> dict[QueueId, QueueState]:
+    """The states of all queues, in one pass that also checks every record's checksum.
+
+    Raises `store.errors.JournalDamagedError` for the first record that is not intact.
+    """
+    states = {queue: _from_last_snapshot(journal, queue) for queue in journal.queues()}
+    for entry in journal.scan():
+        state, after = states[entry.queue]
+        if entry.seq > after:
+            evolve(state, entry.record)
+    return {queue: state for queue, (state, _) in states.items()}
+
+
+def _from_last_snapshot(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
+    snapshot = journal.snapshot(queue)
+    if snapshot is None:
+        return QueueState(queue=queue), 0
+    return from_snapshot(snapshot.state), snapshot.seq

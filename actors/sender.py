@@ -1,0 +1,107 @@
+"""The bounded pool that talks to PagerDuty: one pykka actor a connection."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pykka
+
+from actors.directory import Directory
+from actors.messages import Delivery, VerdictReady
+from actors.ports import DeliveryPort, OutgoingEvent
+from actors.slots import DeliverySlots, SenderId
+from actors.supervised import Report, SupervisedActor
+from actors.verdict import Verdict
+from store.port import Journal
+from store.records import EventAccepted
+
+PortFactory = Callable[[], DeliveryPort]
+
+
+class Sender(SupervisedActor):
+    """Reads an event's body, tries to deliver it once, leaves the verdict in the slots."""
+
+    def __init__(
+        self,
+        report: Report,
+        number: SenderId,
+        port: DeliveryPort,
+        journal: Journal,
+        slots: DeliverySlots,
+        directory: Directory,
+    ) -> None:
+        super().__init__(report)
+        self._number = number
+        self._port = port
+        self._journal = journal
+        self._slots = slots
+        self._directory = directory
+
+    def receive(self, message: Any) -> None:
+        """Deliver, then tell whose turn it is now."""
+        match message:
+            case Delivery():
+                verdict = self._port.deliver(self._outgoing(message))
+                self._finish(message, verdict)
+            case _:
+                raise TypeError(f"a sender can't handle {type(message).__name__}")
+
+    def on_stop(self) -> None:
+        """Close the kept-alive connection."""
+        self._port.close()
+
+    def _outgoing(self, delivery: Delivery) -> OutgoingEvent:
+        entry = self._journal.accepted(delivery.event)
+        if entry is None or not isinstance(entry.record, EventAccepted):
+            raise LookupError(f"event {delivery.event} waits, but its body is not in the journal")
+        return OutgoingEvent(
+            kind=entry.record.kind,
+            routing_key=self._directory.by_id(delivery.queue).routing_key,
+            body=entry.record.body,
+            event_id=delivery.event,
+        )
+
+    def _finish(self, delivery: Delivery, verdict: Verdict) -> None:
+        grants = self._slots.finish(delivery.queue, self._number, delivery.event, verdict)
+        if grants is None:
+            return  # it took so long that the Supervisor gave it up
+        self._directory.tell(delivery.queue, VerdictReady())
+        for grant in grants:
+            self._directory.tell(grant.queue, grant)
+
+
+class SenderPool:
+    """The senders by number: the Supervisor replaces them, the JournalWriter hands over to them."""
+
+    def __init__(self, slots: DeliverySlots) -> None:
+        self._slots = slots
+        self._refs: dict[SenderId, pykka.ActorRef[Any]] = {}
+        self._ports: dict[SenderId, DeliveryPort] = {}
+
+    def put(self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]) -> None:
+        """Place a started sender."""
+        self._refs[number] = ref
+        self._ports[number] = port
+
+    def hand_over(self, delivery: Delivery) -> None:
+        """Let the sender that was granted begin, now that the start is on disk."""
+        if not self._slots.begin(delivery.queue, delivery.event):
+            return
+        sender = self._refs.get(delivery.sender)
+        if sender is None:
+            return  # being replaced: the Supervisor gives the attempt up and the queue goes on
+        with contextlib.suppress(pykka.ActorDeadError):
+            sender.tell(delivery)
+
+    def dead(self) -> list[SenderId]:
+        """Senders whose thread has ended."""
+        return [number for number, ref in self._refs.items() if not ref.is_alive()]
+
+    def discard(self, number: SenderId) -> None:
+        """Forget a dead or stuck sender; closing its connection may free a stuck one."""
+        with contextlib.suppress(pykka.ActorDeadError):
+            self._refs.pop(number).stop(block=False)
+        with contextlib.suppress(OSError):
+            self._ports.pop(number).close()

@@ -1,0 +1,325 @@
+"""One pykka actor per routing key: owns the queue's order, decides, and has its records written.
+
+The state runs ahead of the disk by the commit that is under way; whatever leaves the actor (a
+receipt, a delivery) travels with its records and goes out after their commit. If that commit
+fails, the state is thrown away and read from the journal again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pykka
+
+from actors.commands import (
+    AcceptEvent,
+    Answer,
+    Command,
+    DiscardEvents,
+    Done,
+    FinishDelivery,
+    Policy,
+    Receipt,
+    Refusal,
+    ResumeQueue,
+    RetryEvents,
+    StartDelivery,
+)
+from actors.decide import Deliver, WakeAfter, decide, resume
+from actors.directory import Directory, QueueEntry
+from actors.evolve import evolve
+from actors.messages import (
+    UNAVAILABLE,
+    Delivery,
+    Fence,
+    FencePassed,
+    IdleCheck,
+    Perform,
+    Reply,
+    Rest,
+    Rested,
+    Route,
+    VerdictReady,
+    Wake,
+    WantsRest,
+    Write,
+    WriteFailed,
+)
+from actors.recovery import recover_queue
+from actors.slots import DeliverySlots, Grant
+from actors.state import QueueState, to_snapshot
+from actors.supervised import Report, SupervisedActor
+from actors.timer import Schedule
+from store.port import Append, Journal
+from store.records import EventAccepted, Record, event_of
+
+SNAPSHOT_EVERY = 1_000
+
+
+class Surroundings(msgspec.Struct, kw_only=True, eq=False):
+    """What a Sequencer works with. The refs are asked for at each use: actors get restarted."""
+
+    journal: Journal
+    slots: DeliverySlots
+    directory: Directory
+    policy: Policy
+    passivate_after: float
+    clock: Callable[[], float]
+    writer: Callable[[], pykka.ActorRef[Any]]
+    timer: Callable[[], pykka.ActorRef[Any]]
+    supervisor: Callable[[], pykka.ActorRef[Any]]
+
+
+class Sequencer(SupervisedActor):
+    """Recovers its queue behind a fence, then runs; until then it keeps messages back."""
+
+    def __init__(self, report: Report, entry: QueueEntry, around: Surroundings) -> None:
+        super().__init__(report)
+        self._entry = entry
+        self._incarnation = entry.incarnation
+        self._around = around
+        self._state: QueueState | None = None
+        self._stash: list[Any] = []
+        self._resting = False
+        self._records: list[Record] = []
+        self._replies: list[tuple[Reply, Answer]] = []
+        self._delivery: Delivery | None = None
+        self._since_snapshot = 0
+        self._snapshot: bytes | None = None
+        self._wake_at: float | None = None
+        self._wants_turn = False
+        self._idle_since: float | None = None
+        self._idle_check_pending = False
+        self._named = False
+
+    def begin(self) -> None:
+        """Ask the writer to let everything pass that an earlier incarnation had sent it."""
+        self._tell_writer(Fence(self._entry.id, self._incarnation, self.actor_ref))
+
+    def receive(self, message: Any) -> None:
+        """A table of what a Sequencer reacts to."""
+        if self._resting:
+            self._forward(message)
+            return
+        match message:
+            case FencePassed():
+                self._recover()
+            case WriteFailed():
+                self._start_over()
+            case _ if self._state is None:
+                self._stash.append(message)
+                return
+            case Rest():
+                self._rest(self._state)
+            case _:
+                self._handle(self._state, message)
+        if self._state is not None and not self._resting:
+            self._proceed(self._state)
+            self._flush()
+
+    def abandon(self, message: Any) -> None:
+        """A command that this incarnation will not carry out."""
+        if isinstance(message, Perform):
+            message.reply(UNAVAILABLE)
+        for stashed in self._stash:
+            if isinstance(stashed, Perform):
+                stashed.reply(UNAVAILABLE)
+        self._stash.clear()
+
+    def _handle(self, state: QueueState, message: Any) -> None:
+        match message:
+            case Perform(command=command, reply=reply):
+                self._perform(state, command, reply)
+            case VerdictReady():
+                self._claim(state)
+            case Grant():
+                self._wants_turn = True
+            case Wake():
+                self._wake_at = None
+                self._claim(state)
+            case IdleCheck():
+                self._consider_rest(state)
+
+    def _recover(self) -> None:
+        around = self._around
+        state, tail = recover_queue(around.journal, self._entry.id)
+        self._state = self._entry.state = state
+        self._since_snapshot = tail
+        self._wake_at = None
+        if state.in_flight is not None:
+            self._claim(state)
+        if state.in_flight is not None and not around.slots.is_delivering(self._entry.id):
+            reason = f"incarnation {self._incarnation} of the queue's actor took over"
+            self._apply(state, ResumeQueue(reason))
+        stash, self._stash = self._stash, []
+        for message in stash:
+            self._handle(state, message)
+
+    def _start_over(self) -> None:
+        self._state = None
+        self._records.clear()
+        self.begin()
+
+    def _perform(self, state: QueueState, command: Command, reply: Reply) -> None:
+        if isinstance(command, AcceptEvent) and command.event.idempotent:
+            earlier = self._earlier_receipt(state, command)
+            if earlier is not None:
+                self._replies.append((reply, earlier))
+                return
+        result = self._apply(state, command)
+        if isinstance(result, Refusal):
+            reply(result)
+        else:
+            self._replies.append((reply, _answer(command, result)))
+
+    def _earlier_receipt(self, state: QueueState, command: AcceptEvent) -> Receipt | None:
+        """The receipt of the same request that came before; it waits for its commit as well."""
+        event = command.event
+        known = state.waiting.get(event.id) or state.dead.get(event.id)
+        if known is not None:
+            return Receipt(event=known.id, dedup_key=known.dedup_key, warnings=event.warnings)
+        entry = self._around.journal.accepted(event.id)
+        if entry is None or not isinstance(entry.record, EventAccepted):
+            return None
+        record = entry.record
+        return Receipt(event=record.event, dedup_key=record.dedup_key, warnings=record.warnings)
+
+    def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:
+        result = decide(state, command, self._around.clock(), self._around.policy)
+        if not isinstance(result, Refusal):
+            for record in result:
+                evolve(state, record)
+            self._records += result
+        return result
+
+    def _claim(self, state: QueueState) -> None:
+        outcome = self._around.slots.claim(self._entry.id)
+        if outcome is not None:
+            finish = FinishDelivery(outcome.event, outcome.verdict, random.random())
+            self._apply(state, finish)
+
+    def _proceed(self, state: QueueState) -> None:
+        """See to what is owed: a turn with a sender, a wake-up, or rest."""
+        slots, queue = self._around.slots, self._entry.id
+        owed = resume(state, self._around.clock())
+        match owed:
+            case Deliver(event=event):
+                self._wants_turn = True
+                sender = slots.acquire(queue)
+                if sender is not None:
+                    self._apply(state, StartDelivery())
+                    self._delivery = Delivery(queue, sender, event)
+                    self._wants_turn = False
+            case WakeAfter(seconds=seconds):
+                self._wake_in(seconds)
+        if self._wants_turn and not isinstance(owed, Deliver):
+            self._wants_turn = False
+            if state.in_flight is None:
+                for grant in slots.release(queue):
+                    self._around.directory.tell(grant.queue, grant)
+        if state.waiting or self._replies:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = time.monotonic()
+            self._check_idle_in(self._around.passivate_after)
+
+    def _wake_in(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        if self._wake_at is None or due < self._wake_at - 0.01:
+            self._wake_at = due
+            self._tell_later(Wake(), seconds)
+
+    def _check_idle_in(self, seconds: float) -> None:
+        if not self._idle_check_pending:
+            self._idle_check_pending = True
+            self._tell_later(IdleCheck(), seconds)
+
+    def _tell_later(self, message: Any, seconds: float) -> None:
+        self._around.timer().tell(Schedule(self.actor_ref, message, seconds))
+
+    def _flush(self) -> None:
+        """Send the writer all that one message has led to, as one append."""
+        self._since_snapshot += len(self._records)
+        state = self._state
+        if state is not None:
+            size = len(state.waiting) + len(state.dead)
+            if self._since_snapshot >= max(SNAPSHOT_EVERY, size):
+                self._take_snapshot(state)
+        if not (self._records or self._replies or self._snapshot):
+            return
+        append = Append(
+            queue=self._entry.id,
+            records=tuple(self._records),
+            routing_key=None if self._named else self._entry.routing_key,
+            snapshot=self._snapshot,
+        )
+        write = Write(
+            append=append,
+            incarnation=self._incarnation,
+            replies=tuple(self._replies),
+            delivery=self._delivery,
+        )
+        if not self._tell_writer(write):
+            for reply, _ in self._replies:
+                reply(UNAVAILABLE)
+        self._named = self._named or bool(self._records)
+        self._records.clear()
+        self._replies.clear()
+        self._delivery = None
+        self._snapshot = None
+
+    def _tell_writer(self, message: Fence | Write) -> bool:
+        """False if the writer died; with a new one the Supervisor starts all Sequencers anew."""
+        try:
+            self._around.writer().tell(message)
+        except pykka.ActorDeadError:
+            return False
+        return True
+
+    def _take_snapshot(self, state: QueueState) -> None:
+        self._snapshot = to_snapshot(state)
+        self._since_snapshot = 0
+
+    def _consider_rest(self, state: QueueState) -> None:
+        self._idle_check_pending = False
+        idle = self._idle_since
+        if idle is None or state.waiting:
+            return
+        left = idle + self._around.passivate_after - time.monotonic()
+        if left > 0.01:
+            self._check_idle_in(left)
+            return
+        if self._since_snapshot:
+            self._take_snapshot(state)
+        self._around.supervisor().tell(WantsRest(self._entry.id, self._incarnation))
+
+    def _rest(self, state: QueueState) -> None:
+        stays = bool(state.waiting)
+        if not stays:
+            if self._since_snapshot:
+                self._take_snapshot(state)
+            self._flush()
+            self._resting = True
+            self.stop()
+        else:
+            self._idle_since = None
+        self._around.supervisor().tell(Rested(self._entry.id, self._incarnation, stays))
+
+    def _forward(self, message: Any) -> None:
+        if isinstance(message, Perform):
+            self._around.supervisor().tell(Route(self._entry.routing_key, message))
+
+
+def _answer(command: Command, records: list[Record]) -> Answer:
+    match command:
+        case AcceptEvent(event=event):
+            return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=event.warnings)
+        case RetryEvents() | DiscardEvents():
+            ids = (event_of(record) for record in records)
+            return Done(events=tuple(id_ for id_ in ids if id_ is not None))
+        case _:
+            return Done()

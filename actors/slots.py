@@ -1,0 +1,201 @@
+"""Who may deliver when: at most one delivery a queue, at most one a sender, in turn.
+
+Sequencers and Senders share this object. A turn is asked for and given back many times a second,
+so it is a lock and four tables, not a further actor with two more hand-overs for each event.
+A verdict stays here until the queue's Sequencer claims it: one that dies meanwhile finds it when
+it comes back, so a message lost in a dead actor's inbox costs nothing and no event is in flight
+twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from actors.breaker import Breaker
+from actors.verdict import Deferred, Verdict
+from store.records import EventId, QueueId
+
+SenderId = int
+Monotonic = Callable[[], float]
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """It is this queue's turn, with this sender."""
+
+    queue: QueueId
+    sender: SenderId
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    sender: SenderId
+    event: EventId
+    since: float
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A verdict that waits to be claimed."""
+
+    event: EventId
+    verdict: Verdict
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about the way to PagerDuty; `open_for` (seconds) is None while reachable."""
+
+    open_for: float | None
+    last_error: str | None
+    in_flight: int
+    waiting_for_turn: int
+    answered: bool
+
+
+class DeliverySlots:
+    """The turns of all queues. Every method may be called from any thread and returns at once."""
+
+    def __init__(self, senders: int, clock: Monotonic) -> None:
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._breaker = Breaker()
+        self._idle: list[SenderId] = list(range(senders))[::-1]
+        self._waiting: OrderedDict[QueueId, None] = OrderedDict()
+        self._granted: dict[QueueId, SenderId] = {}
+        self._delivering: dict[QueueId, _Attempt] = {}
+        self._outcomes: dict[QueueId, Outcome] = {}
+        self._probe: QueueId | None = None
+        self._answered = False
+        self._paused = False
+
+    def acquire(self, queue: QueueId) -> SenderId | None:
+        """A sender for this queue now, or None: then a `Grant` follows when its turn comes."""
+        with self._lock:
+            if queue in self._granted:
+                return self._granted[queue]
+            if self._idle and not self._waiting and not self._paused and self._may_begin():
+                return self._grant(queue)
+            self._waiting.setdefault(queue)
+            return None
+
+    def release(self, queue: QueueId) -> list[Grant]:
+        """Give up a turn or the place in the line (the queue is held, empty or quarantined)."""
+        with self._lock:
+            self._waiting.pop(queue, None)
+            sender = self._granted.pop(queue, None)
+            if sender is not None:
+                self._idle.append(sender)
+                self._lose_probe(queue)
+            return self._grant_all()
+
+    def begin(self, queue: QueueId, event: EventId) -> bool:
+        """The granted delivery is handed to its sender.
+
+        False if the turn was taken back, because the Sequencer that had it died meanwhile.
+        """
+        with self._lock:
+            sender = self._granted.pop(queue, None)
+            if sender is None:
+                return False
+            self._delivering[queue] = _Attempt(sender, event, self._clock())
+            return True
+
+    def finish(
+        self, queue: QueueId, sender: SenderId, event: EventId, verdict: Verdict
+    ) -> list[Grant] | None:
+        """Note a verdict, free its sender, and say who is next; None if it was given up before."""
+        with self._lock:
+            attempt = self._delivering.get(queue)
+            if attempt is None or (attempt.sender, attempt.event) != (sender, event):
+                return None
+            del self._delivering[queue]
+            self._outcomes[queue] = Outcome(event, verdict)
+            if isinstance(verdict, Deferred) and verdict.reason == "unreachable":
+                was_probe = self._probe == queue
+                self._breaker.unreachable(self._clock(), verdict.detail, was_probe=was_probe)
+            else:
+                self._breaker.reached()
+                self._answered = True
+            self._idle.append(sender)
+            return self._grant_all()
+
+    def abandon(self, sender: SenderId, detail: str) -> list[QueueId]:
+        """A sender died or hangs: its delivery counts as one without an answer.
+
+        The sender's place is free again for its successor. Returns the queue concerned, if any.
+        """
+        with self._lock:
+            queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
+            for queue in queues:
+                event = self._delivering.pop(queue).event
+                verdict = Deferred(reason="no_answer", detail=detail)
+                self._outcomes[queue] = Outcome(event, verdict)
+                self._idle.append(sender)
+                self._lose_probe(queue)
+            return queues
+
+    def stuck(self, limit: float) -> list[SenderId]:
+        """Senders busy with one delivery for more than `limit` seconds."""
+        with self._lock:
+            before = self._clock() - limit
+            return [a.sender for a in self._delivering.values() if a.since < before]
+
+    def claim(self, queue: QueueId) -> Outcome | None:
+        """The verdict that waits for this queue's Sequencer; it is given out once."""
+        with self._lock:
+            return self._outcomes.pop(queue, None)
+
+    def is_delivering(self, queue: QueueId) -> bool:
+        """Whether a sender is busy with an event of this queue, or its verdict is unclaimed."""
+        with self._lock:
+            return queue in self._delivering or queue in self._outcomes
+
+    def due(self) -> list[Grant]:
+        """Turns that have become possible by the passing of time: a probe."""
+        with self._lock:
+            return self._grant_all()
+
+    def pause(self) -> None:
+        """Let no further delivery begin: the agent stops."""
+        with self._lock:
+            self._paused = True
+
+    def busy(self) -> int:
+        """Deliveries under way."""
+        with self._lock:
+            return len(self._delivering)
+
+    def link(self) -> Link:
+        """The state of the way to PagerDuty, for status and metrics."""
+        with self._lock:
+            since = self._breaker.open_since
+            return Link(
+                open_for=None if since is None else self._clock() - since,
+                last_error=self._breaker.last_error,
+                in_flight=len(self._delivering),
+                waiting_for_turn=len(self._waiting),
+                answered=self._answered,
+            )
+
+    def _may_begin(self) -> bool:
+        return self._breaker.allows(self._clock())
+
+    def _grant(self, queue: QueueId) -> SenderId:
+        if self._breaker.is_open:
+            self._breaker.probe_started()
+            self._probe = queue
+        sender = self._granted[queue] = self._idle.pop()
+        return sender
+
+    def _lose_probe(self, queue: QueueId) -> None:
+        if self._probe == queue:
+            self._probe = None
+            self._breaker.probe_lost()
+
+    def _grant_all(self) -> list[Grant]:
+        grants = []
+        while self._waiting and self._idle and not self._paused and self._may_begin():
+            queue, _ = self._waiting.popitem(last=False)
+            grants.append(Grant(queue, self._grant(queue)))
+        return grants

@@ -1,0 +1,133 @@
+"""The state of one queue: what waits, what died, how it fares. Bodies stay in the journal."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal
+
+import msgspec
+
+from store.records import EventId, EventKind, QueueId
+
+EventState = Literal["queued", "in_flight", "deferred"]
+QueueCondition = Literal["active", "backing_off", "held"]
+
+
+class WaitingEvent(msgspec.Struct, kw_only=True):
+    """An accepted event that is neither delivered nor given up.
+
+    `strikes` counts the attempts that may be the event's own fault, `attempts` all of them.
+    """
+
+    id: EventId
+    position: int
+    kind: EventKind
+    action: str
+    dedup_key: str
+    accepted_at: float
+    state: EventState = "queued"
+    attempts: int = 0
+    strikes: int = 0
+    next_attempt_at: float | None = None
+    last_error: str | None = None
+
+
+class DeadLetter(msgspec.Struct, kw_only=True):
+    """An event that can't be delivered as it is.
+
+    `superseded_by` names the delivered resolve after which a retry of this trigger would open an
+    incident that nothing closes.
+    """
+
+    id: EventId
+    position: int
+    kind: EventKind
+    action: str
+    dedup_key: str
+    accepted_at: float
+    died_at: float
+    attempts: int
+    error: str
+    superseded_by: EventId | None = None
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """How often each thing happened, ever: they outlive the records that retention removes."""
+
+    accepted: int = 0
+    started: int = 0
+    delivered: int = 0
+    deferred: int = 0
+    dead_lettered: int = 0
+    retried: int = 0
+    discarded: int = 0
+    restarts: int = 0
+
+
+class QueueState(msgspec.Struct, kw_only=True):
+    """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
+
+    `waiting` is in order of delivery. A wait noted at `deferred_at` ends at `not_before`;
+    `pace_interval` (seconds between calls, 0: none) follows a rate limit, since `pace_since`.
+    """
+
+    queue: QueueId
+    waiting: OrderedDict[EventId, WaitingEvent] = msgspec.field(default_factory=OrderedDict)
+    dead: OrderedDict[EventId, DeadLetter] = msgspec.field(default_factory=OrderedDict)
+    next_position: int = 1
+    in_flight: EventId | None = None
+    hold: str | None = None
+    failures: int = 0
+    deferred_at: float = 0.0
+    not_before: float = 0.0
+    pace_interval: float = 0.0
+    pace_since: float = 0.0
+    last_started_at: float = 0.0
+    last_delivered_at: float | None = None
+    last_error: str | None = None
+    last_error_at: float | None = None
+    counters: Counters = msgspec.field(default_factory=Counters)
+
+    @property
+    def condition(self) -> QueueCondition:
+        """`held` by an operator, `backing_off` after a failure, else `active`."""
+        if self.hold is not None:
+            return "held"
+        return "backing_off" if self.waiting and self._head().state == "deferred" else "active"
+
+    @property
+    def oldest_accepted_at(self) -> float | None:
+        """When the longest waiting event was accepted (a retried one keeps its first time)."""
+        return self._head().accepted_at if self.waiting else None
+
+    def _head(self) -> WaitingEvent:
+        return next(iter(self.waiting.values()))
+
+
+class _Folded(msgspec.Struct, kw_only=True, array_like=False):
+    """The stored form: lists keep the order that maps would have to promise."""
+
+    state: QueueState
+    waiting: list[WaitingEvent]
+    dead: list[DeadLetter]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Folded)
+
+
+def to_snapshot(state: QueueState) -> bytes:
+    """The state as bytes; equal states give equal bytes."""
+    bare = msgspec.structs.replace(state, waiting=OrderedDict(), dead=OrderedDict())
+    return _encoder.encode(
+        _Folded(state=bare, waiting=list(state.waiting.values()), dead=list(state.dead.values()))
+    )
+
+
+def from_snapshot(data: bytes) -> QueueState:
+    """The inverse of `to_snapshot`."""
+    folded = _decoder.decode(data)
+    state = folded.state
+    state.waiting = OrderedDict((event.id, event) for event in folded.waiting)
+    state.dead = OrderedDict((letter.id, letter) for letter in folded.dead)
+    return state

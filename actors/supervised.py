@@ -1,0 +1,114 @@
+"""What all our pykka actors have in common: they never die in silence.
+
+pykka does not call `on_failure` when `on_start` raises, and an exception under `ask` goes to the
+asker only, leaving the actor to go on with whatever state it was in. Here each of them reports to
+the Supervisor and stops; and the Supervisor looks for actors that could not even report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import pykka
+from pykka._envelope import Envelope
+
+Report = Callable[[BaseException], None]
+
+
+class Due(msgspec.Struct, frozen=True):
+    """The deadline that an actor set on its inbox has come."""
+
+
+class DeadlineInbox:
+    """An inbox that delivers `Due` when `deadline` (monotonic seconds) passes, messages or not."""
+
+    def __init__(self) -> None:
+        self.deadline: float | None = None
+        self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Add a message; never blocks."""
+        self._queue.put(envelope)
+
+    def get(self) -> Envelope[Any]:
+        """The next message, or `Due`; blocks until there is one."""
+        if self.deadline is not None:
+            try:
+                wait = self.deadline - time.monotonic()
+                if wait > 0:
+                    return self._queue.get(timeout=wait)
+            except queue.Empty:
+                pass
+            self.deadline = None
+            return Envelope(Due())
+        return self._queue.get()
+
+    def empty(self) -> bool:
+        """Whether no message waits."""
+        return self._queue.empty()
+
+
+class SupervisedActor(pykka.ThreadingActor):
+    """Subclasses write `begin` and `receive`; `report` is called once, in the actor's thread."""
+
+    use_daemon_thread = True
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self._report = report
+        self._failed = False
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        # In C and without a condition variable: half the cost of queue.Queue for each hand-over.
+        return queue.SimpleQueue()
+
+    def begin(self) -> None:
+        """Set up in the actor's own thread; raising means a failed start."""
+
+    def receive(self, message: Any) -> Any:
+        """Handle one message; raising means the end of this actor."""
+
+    def abandon(self, message: Any) -> None:
+        """A message that will not be handled any more: tell whoever waits for it."""
+
+    def on_start(self) -> None:
+        """Run `begin`; a failure is reported before pykka stops the actor."""
+        try:
+            self.begin()
+        except Exception as error:
+            self._fail(error)
+            raise
+
+    def on_receive(self, message: Any) -> Any:
+        """Run `receive`; a failure ends the actor also under `ask`."""
+        if self._failed:
+            return self.abandon(message)
+        try:
+            return self.receive(message)
+        except Exception as error:
+            self._fail(error)
+            self.abandon(message)
+            with contextlib.suppress(pykka.ActorDeadError):
+                self.stop()
+            raise
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Answer those whose messages are left in the inbox; pykka would drop them."""
+        while not self.actor_inbox.empty():
+            self.abandon(self.actor_inbox.get().message)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed = True
+        self._report(error)

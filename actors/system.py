@@ -1,0 +1,181 @@
+"""The actor system as the program sees it: start, accept, perform, look, stop."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pykka
+
+from actors.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
+from actors.directory import Directory, QueueEntry
+from actors.journal_writer import Admission, JournalWriter, WriterStatistics
+from actors.messages import Perform, Reply, Route
+from actors.recovery import recover_all
+from actors.sender import PortFactory, SenderPool
+from actors.sequencer import Surroundings
+from actors.slots import DeliverySlots, Link
+from actors.supervised import Report
+from actors.supervisor import Singles, Statistics, Supervisor
+from store.port import Journal
+from store.records import QueueId, Record, RoutingKey
+
+PASSIVATE_AFTER = 120.0
+STOP_GRACE = 5.0
+_STOP_TIMEOUT = 5.0
+
+
+class ActorSystem:
+    """All actors of one agent. Thread-safe; replies come from actors' threads.
+
+    `observe` is called with each record after its commit, in the writer's thread: it must be quick
+    and must not raise. The journal stays the caller's, to be closed after `stop`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make_port: PortFactory,
+        *,
+        policy: Policy,
+        max_in_flight: int,
+        passivate_after: float = PASSIVATE_AFTER,
+        clock: Callable[[], float] = time.time,
+        observe: Callable[[QueueId, Record], None] = lambda queue, record: None,
+    ) -> None:
+        self.directory = Directory()
+        self.admission = Admission()
+        self.writer_statistics = WriterStatistics()
+        self.statistics = Statistics()
+        self.slots = DeliverySlots(max_in_flight, time.monotonic)
+        self._journal = journal
+        self._make_port = make_port
+        self._max_in_flight = max_in_flight
+        self._observe = observe
+        self._singles = Singles()
+        self._pool = SenderPool(self.slots)
+        self._around = Surroundings(
+            journal=journal,
+            slots=self.slots,
+            directory=self.directory,
+            policy=policy,
+            passivate_after=passivate_after,
+            clock=clock,
+            writer=lambda: _started(self._singles.writer),
+            timer=lambda: _started(self._singles.timer),
+            supervisor=lambda: _started(self._singles.supervisor),
+        )
+        self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Recover all queues and start. Raises `store.errors.JournalDamagedError`."""
+        states = recover_all(self._journal)
+        for queue, key in self._journal.queues().items():
+            self.directory.add(QueueEntry(id=queue, routing_key=key, state=states[queue]))
+        supervisor = Supervisor.start(
+            self._note_failure,
+            self._around,
+            self._singles,
+            self._pool,
+            self._max_in_flight,
+            self._make_port,
+            self._start_writer,
+            self.statistics,
+        )
+        self._singles.supervisor = supervisor
+
+    def accept(self, key: RoutingKey, event: NewEvent, reply: Reply) -> None:
+        """Have an event stored; `reply` gets its `Receipt` when it is on disk, or a `Refusal`."""
+        refusal = self.admission.refusal
+        if refusal is not None:
+            reply(refusal)
+        else:
+            self.perform(key, AcceptEvent(event), reply)
+
+    def perform(self, key: RoutingKey, command: Command, reply: Reply) -> None:
+        """Have a queue carry out a command; `reply` is called once."""
+        message = Perform(command, reply)
+        entry = self.directory.by_key(key)
+        sequencer = None if entry is None else entry.sequencer
+        if sequencer is not None:
+            try:
+                sequencer.tell(message)
+                return
+            except pykka.ActorDeadError:
+                pass  # the Supervisor starts another one
+        try:
+            _started(self._singles.supervisor).tell(Route(key, message))
+        except pykka.ActorDeadError:
+            reply(_stopping())
+
+    def trouble(self) -> list[str]:
+        """Why the agent can't do its work, one sentence each; empty if it can."""
+        reasons = []
+        refusal = self.admission.refusal
+        if refusal is not None:
+            reasons.append(refusal.message)
+        for name in ("supervisor", "writer", "timer"):
+            ref = getattr(self._singles, name)
+            if ref is None or not ref.is_alive():
+                reasons.append(f"the {name} actor is not running")
+        return reasons
+
+    def supervisor_failure(self) -> BaseException | None:
+        """What ended the Supervisor, if it ended: then only a new process helps."""
+        return self._failure
+
+    def link(self) -> Link:
+        """The way to PagerDuty."""
+        return self.slots.link()
+
+    def stop(self, grace: float = STOP_GRACE) -> None:
+        """Begin no delivery, give those under way `grace` seconds, commit everything, stop.
+
+        An attempt that takes longer stays recorded as started; the next start repeats it.
+        """
+        self.slots.pause()
+        deadline = time.monotonic() + grace
+        while self.slots.busy() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        _stop([_started(self._singles.supervisor)])
+        _stop([e.sequencer for e in self.directory.entries() if e.sequencer is not None])
+        _stop([_started(self._singles.writer), _started(self._singles.timer)])
+
+    def _start_writer(self, report: Report) -> pykka.ActorRef[Any]:
+        return JournalWriter.start(
+            report,
+            self._journal,
+            self.admission,
+            self.writer_statistics,
+            self._pool.hand_over,
+            self._observe,
+        )
+
+    def _note_failure(self, error: BaseException) -> None:
+        self._failure = error
+
+
+def _started(ref: pykka.ActorRef[Any] | None) -> pykka.ActorRef[Any]:
+    if ref is None:
+        raise RuntimeError("the actor system has not been started")
+    return ref
+
+
+def _stop(refs: list[pykka.ActorRef[Any]]) -> None:
+    """Let each actor finish its inbox; all of them together have `_STOP_TIMEOUT` seconds."""
+    asked = []
+    for ref in refs:
+        with contextlib.suppress(pykka.ActorDeadError):
+            asked.append(ref.stop(block=False))
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    for future in asked:
+        with contextlib.suppress(pykka.Timeout, pykka.ActorDeadError):
+            future.get(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _stopping() -> Refusal:
+    return Refusal(
+        reason="unavailable", message="the agent is stopping: send the event again", retry_after=5
+    )

@@ -1,0 +1,40 @@
+"""What one delivery attempt came to: delivered, to be tried again, or refused for good."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+DeferReason = Literal["rate_limited", "server_error", "no_answer", "unreachable", "not_understood"]
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """PagerDuty took the event. `status` is the HTTP code, `seconds` the length of the attempt."""
+
+    status: int
+    seconds: float = 0.0
+
+
+class Deferred(msgspec.Struct, frozen=True, kw_only=True):
+    """Not delivered, to be tried again.
+
+    `retry_after` is PagerDuty's wish in seconds from the answer on, or None. `unreachable` says
+    that no request got as far as PagerDuty: it concerns every key, not this event.
+    """
+
+    reason: DeferReason
+    detail: str = ""
+    retry_after: float | None = None
+    seconds: float = 0.0
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+    """PagerDuty will never take this event as it is; `detail` is PagerDuty's own explanation."""
+
+    reason: str
+    detail: str = ""
+    seconds: float = 0.0
+
+
+Verdict = Delivered | Deferred | Rejected

@@ -1,0 +1,66 @@
+"""Bytes of a journal value: format version (1 byte), CRC-32 (4 bytes), msgpack of [queue, record].
+
+The checksum covers the sequence number too, so that a record found at a wrong place is noticed.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from store.records import Entry, QueueId, Record
+
+FORMAT_VERSION = 1
+_HEADER = 5
+
+
+class _Body(msgspec.Struct, array_like=True, frozen=True):
+    queue: QueueId
+    record: Record
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Body)
+
+
+class BadRecordError(Exception):
+    """The bytes are not a record that this program wrote; the text says in which way."""
+
+
+def key_of(seq: int) -> bytes:
+    """A sequence number as a key: 8 bytes big-endian, so that LMDB's order is the journal's."""
+    return seq.to_bytes(8, "big")
+
+
+def encode(seq: int, queue: QueueId, record: Record) -> bytes:
+    """The value stored under `key_of(seq)`."""
+    return sealed(key_of(seq), _encoder.encode((queue, record)))
+
+
+def sealed(key: bytes, body: bytes) -> bytes:
+    """`body` behind the header that `check` verifies for the same `key`."""
+    crc = zlib.crc32(body, zlib.crc32(key))
+    return b"%c%b%b" % (FORMAT_VERSION, crc.to_bytes(4, "big"), body)
+
+
+def check(key: bytes, value: bytes) -> bytes:
+    """Return the msgpack body of a stored value; raise `BadRecordError` if it isn't intact."""
+    if len(value) <= _HEADER:
+        raise BadRecordError("it is too short")
+    if value[0] != FORMAT_VERSION:
+        raise BadRecordError(f"format {value[0]} is unknown, this program knows {FORMAT_VERSION}")
+    body = value[_HEADER:]
+    if zlib.crc32(body, zlib.crc32(key)) != int.from_bytes(value[1:_HEADER], "big"):
+        raise BadRecordError("its checksum does not match")
+    return body
+
+
+def decode(key: bytes, value: bytes) -> Entry:
+    """The entry stored as `key` -> `value`; raises `BadRecordError`."""
+    body = check(key, value)
+    try:
+        decoded = _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise BadRecordError(f"it can't be understood ({error})") from None
+    return Entry(int.from_bytes(key, "big"), decoded.queue, decoded.record)

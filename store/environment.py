@@ -1,0 +1,142 @@
+"""Opens the LMDB environment, after looking whether it can be opened without harm.
+
+LMDB maps its file into memory: a file that is shorter than its own meta page says would end the
+process with SIGBUS somewhere later. So the file is looked at first, as plain bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+
+import lmdb
+
+from store.errors import JournalDamagedError, JournalUnavailableError
+
+DATA_FILE = "data.mdb"
+MARKER_FILE = "format"
+_MARKER_TEXT = "pdagent journal, format 1. Do not edit or delete files here by hand.\n"
+
+# Layout of LMDB's two meta pages (lmdb.h / mdb.c, data format 1): 16 bytes page header, then
+# magic, version, address, map size, two 48-byte database descriptors, last page, transaction id.
+_META = struct.Struct("<16xIIQQ48s48sQQ")
+_PAGE_SIZE_OFFSET = 40
+_MAGIC = 0xBEEFC0DE
+_SMALLEST_PAGE = 4096
+
+NAMES = ("journal", "queues", "by_queue", "events", "snapshots", "meta")
+_MAX_READERS = 1024
+
+
+def prepare_directory(directory: Path) -> None:
+    """Create `directory` with mode 0700 if need be; raise `JournalUnavailableError` if unusable."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat().st_uid
+    except FileExistsError:
+        raise JournalUnavailableError(
+            f"the journal {directory} is not a directory: move that file away, "
+            "or configure another 'database'"
+        ) from None
+    except OSError as error:
+        raise JournalUnavailableError(
+            f"the journal {directory} can't be created ({error.strerror}): "
+            "create it for this user, or configure another 'database'"
+        ) from None
+    if owner != os.geteuid():
+        raise JournalUnavailableError(
+            f"the journal {directory} belongs to user {owner}, this process runs as user "
+            f"{os.geteuid()}: start the agent as its owner, or chown -R the directory"
+        )
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK) or _is_read_only(directory):
+        raise JournalUnavailableError(
+            f"the journal {directory} is not writable: mount it read-write and "
+            "chmod 0700 it, or configure another 'database'"
+        )
+
+
+def _is_read_only(directory: Path) -> bool:
+    """Root passes every access check, so the mode and the mount are asked as well."""
+    read_only_mount = bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    return read_only_mount or not directory.stat().st_mode & 0o200
+
+
+def check_data_file(directory: Path) -> None:
+    """Raise `JournalDamagedError` if the data file is missing, cut short or not LMDB's.
+
+    A file that was still being created when the machine went down never held anything: it is
+    renamed (kept for the curious) and a new one is begun.
+    """
+    path = directory / DATA_FILE
+    complete = (directory / MARKER_FILE).exists()
+    if not path.exists():
+        if complete:
+            raise JournalDamagedError(f"its file {DATA_FILE} is missing", directory=directory)
+        return
+    size = path.stat().st_size
+    if not complete:
+        if 0 < size < 2 * _SMALLEST_PAGE:
+            path.rename(path.with_name(f"{DATA_FILE}.incomplete-{int(time.time())}"))
+        return
+    with path.open("rb") as file:
+        head = file.read(2 * 65536)
+    if len(head) < 2 * _SMALLEST_PAGE:
+        raise JournalDamagedError(f"{DATA_FILE} is cut to {size} bytes", directory=directory)
+    page_size = int.from_bytes(head[_PAGE_SIZE_OFFSET : _PAGE_SIZE_OFFSET + 4], "little")
+    offsets = [offset for offset in (0, page_size) if offset <= len(head) - _META.size]
+    metas = [_META.unpack_from(head, offset) for offset in offsets]
+    intact = [meta for meta in metas if meta[0] == _MAGIC]
+    if len(intact) < 2:
+        raise JournalDamagedError(f"its file {DATA_FILE} has no valid header", directory=directory)
+    last_page = max(intact, key=lambda meta: meta[7])[6]
+    if size < (last_page + 1) * page_size:
+        raise JournalDamagedError(
+            f"{DATA_FILE} is cut to {size} bytes, {(last_page + 1) * page_size} are in use",
+            directory=directory,
+        )
+
+
+def open_environment(directory: Path, *, map_size: int, readonly: bool = False) -> lmdb.Environment:
+    """Open the environment; every LMDB or system error becomes a `JournalError`.
+
+    Read-only, it takes no lock and writes nothing, not even a reader table: for a stopped agent's
+    journal or a copy.
+    """
+    try:
+        return lmdb.open(
+            str(directory),
+            map_size=map_size,
+            max_dbs=len(NAMES),
+            max_readers=_MAX_READERS,
+            mode=0o600,
+            readonly=readonly,
+            lock=not readonly,
+            create=not readonly,
+            readahead=False,
+            meminit=False,
+        )
+    except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
+        raise JournalDamagedError(f"LMDB says: {error}", directory=directory) from None
+    except (lmdb.Error, OSError) as error:
+        raise JournalUnavailableError(
+            f"the journal {directory} can't be opened ({error}): "
+            "check the disk and the permissions, or configure another 'database'"
+        ) from None
+
+
+def mark_complete(directory: Path) -> None:
+    """Note durably that the data file has been created whole."""
+    path = directory / MARKER_FILE
+    if path.exists():
+        return
+    with path.open("w") as file:
+        file.write(_MARKER_TEXT)
+        file.flush()
+        os.fsync(file.fileno())
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

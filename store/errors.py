@@ -1,0 +1,54 @@
+"""What can be wrong with a journal. Each message is one line and says what to do next."""
+
+from __future__ import annotations
+
+
+class JournalError(Exception):
+    """Base of all journal errors."""
+
+
+class JournalUnavailableError(JournalError):
+    """The directory is missing, not writable or not ours."""
+
+
+class JournalLockedError(JournalError):
+    """Another process has the journal open; `pid` is None if it could not be read."""
+
+    def __init__(self, directory: object, pid: int | None) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"the journal {directory} is in use by {holder}: "
+            "stop it first (pagerduty-agent server stop), or configure another 'database'"
+        )
+        self.pid = pid
+
+
+class JournalNewerError(JournalError):
+    """Written by a newer program, which alone can read it."""
+
+    def __init__(self, directory: object, found: str, known: int) -> None:
+        super().__init__(
+            f"the journal {directory} has format {found}, this program knows up to {known}: "
+            "install the newer agent again, nothing was changed"
+        )
+
+
+class JournalDamagedError(JournalError):
+    """A record or the file itself is not what was written; `seq` names the record, if it is one."""
+
+    def __init__(self, what: str, *, directory: object, seq: int | None = None) -> None:
+        where = f"record {seq} of the journal {directory}" if seq else f"the journal {directory}"
+        super().__init__(
+            f"{where} is damaged: {what}. Nothing was changed; "
+            "'pagerduty-agent journal verify' lists all damage, docs/recovery.md says how to go on"
+        )
+        self.seq = seq
+        self.what = what
+
+
+class JournalFullError(JournalError):
+    """No room for new events. Records about accepted events are still taken."""
+
+
+class CommitFailedError(JournalError):
+    """The transaction failed; it isn't known what was persisted."""

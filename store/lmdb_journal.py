@@ -1,0 +1,183 @@
+"""The journal in LMDB: six named databases, all written in one durable transaction per commit."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import lmdb
+import msgspec
+
+from store import codec, environment
+from store.errors import CommitFailedError, JournalFullError
+from store.headroom import Headroom
+from store.lmdb_reader import LmdbReader, queue_key
+from store.lock import JournalLock
+from store.port import Append, Snapshot, Usage
+from store.records import Entry, EventAccepted
+
+_MIB = 1 << 20
+_RESERVE = 16 * _MIB
+_MEASURE_EVERY = _MIB
+
+
+class LmdbJournal(LmdbReader):
+    """Opens (and creates) the journal in `directory` for this process alone.
+
+    `limit` (bytes): beyond it `admit` refuses; the map is half as large again, so that whatever
+    was accepted can still be delivered and recorded. One thread writes; any thread reads.
+    """
+
+    def __init__(self, directory: Path, *, limit: int) -> None:
+        environment.prepare_directory(directory)
+        self.directory = directory
+        self._limit = limit
+        self._map_size = limit + limit // 2 + 4 * _RESERVE
+        self._lock = JournalLock(directory)
+        try:
+            environment.check_data_file(directory)
+            self._start()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _start(self) -> None:
+        env = environment.open_environment(self.directory, map_size=self._map_size)
+        try:
+            self._create_missing(env)
+        except lmdb.Error as error:
+            env.close()
+            raise CommitFailedError(
+                f"the journal {self.directory} can't be written ({error}): make room on its disk"
+            ) from None
+        self._open(env)
+        environment.mark_complete(self.directory)
+        self._headroom = Headroom(self.directory / environment.DATA_FILE, _RESERVE)
+        self._page_size: int = env.stat()["psize"]
+        self._last = self._find_last()
+        self._measure()
+
+    def _create_missing(self, env: lmdb.Environment) -> None:
+        for name in environment.NAMES:
+            env.open_db(name.encode())
+        meta = env.open_db(b"meta")
+        with env.begin(write=True, db=meta) as txn:
+            if txn.get(b"format") is None:
+                txn.put(b"format", str(codec.FORMAT_VERSION).encode())
+                txn.put(b"agent_id", str(uuid.uuid4()).encode())
+
+    def _find_last(self) -> int:
+        """Numbers are never used twice, even when the newest entries have been removed."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._journal)
+            newest = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
+            removed = int(txn.get(b"last_seq", db=self._meta, default=b"0"))
+        return max(newest, removed)
+
+    def commit(self, batch: Sequence[Append]) -> int:
+        """As `store.port.Journal.commit`."""
+        seq, written = self._last, 0
+        journal, by_queue, events = self._journal, self._by_queue, self._events
+        try:
+            with self._env.begin(write=True) as txn:
+                put = txn.put
+                for append in batch:
+                    key = queue_key(append.queue)
+                    if append.routing_key is not None:
+                        put(append.routing_key.encode(), key, db=self._queues)
+                    for record in append.records:
+                        seq += 1
+                        seq_key = codec.key_of(seq)
+                        value = codec.encode(seq, append.queue, record)
+                        written += len(value)
+                        put(seq_key, value, db=journal, append=True)
+                        put(key + seq_key, b"", db=by_queue)
+                        if isinstance(record, EventAccepted):
+                            put(record.event.encode(), seq_key, db=events)
+                    if append.snapshot is not None:
+                        value = _snapshot_value(key, Snapshot(seq, append.snapshot))
+                        written += len(value)
+                        put(key, value, db=self._snapshots)
+        except (lmdb.Error, OSError) as error:
+            raise CommitFailedError(f"a commit to the journal failed: {error}") from error
+        self._last = seq
+        self._unmeasured += written
+        return seq
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """As `store.port.Journal.remove`."""
+        try:
+            with self._env.begin(write=True) as txn:
+                for entry in entries:
+                    seq_key = codec.key_of(entry.seq)
+                    txn.delete(seq_key, db=self._journal)
+                    txn.delete(queue_key(entry.queue, entry.seq), db=self._by_queue)
+                    if isinstance(entry.record, EventAccepted):
+                        txn.delete(entry.record.event.encode(), db=self._events)
+                txn.put(b"last_seq", str(self._last).encode(), db=self._meta)
+        except (lmdb.Error, OSError) as error:
+            raise CommitFailedError(f"removing old records failed: {error}") from error
+        self._measure()
+
+    def admit(self) -> None:
+        """As `store.port.Journal.admit`."""
+        if self._unmeasured > _MEASURE_EVERY or self._used >= self._limit:
+            self._measure()
+        if self._used + self._unmeasured >= self._limit:
+            raise JournalFullError(
+                f"the journal is full ({self._limit // _MIB} MB, max_journal_mb): "
+                "see what waits with 'pagerduty-agent status'"
+            )
+        trouble = self._headroom.ensure((self._env.info()["last_pgno"] + 1) * self._page_size)
+        if trouble:
+            raise JournalFullError(
+                f"the disk of the journal {self.directory} has no room ({trouble}): free some"
+            )
+
+    def usage(self) -> Usage:
+        """As `store.port.Journal.usage`."""
+        return Usage(
+            used=self._used + self._unmeasured,
+            limit=self._limit,
+            reserve=self._map_size - self._limit,
+            entries=self._entries,
+        )
+
+    def recover(self) -> None:
+        """As `store.port.Journal.recover`: LMDB refuses all after some failures until reopened."""
+        try:
+            self._write_something()
+        except lmdb.Error:
+            self._headroom.close()
+            self._env.close()
+            self._start()
+            try:
+                self._write_something()
+            except lmdb.Error as error:
+                raise CommitFailedError(f"the journal still can't be written: {error}") from None
+        self._last = self._find_last()
+        self._measure()
+
+    def _write_something(self) -> None:
+        with self._env.begin(write=True) as txn:
+            txn.put(b"recovered", str(self._last).encode(), db=self._meta)
+
+    def close(self) -> None:
+        """As `store.port.Journal.close`."""
+        self._headroom.close()
+        self._env.close()
+        self._lock.release()
+
+    def _measure(self) -> None:
+        """Count the pages that hold data; free pages inside the file are room."""
+        with self._env.begin() as txn:
+            stats = [txn.stat(db) for db in self._dbs]
+        pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
+        self._used = pages * self._page_size
+        self._entries: int = stats[0]["entries"]
+        self._unmeasured = 0
+
+
+def _snapshot_value(key: bytes, snapshot: Snapshot) -> bytes:
+    return codec.sealed(key, msgspec.msgpack.encode(snapshot))

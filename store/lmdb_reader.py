@@ -1,0 +1,147 @@
+"""Reads a journal in LMDB: all that needs no write transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import lmdb
+import msgspec
+
+from store import codec, environment
+from store.errors import JournalDamagedError, JournalNewerError, JournalUnavailableError
+from store.port import Snapshot
+from store.records import Entry, EventId, QueueId, RoutingKey
+
+_PREFIX = 4
+
+
+def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
+    """Key of `queues` and `snapshots` (4 bytes) or of `by_queue` (12 bytes)."""
+    prefix = queue.to_bytes(_PREFIX, "big")
+    return prefix if seq is None else prefix + codec.key_of(seq)
+
+
+class LmdbReader:
+    """Read access to a journal directory, without a lock and without changing a byte.
+
+    Raises `JournalUnavailableError`, `JournalDamagedError` or `JournalNewerError` on opening.
+    """
+
+    agent_id: str
+
+    def __init__(self, directory: Path) -> None:
+        if not (directory / environment.DATA_FILE).exists():
+            raise JournalUnavailableError(
+                f"there is no journal in {directory}: name its directory with 'database'"
+            )
+        environment.check_data_file(directory)
+        size = (directory / environment.DATA_FILE).stat().st_size
+        self.directory = directory
+        self._open(environment.open_environment(directory, map_size=size, readonly=True))
+
+    def _open(self, env: lmdb.Environment) -> None:
+        self._env = env
+        try:
+            dbs = {name: env.open_db(name.encode(), create=False) for name in environment.NAMES}
+        except lmdb.Error as error:
+            env.close()
+            raise JournalDamagedError(f"LMDB says: {error}", directory=self.directory) from None
+        self._journal = dbs["journal"]
+        self._queues = dbs["queues"]
+        self._by_queue = dbs["by_queue"]
+        self._events = dbs["events"]
+        self._snapshots = dbs["snapshots"]
+        self._meta = dbs["meta"]
+        self._dbs = tuple(dbs.values())
+        with env.begin() as txn:
+            version = txn.get(b"format", db=self._meta, default=b"0").decode()
+            self.agent_id = txn.get(b"agent_id", db=self._meta, default=b"").decode()
+        if not version.isdigit() or int(version) > codec.FORMAT_VERSION:
+            env.close()
+            raise JournalNewerError(self.directory, version, codec.FORMAT_VERSION)
+
+    def queues(self) -> dict[QueueId, RoutingKey]:
+        """As `store.port.Journal.queues`."""
+        with self._env.begin(db=self._queues) as txn:
+            return {
+                QueueId(int.from_bytes(number, "big")): RoutingKey(key.decode())
+                for key, number in txn.cursor()
+            }
+
+    def snapshot(self, queue: QueueId) -> Snapshot | None:
+        """As `store.port.Journal.snapshot`."""
+        with self._env.begin(db=self._snapshots) as txn:
+            value = txn.get(queue_key(queue))
+        if value is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(
+                codec.check(queue_key(queue), value), type=Snapshot, strict=True
+            )
+        except (codec.BadRecordError, msgspec.MsgspecError) as error:
+            raise JournalDamagedError(
+                f"the snapshot of queue {queue}: {error}", directory=self.directory
+            ) from None
+
+    def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
+        """As `store.port.Journal.entries`."""
+        prefix = queue_key(queue)
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._by_queue)
+            found = cursor.set_range(queue_key(queue, after + 1))
+            while found and (key := cursor.key()).startswith(prefix):
+                seq_key = key[_PREFIX:]
+                value = txn.get(seq_key, db=self._journal)
+                if value is None:
+                    self._damaged(seq_key, "the index names it, but it is not there")
+                yield self._decode(seq_key, value)
+                found = cursor.next()
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        """As `store.port.Journal.scan`."""
+        with self._env.begin() as txn:
+            cursor = txn.cursor(self._journal)
+            if cursor.set_range(codec.key_of(after + 1)):
+                for key, value in cursor:
+                    yield self._decode(key, value)
+
+    def accepted(self, event: EventId) -> Entry | None:
+        """As `store.port.Journal.accepted`."""
+        with self._env.begin() as txn:
+            key = txn.get(event.encode(), db=self._events)
+            if key is None:
+                return None
+            value = txn.get(key, db=self._journal)
+        if value is None:
+            self._damaged(key, "the index names it, but it is not there")
+        return self._decode(key, value)
+
+    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+        """As `store.port.Journal.find_events`."""
+        wanted = prefix.encode()
+        events: list[EventId] = []
+        with self._env.begin(db=self._events) as txn:
+            cursor = txn.cursor()
+            if cursor.set_range(wanted):
+                for key in cursor.iternext(values=False):
+                    if len(events) == limit or not key.startswith(wanted):
+                        break
+                    events.append(EventId(key.decode()))
+        return events
+
+    def close(self) -> None:
+        """As `store.port.Journal.close`."""
+        self._env.close()
+
+    def _decode(self, key: bytes, value: bytes) -> Entry:
+        try:
+            return codec.decode(key, value)
+        except codec.BadRecordError as error:
+            self._damaged(key, str(error))
+
+    def _damaged(self, key: bytes, what: str) -> NoReturn:
+        raise JournalDamagedError(
+            what, directory=self.directory, seq=int.from_bytes(key, "big")
+        ) from None

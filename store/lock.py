@@ -1,0 +1,35 @@
+"""One process a journal: an flock on `agent.lock` inside the directory.
+
+The kernel drops the lock when the process dies, however it dies, so a stale lock can't exist; the
+pid in the file only serves the message to whom it may concern.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from store.errors import JournalLockedError
+
+
+class JournalLock:
+    """Held from construction to `release`. Raises `JournalLockedError` if someone else holds it."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "agent.lock"
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise JournalLockedError(directory, int(holder) if holder.isdigit() else None) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the journal back; harmless when repeated."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

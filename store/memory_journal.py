@@ -1,0 +1,100 @@
+"""A journal in memory with the contract of the real one: for simulation and tests."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+
+from store import codec
+from store.errors import JournalFullError
+from store.port import Append, Snapshot, Usage
+from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
+
+
+class MemoryJournal:
+    """Keeps encoded records, so that what is read has been through the codec as on disk."""
+
+    def __init__(self, *, limit: int = 1 << 30, agent_id: str = "memory") -> None:
+        self.agent_id = agent_id
+        self.limit = limit
+        self._rows: dict[int, bytes] = {}
+        self._by_queue: dict[QueueId, list[int]] = {}
+        self._queues: dict[QueueId, RoutingKey] = {}
+        self._events: dict[EventId, int] = {}
+        self._snapshots: dict[QueueId, Snapshot] = {}
+        self._last = 0
+        self._used = 0
+
+    def commit(self, batch: Sequence[Append]) -> int:
+        """As `store.port.Journal.commit`; it can't fail."""
+        for append in batch:
+            if append.routing_key is not None:
+                self._queues[append.queue] = append.routing_key
+            for record in append.records:
+                self._last += 1
+                row = codec.encode(self._last, append.queue, record)
+                self._rows[self._last] = row
+                self._used += len(row)
+                self._by_queue.setdefault(append.queue, []).append(self._last)
+                if isinstance(record, EventAccepted):
+                    self._events[record.event] = self._last
+            if append.snapshot is not None:
+                self._snapshots[append.queue] = Snapshot(self._last, append.snapshot)
+        return self._last
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """As `store.port.Journal.remove`."""
+        for entry in entries:
+            row = self._rows.pop(entry.seq, None)
+            if row is None:
+                continue
+            self._used -= len(row)
+            self._by_queue[entry.queue].remove(entry.seq)
+            if isinstance(entry.record, EventAccepted):
+                self._events.pop(entry.record.event, None)
+
+    def admit(self) -> None:
+        """As `store.port.Journal.admit`."""
+        if self._used >= self.limit:
+            raise JournalFullError(f"the journal has reached its {self.limit} bytes")
+
+    def usage(self) -> Usage:
+        """As `store.port.Journal.usage`."""
+        return Usage(used=self._used, limit=self.limit, reserve=0, entries=len(self._rows))
+
+    def queues(self) -> dict[QueueId, RoutingKey]:
+        """As `store.port.Journal.queues`."""
+        return dict(self._queues)
+
+    def snapshot(self, queue: QueueId) -> Snapshot | None:
+        """As `store.port.Journal.snapshot`."""
+        return self._snapshots.get(queue)
+
+    def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
+        """As `store.port.Journal.entries`."""
+        seqs = self._by_queue.get(queue, [])
+        for seq in seqs[bisect_right(seqs, after) :]:
+            yield self._entry(seq)
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        """As `store.port.Journal.scan`."""
+        for seq in [s for s in self._rows if s > after]:
+            yield self._entry(seq)
+
+    def accepted(self, event: EventId) -> Entry | None:
+        """As `store.port.Journal.accepted`."""
+        seq = self._events.get(event)
+        return None if seq is None else self._entry(seq)
+
+    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+        """As `store.port.Journal.find_events`."""
+        return sorted(event for event in self._events if event.startswith(prefix))[:limit]
+
+    def recover(self) -> None:
+        """As `store.port.Journal.recover`."""
+
+    def close(self) -> None:
+        """As `store.port.Journal.close`."""
+
+    def _entry(self, seq: int) -> Entry:
+        return codec.decode(codec.key_of(seq), self._rows[seq])

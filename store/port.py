@@ -1,0 +1,84 @@
+"""The journal as its users see it; `store.lmdb_journal` and `store.memory_journal` implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from store.records import Entry, EventId, QueueId, Record, RoutingKey
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """What one queue adds in one transaction.
+
+    `routing_key` is given with a queue's first append, `snapshot` is the folded state after
+    `records` (and all appends before).
+    """
+
+    queue: QueueId
+    records: Sequence[Record] = ()
+    routing_key: RoutingKey | None = None
+    snapshot: bytes | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A queue's folded state; `seq` is the last journal entry that may be contained in it."""
+
+    seq: int
+    state: bytes
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Room in bytes. New events are refused at `limit`; `reserve` beyond it is for deliveries."""
+
+    used: int
+    limit: int
+    reserve: int
+    entries: int
+
+
+class Journal(Protocol):
+    """An append-only record of every transition. One writer thread, any number of readers."""
+
+    agent_id: str
+
+    def commit(self, batch: Sequence[Append]) -> int:
+        """Write all appends in one durable transaction and return the last sequence number.
+
+        Raises `CommitFailedError`: then nothing is known about what was persisted.
+        """
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Remove entries (and the index rows of accepted events) durably."""
+
+    def admit(self) -> None:
+        """Raise `JournalFullError` if there is no room for new events."""
+
+    def usage(self) -> Usage:
+        """How much room is used and left."""
+
+    def queues(self) -> dict[QueueId, RoutingKey]:
+        """All queues ever seen."""
+
+    def snapshot(self, queue: QueueId) -> Snapshot | None:
+        """The last saved snapshot of a queue."""
+
+    def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
+        """A queue's entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        """All entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
+
+    def accepted(self, event: EventId) -> Entry | None:
+        """The `EventAccepted` entry of an event, or None if it is unknown or removed."""
+
+    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+        """At most `limit` known event ids that begin with `prefix`."""
+
+    def recover(self) -> None:
+        """Make the journal usable again after a failed commit."""
+
+    def close(self) -> None:
+        """Close; nothing may be called afterwards."""

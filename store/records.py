@@ -1,0 +1,137 @@
+"""Journal records: what happened, in the past tense, tagged and versioned.
+
+A record's tag is its name on disk and never changes; a new field gets a default, so that old
+journals stay readable. `at` is the wall clock in seconds since 1970 (UTC); `queue` is not repeated
+in the record, it stands in the entry around it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NewType
+
+import msgspec
+
+EventId = NewType("EventId", str)
+QueueId = NewType("QueueId", int)
+RoutingKey = NewType("RoutingKey", str)
+
+EventKind = Literal["v1", "v2", "change"]
+
+
+class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted"):
+    """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`."""
+
+    event: EventId
+    position: int
+    kind: EventKind
+    action: str
+    dedup_key: str
+    body: bytes
+    at: float
+    warnings: tuple[str, ...] = ()
+    source: str = ""
+
+    def __repr__(self) -> str:
+        return f"EventAccepted(event={self.event!r}, kind={self.kind!r}, action={self.action!r})"
+
+
+class DeliveryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryStarted"):
+    """Attempt number `attempt` (from 1) is on its way to PagerDuty."""
+
+    event: EventId
+    attempt: int
+    at: float
+
+
+class DeliveryDeferred(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryDeferred"):
+    """The attempt failed; repeated at `retry_at` or, while unreachable, at a probe's success."""
+
+    event: EventId
+    reason: str
+    detail: str
+    at: float
+    retry_at: float
+    seconds: float = 0.0
+
+
+class EventDelivered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDelivered"):
+    """PagerDuty answered `status`: the event is done."""
+
+    event: EventId
+    status: int
+    at: float
+    seconds: float = 0.0
+
+
+class EventDeadLettered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDeadLettered"):
+    """The event can't be delivered as it is; an operator may retry or discard it."""
+
+    event: EventId
+    reason: str
+    detail: str
+    at: float
+    seconds: float = 0.0
+
+
+class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"):
+    """Asked for by an operator: a dead letter goes to the tail, a deferred event is due now."""
+
+    event: EventId
+    position: int
+    at: float
+    forced: bool = False
+
+
+class EventDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="EventDiscarded"):
+    """Given up by an operator or, a dead letter, by the retention time; `reason` says which."""
+
+    event: EventId
+    reason: str
+    at: float
+
+
+class QueueHeld(msgspec.Struct, frozen=True, kw_only=True, tag="QueueHeld"):
+    """Deliveries of this queue stop; events are still accepted."""
+
+    reason: str
+    at: float
+
+
+class QueueReleased(msgspec.Struct, frozen=True, kw_only=True, tag="QueueReleased"):
+    """Deliveries of this queue go on."""
+
+    at: float
+
+
+class ActorRestarted(msgspec.Struct, frozen=True, kw_only=True, tag="ActorRestarted"):
+    """A queue's actor came back and found a delivery whose outcome nobody knows."""
+
+    reason: str
+    at: float
+
+
+Record = (
+    EventAccepted
+    | DeliveryStarted
+    | DeliveryDeferred
+    | EventDelivered
+    | EventDeadLettered
+    | EventRetried
+    | EventDiscarded
+    | QueueHeld
+    | QueueReleased
+    | ActorRestarted
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A committed record: its place in the journal (`seq`, from 1) and the queue it belongs to."""
+
+    seq: int
+    queue: QueueId
+    record: Record
+
+
+def event_of(record: Record) -> EventId | None:
+    """The event that a record is about, or None for those about a whole queue."""
+    return getattr(record, "event", None)
