@@ -1,0 +1,1 @@
+"""The agent's local HTTP API: PagerDuty's own paths for tools, and the operators' calls."""

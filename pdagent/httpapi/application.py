@@ -1,0 +1,71 @@
+"""The falcon application: all routes on one screen, and every error as JSON."""
+
+from __future__ import annotations
+
+import logging
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.guard import BrowserGuard, Secret
+from pdagent.httpapi.intake import PagerDutyPath, Send, refused
+from pdagent.httpapi.operations import Health, Operations
+
+logger = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+PAGERDUTY_PATHS = {
+    "/v2/enqueue": "v2",
+    "/v2/change/enqueue": "change",
+    "/generic/2010-04-15/create_event.json": "v1",
+}
+
+
+def build(agent: Agent) -> falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]:
+    """The ASGI application for one agent."""
+    app: falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response] = falcon.asgi.App(
+        middleware=[BrowserGuard(agent.config)]
+    )
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unexpected)
+    secret = Secret(agent.config.secret)
+    operations = Operations(agent, secret)
+    app.add_route("/send", Send(agent, secret))
+    for path, kind in PAGERDUTY_PATHS.items():
+        app.add_route(path, PagerDutyPath(agent, kind))  # type: ignore[arg-type]
+    app.add_route("/status", operations, suffix="status")
+    app.add_route("/queue/status", operations, suffix="queue_status")
+    app.add_route("/queue/retry", operations, suffix="queue_retry")
+    app.add_route("/health", Health(agent))
+    return app
+
+
+def _serialize(
+    request: falcon.asgi.Request, response: falcon.asgi.Response, error: falcon.HTTPError
+) -> None:
+    message = error.description or _SENTENCES.get(str(error.status), error.title)
+    response.content_type = falcon.MEDIA_JSON
+    if request.path in PAGERDUTY_PATHS:
+        response.data = _encode(refused(message, (message,)))
+    else:
+        response.data = _encode({"errors": [message]})
+
+
+_SENTENCES = {
+    falcon.HTTP_404: "there is nothing at this path: docs/http-api.md lists what there is",
+    falcon.HTTP_405: "this path does not take this method: the Allow header lists what it takes",
+}
+
+
+async def _unexpected(
+    request: falcon.asgi.Request,
+    response: falcon.asgi.Response,
+    error: Exception,
+    params: dict[str, object],
+) -> None:
+    """A mistake of ours: the caller gets one sentence, the log the place, neither any content."""
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    response.status = falcon.HTTP_500
+    response.data = _encode({"errors": ["the agent made a mistake: its log says where"]})

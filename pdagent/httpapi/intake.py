@@ -1,0 +1,151 @@
+"""Takes events: our own `/send`, and PagerDuty's three paths for tools that speak its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from actors.commands import Receipt, Refusal
+from pdagent.events import (
+    MAX_EVENT_BYTES,
+    InvalidEvent,
+    ParsedEvent,
+    parse_change,
+    parse_v1,
+    parse_v2,
+)
+from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.guard import Secret
+
+_LONGEST_IDEMPOTENCY_KEY = 255
+_encode = msgspec.json.Encoder().encode
+
+Parse = Callable[[bytes], ParsedEvent]
+
+
+async def read_body(request: falcon.asgi.Request) -> bytes:
+    """The whole body; more than `MAX_EVENT_BYTES` is refused with 413, whatever it claims to be."""
+    if (request.content_length or 0) > MAX_EVENT_BYTES:
+        raise _too_large()
+    body = await request.stream.read(MAX_EVENT_BYTES + 1)
+    if len(body) > MAX_EVENT_BYTES:
+        raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> falcon.HTTPError:
+    return falcon.HTTPContentTooLarge(
+        description=f"the event is larger than {MAX_EVENT_BYTES} bytes, PagerDuty's limit: "
+        "shorten payload.custom_details (v1: details)"
+    )
+
+
+def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
+    """The `Idempotency-Key` header, or None; 400 if it is longer than 255 characters."""
+    key = request.get_header("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= _LONGEST_IDEMPOTENCY_KEY:
+        raise falcon.HTTPBadRequest(
+            description=f"Idempotency-Key: 1 to {_LONGEST_IDEMPOTENCY_KEY} characters are allowed"
+        )
+    return key
+
+
+class Send:
+    """`POST /send`: one event of either version; answers with its id."""
+
+    def __init__(self, agent: Agent, secret: Secret) -> None:
+        self._agent = agent
+        self._secret = secret
+
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """200 with `key` (the event's id) and `dedup_key` or `incident_key`."""
+        self._secret.check(request)
+        version = request.get_header("Pd-Event-Version")
+        parse = {"v1": parse_v1, "v2": parse_v2}.get(version or "")
+        if parse is None:
+            raise falcon.HTTPBadRequest(
+                description="the header Pd-Event-Version is missing or unknown: send v1 or v2"
+            )
+        body = await read_body(request)
+        try:
+            event = parse(body)
+        except InvalidEvent as invalid:
+            response.status = falcon.HTTP_400
+            response.data = _encode({"errors": invalid.errors})
+            return
+        key = idempotency_key_of(request)
+        answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
+        if isinstance(answer, Refusal):
+            response.status = falcon.HTTP_429 if _is_full_queue(answer) else falcon.HTTP_503
+            response.set_header("Retry-After", str(answer.retry_after))
+            response.data = _encode({"errors": [answer.message]})
+            return
+        name = "incident_key" if event.kind == "v1" else "dedup_key"
+        receipt: dict[str, object] = {"key": answer.event, name: answer.dedup_key}
+        if answer.warnings:
+            receipt["warnings"] = answer.warnings
+        response.data = _encode(receipt)
+
+
+class PagerDutyPath:
+    """One of PagerDuty's own paths: status codes and bodies exactly as PagerDuty answers."""
+
+    def __init__(self, agent: Agent, kind: Literal["v1", "v2", "change"]) -> None:
+        self._agent = agent
+        self._kind = kind
+        self._parse: Parse = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}[kind]
+
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """202 (v1: 200) once the event is on disk."""
+        body = await read_body(request)
+        try:
+            event = self._parse(body)
+        except InvalidEvent as invalid:
+            response.status = falcon.HTTP_400
+            response.data = _encode(refused("Event object is invalid", invalid.errors))
+            return
+        key = idempotency_key_of(request)
+        answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
+        if isinstance(answer, Refusal):
+            self._refuse(answer, response)
+        else:
+            self._confirm(answer, response)
+
+    def _confirm(self, receipt: Receipt, response: falcon.asgi.Response) -> None:
+        body: dict[str, object] = {"status": "success", "message": "Event processed"}
+        if self._kind != "change":
+            name = "incident_key" if self._kind == "v1" else "dedup_key"
+            body[name] = receipt.dedup_key
+        if receipt.warnings:
+            body["warnings"] = receipt.warnings
+        response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
+        response.data = _encode(body)
+
+    def _refuse(self, refusal: Refusal, response: falcon.asgi.Response) -> None:
+        """A full queue looks like PagerDuty's rate limit, which these clients know to wait out."""
+        status = falcon.HTTP_503
+        if _is_full_queue(refusal):
+            status = falcon.HTTP_403 if self._kind == "v1" else falcon.HTTP_429
+        response.status = status
+        response.set_header("Retry-After", str(refusal.retry_after))
+        response.data = _encode(refused("Event was not stored", (refusal.message,)))
+
+
+def refused(message: str, errors: tuple[str, ...]) -> dict[str, object]:
+    """PagerDuty's shape of an error."""
+    return {"status": "invalid event", "message": message, "errors": errors}
+
+
+def source_of(request: falcon.asgi.Request) -> str:
+    """The sending program as it calls itself: a v1 event's `agent.queued_by`."""
+    agent = request.get_header("Pd-Queued-By") or request.get_header("User-Agent") or ""
+    name = agent.partition("/")[0].strip()
+    return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "pdagent"
+
+
+def _is_full_queue(refusal: Refusal) -> bool:
+    return refusal.reason == "queue_full"

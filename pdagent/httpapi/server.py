@@ -1,0 +1,97 @@
+"""Runs the local HTTP API with uvicorn inside this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, cast
+
+import falcon.asgi
+import uvicorn
+
+from pdagent.config import Config, StartRefused
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
+
+    App = falcon.asgi.App[Any, Any]
+
+_BACKLOG = 2048
+_FINISH_REQUESTS_WITHIN = 3
+_LOOK_EVERY = 1.0
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket of `address`. Raises `StartRefused` when it can't be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (config.host, config.port), family=family, backlog=_BACKLOG, reuse_port=False
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"can't listen on {config.address} ({error.strerror or error}): stop what uses it, "
+            "or set another 'address'"
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn would raise the signal again after a clean stop; here `serve` handles signals."""
+        yield
+
+
+async def serve(
+    app: App,
+    config: Config,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    failed: Callable[[], bool],
+) -> None:
+    """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun."""
+    server = _Server(
+        uvicorn.Config(
+            cast("ASGIApplication", app),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN,
+            ssl_certfile=config.tls_cert,
+            ssl_keyfile=config.tls_key,
+        )
+    )
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+    async def watch() -> None:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        on_ready()
+        while not failed():
+            await asyncio.sleep(_LOOK_EVERY)
+        stop()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        await server.serve(sockets=[listener])
+    except ssl.SSLError as error:
+        raise StartRefused(
+            f"tls_cert {config.tls_cert} and tls_key {config.tls_key} can't be used ({error}): "
+            "both must be PEM files that belong together"
+        ) from None
+    finally:
+        watcher.cancel()

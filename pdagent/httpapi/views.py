@@ -1,0 +1,88 @@
+"""What status shows of a queue. Reads live states without a lock, so nothing here can block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from actors.directory import QueueEntry
+from actors.state import QueueState
+from pdagent.httpapi.agent import Agent
+
+_T = TypeVar("_T")
+Json = dict[str, object]
+
+
+def steady(read: Callable[[], _T]) -> _T:
+    """Repeat a read that a Sequencer's change has just upset."""
+    while True:
+        try:
+            return read()
+        except (RuntimeError, KeyError, StopIteration):
+            continue
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, or None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def queue_item(entry: QueueEntry, name: str) -> Json:
+    """One queue as `/queue/status` and `/status` show it; `name` stands for its routing key."""
+    state = entry.state
+    waiting = len(state.waiting)
+    return {
+        "routing_key": name,
+        "queue": name,
+        "pending": waiting,
+        "success": state.counters.delivered,
+        "error": len(state.dead),
+        "discarded": state.counters.discarded,
+        "accepted": state.counters.accepted,
+        "state": steady(lambda: state.condition),
+        "held": state.hold is not None,
+        "hold_reason": state.hold,
+        "quarantined": entry.phase == "quarantined",
+        "paced": state.pace_interval > 0,
+        "oldest_waiting_at": timestamp(steady(lambda: state.oldest_accepted_at)),
+        "next_attempt_at": timestamp(_next_attempt_at(state)),
+        "last_delivered_at": timestamp(state.last_delivered_at),
+        "last_error": state.last_error,
+        "last_error_at": timestamp(state.last_error_at),
+    }
+
+
+def _next_attempt_at(state: QueueState) -> float | None:
+    if not state.waiting or state.hold is not None:
+        return None
+    return state.not_before or None
+
+
+def totals(agent: Agent) -> Json:
+    """Sums over all queues: each accepted event is in exactly one of the other four."""
+    states = [entry.state for entry in agent.system.directory.entries()]
+    return {
+        "accepted": sum(state.counters.accepted for state in states),
+        "delivered": sum(state.counters.delivered for state in states),
+        "waiting": sum(len(state.waiting) for state in states),
+        "dead_lettered": sum(len(state.dead) for state in states),
+        "discarded": sum(state.counters.discarded for state in states),
+    }
+
+
+def link(agent: Agent, now: float) -> Json:
+    """Whether PagerDuty can be reached, as far as deliveries have told."""
+    seen = agent.system.link()
+    state = "reachable" if seen.answered else "unknown"
+    if seen.open_for is not None:
+        state = "unreachable"
+    return {
+        "state": state,
+        "since": None if seen.open_for is None else timestamp(now - seen.open_for),
+        "last_error": seen.last_error,
+        "in_flight": seen.in_flight,
+        "waiting_for_turn": seen.waiting_for_turn,
+    }
