@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import pykka
 
-from actors.state import QueueState
+from actors.core.state import QueueState
 from store.records import QueueId, RoutingKey
 
 Phase = Literal["resting", "running", "passivating", "restarting", "quarantined"]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pykka
 
-from actors.commands import Refusal
+from actors.core.commands import Refusal
 from actors.messages import (
     UNAVAILABLE,
     Delivery,

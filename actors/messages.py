@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pykka
 
-from actors.commands import Answer, Command, Refusal
+from actors.core.commands import Answer, Command, Refusal
 from actors.slots import SenderId
 from store.port import Append
 from store.records import EventId, QueueId, RoutingKey

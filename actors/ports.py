@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from actors.verdict import Verdict
+from actors.core.verdict import Verdict
 
 
 class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):

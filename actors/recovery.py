@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors.evolve import evolve
-from actors.state import QueueState, from_snapshot
+from actors.core.evolve import evolve
+from actors.core.state import QueueState, from_snapshot
 from store.port import Journal
 from store.records import QueueId
 

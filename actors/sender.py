@@ -8,12 +8,12 @@ from typing import Any
 
 import pykka
 
+from actors.core.verdict import Verdict
 from actors.directory import Directory
 from actors.messages import Delivery, VerdictReady
 from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots, SenderId
 from actors.supervised import Report, SupervisedActor
-from actors.verdict import Verdict
 from store.port import Journal
 from store.records import EventAccepted
 

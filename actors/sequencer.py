@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pykka
 
-from actors.commands import (
+from actors.core.commands import (
     AcceptEvent,
     Answer,
     Command,
@@ -29,9 +29,10 @@ from actors.commands import (
     RetryEvents,
     StartDelivery,
 )
-from actors.decide import Deliver, WakeAfter, decide, resume
+from actors.core.decide import Deliver, WakeAfter, decide, resume
+from actors.core.evolve import evolve
+from actors.core.state import QueueState, to_snapshot
 from actors.directory import Directory, QueueEntry
-from actors.evolve import evolve
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
@@ -51,7 +52,6 @@ from actors.messages import (
 )
 from actors.recovery import recover_queue
 from actors.slots import DeliverySlots, Grant
-from actors.state import QueueState, to_snapshot
 from actors.supervised import Report, SupervisedActor
 from actors.timer import Schedule
 from store.port import Append, Journal

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors.breaker import Breaker
-from actors.verdict import Deferred, Verdict
+from actors.core.breaker import Breaker
+from actors.core.verdict import Deferred, Verdict
 from store.records import EventId, QueueId
 
 SenderId = int

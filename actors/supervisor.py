@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 import pykka
 
-from actors.commands import Refusal
+from actors.core.commands import Refusal
+from actors.core.restarts import RestartPolicy
+from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from actors.messages import Failed, Perform, Rest, Rested, Route, Wake, WantsRest
-from actors.restarts import RestartPolicy
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer, Surroundings
 from actors.slots import SenderId
-from actors.state import QueueState
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from actors.timer import Timer
 from store.records import QueueId, RoutingKey

@@ -9,7 +9,7 @@ from typing import Any
 
 import pykka
 
-from actors.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
+from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
 from actors.directory import Directory, QueueEntry
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
 from actors.messages import Perform, Reply, Route

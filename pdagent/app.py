@@ -11,7 +11,7 @@ import time
 
 import uvloop
 
-from actors.commands import Policy
+from actors.core.commands import Policy
 from actors.ports import DeliveryPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__

@@ -1,30 +1,28 @@
-"""What commands on this host use to talk to the running agent over its local HTTP API.
-
-It speaks through `http.client`: a command makes one request and exits, and importing requests takes
-longer than everything else that `send` does put together. It also never looks at proxy settings or
-`.netrc`, which have no say on the way to one's own host.
-"""
+"""What commands on this host use to talk to the running agent over its local HTTP API."""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
-from urllib.parse import urlencode
+from typing import Any, Literal, TypeVar
 
 import msgspec
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationValueError, MaxRetryError, NameResolutionError, SSLError
 
 from pdagent import __version__
 from pdagent.config import Config
 
 JsonObject = dict[str, object]
-Headers = dict[str, str] | None
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _Expected = TypeVar("_Expected")
@@ -76,12 +74,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    status: int
-    body: bytes
-    retry_after: float | None
-
-
 class LocalClient:
     """The agent's local API, one method a call, one connection a request.
 
@@ -98,132 +90,126 @@ class LocalClient:
         the event twice.
         """
         headers = {"Pd-Event-Version": version, "Idempotency-Key": idempotency_key}
-        return self._receipt(self._call_twice("POST", "/send", event, headers))
+        answer = self._call_twice("POST", "/send", body=event, headers=headers)
+        return self._decoded(answer, Receipt)
 
     def send_change(self, event: bytes, *, idempotency_key: str) -> Receipt:
         """Hand over one change event; otherwise like `send`."""
         headers = {"Idempotency-Key": idempotency_key}
-        return self._receipt(self._call_twice("POST", "/v2/change/enqueue", event, headers))
+        answer = self._call_twice("POST", "/v2/change/enqueue", body=event, headers=headers)
+        return self._decoded(answer, Receipt)
 
     def queue_status(
         self, routing_key: str | None = None, *, show_keys: bool = False
     ) -> JsonObject:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
-        query = {"rk": routing_key} if routing_key else {}
-        if show_keys:
-            query["show_keys"] = "1"
-        return self._object(self._call_twice("GET", _with_query("/queue/status", query)))
+        query = _of_key(routing_key) | ({"show_keys": "1"} if show_keys else {})
+        return self._decoded(self._call_twice("GET", "/queue/status", query=query), JsonObject)
 
     def retry(self, routing_key: str | None = None) -> JsonObject:
         """Queue the dead-lettered events of one key, or of all, again: `{"message", "count"}`."""
-        query = {"rk": routing_key} if routing_key else {}
-        return self._object(self._call("POST", _with_query("/queue/retry", query)))
+        answer = self._call("POST", "/queue/retry", query=_of_key(routing_key))
+        return self._decoded(answer, JsonObject)
 
     def status(self) -> JsonObject:
         """The agent, PagerDuty as it sees it, totals and queues."""
-        return self._object(self._call_twice("GET", "/status"))
+        return self._decoded(self._call_twice("GET", "/status"), JsonObject)
 
     def health(self) -> None:
         """Return when the agent is well; `Refused` tells why it isn't."""
         answer = self._call_twice("GET", "/health")
-        if answer.body.strip() != b"OK":
+        if answer.content.strip() != b"OK":
             raise NotUnderstood(self._stranger("its health isn't OK"))
 
-    def _call_twice(
-        self, method: str, target: str, body: bytes | None = None, headers: Headers = None
-    ) -> _Answer:
+    def _call_twice(self, method: str, path: str, **request: Any) -> requests.Response:
         try:
-            return self._call(method, target, body, headers)
+            return self._call(method, path, **request)
         except _Broken as first:
             try:
-                return self._call(method, target, body, headers)
+                return self._call(method, path, **request)
             except Unreachable as second:
                 # Nothing saw the second request, but the agent may have stored the first.
                 raise NoAnswer(f"{first}, then {second}") from None
 
     def _call(
-        self, method: str, target: str, body: bytes | None = None, headers: Headers = None
-    ) -> _Answer:
-        connection = self._connection()
-        try:
-            try:
-                connection.connect()
-            except (OSError, UnicodeError) as error:
-                raise Unreachable(_reason(error)) from None
-            answer = self._exchange(connection, method, target, body, headers)
-        finally:
-            connection.close()
-        if not 200 <= answer.status < 300:
-            raise self._refusal(answer)
-        return answer
-
-    def _exchange(
         self,
-        connection: http.client.HTTPConnection,
         method: str,
-        target: str,
-        body: bytes | None,
-        headers: Headers,
-    ) -> _Answer:
-        if connection.sock is not None:
-            connection.sock.settimeout(_ANSWER_SECONDS)
-        try:
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        host, _, port = self._config.address.rpartition(":")
+        scheme = "https" if self._config.tls_cert else "http"
+        url = f"{scheme}://{_ANY_ADDRESS.get(host, host)}:{port}{path}"
+        with self._session() as session:
             try:
-                connection.request(method, target, body, self._headers(headers))
-            except (BrokenPipeError, ConnectionResetError):
-                # An agent that refuses a body may close before it has read all of it; its answer
-                # can still be waiting to be read.
-                if body is None:
-                    raise
-            response = connection.getresponse()
-            data = response.read()
-        except http.client.RemoteDisconnected:
-            raise _Broken("the connection was closed without an answer") from None
-        except (http.client.BadStatusLine, http.client.UnknownProtocol):
-            raise NotUnderstood(self._stranger("it doesn't speak HTTP")) from None
-        except TimeoutError:
-            raise NoAnswer(f"no answer within {_ANSWER_SECONDS:.0f} s") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise _Broken(_reason(error)) from None
-        return _Answer(response.status, data, _seconds(response.getheader("Retry-After")))
+                response = session.request(
+                    method,
+                    url,
+                    params=query,
+                    data=body,
+                    headers=headers,
+                    timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
+                    allow_redirects=False,
+                )
+            except (OSError, LocationValueError) as error:
+                raise self._failure(error) from None
+        if not response.ok or response.is_redirect:
+            raise self._refusal(response)
+        return response
 
-    def _headers(self, more: Headers) -> dict[str, str]:
-        headers = {
-            "User-Agent": f"pagerduty-agent/{__version__}",
-            "Content-Type": "application/json",
-            "Connection": "close",
-        }
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        # Proxy variables and .netrc have no say on the way to one's own host.
+        session.trust_env = False
+        session.headers["User-Agent"] = f"pagerduty-agent/{__version__}"
+        session.headers["Content-Type"] = "application/json"
+        session.headers["Connection"] = "close"
         if self._config.secret:
-            headers["Authorization"] = f"token {self._config.secret}"
-        return headers | (more or {})
+            session.headers["Authorization"] = f"token {self._config.secret}"
+        if self._config.tls_cert is not None:
+            session.verify = False  # instead, the one certificate that may answer is pinned
+            session.mount("https://", _PinnedAdapter(_fingerprint(self._config.tls_cert)))
+        return session
 
-    def _connection(self) -> http.client.HTTPConnection:
-        host = _ANY_ADDRESS.get(self._config.host, self._config.host)
-        if self._config.tls_cert is None:
-            return http.client.HTTPConnection(host, self._config.port, timeout=_CONNECT_SECONDS)
-        context = _tls(self._config.tls_cert)
-        return http.client.HTTPSConnection(
-            host, self._config.port, timeout=_CONNECT_SECONDS, context=context
-        )
+    def _failure(self, error: Exception) -> AgentError:
+        """`error`, raised by requests, by what it means for the request."""
+        cause = error.args[0] if error.args else None
+        if isinstance(error, requests.ConnectTimeout):
+            return Unreachable("timed out")
+        if isinstance(error, requests.ReadTimeout):
+            return NoAnswer(f"none within {_ANSWER_SECONDS:.0f} s")
+        if isinstance(error, LocationValueError):
+            return Unreachable("that is no host name")
+        # requests tries once: a MaxRetryError means that no connection came about, except where
+        # TLS notices the end of one that was there.
+        if isinstance(cause, MaxRetryError):
+            reason = cause.reason
+            inside = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
+            inner = inside if isinstance(inside, ssl.SSLError) else reason
+            if isinstance(inner, ssl.SSLEOFError):
+                return _Broken("the connection broke")
+            return Unreachable(_why_unreachable(inner))
+        broken = cause.args[-1] if isinstance(cause, Exception) and cause.args else None
+        bad = isinstance(broken, http.client.BadStatusLine)
+        if bad and not isinstance(broken, ConnectionError):
+            return NotUnderstood(self._stranger("it doesn't speak HTTP"))
+        return _Broken("the connection broke")
 
-    def _refusal(self, answer: _Answer) -> AgentError:
+    def _refusal(self, answer: requests.Response) -> AgentError:
         try:
-            errors = msgspec.json.decode(answer.body, type=_Errors).errors
+            errors = msgspec.json.decode(answer.content, type=_Errors).errors
         except _UNDECODABLE:
-            if answer.status in (429, 503):
-                return Refused(answer.status, (), answer.retry_after)
-            return NotUnderstood(self._stranger(f"it answered HTTP {answer.status}"))
-        return Refused(answer.status, errors, answer.retry_after)
+            if answer.status_code in (429, 503):
+                return Refused(answer.status_code, (), _seconds(answer.headers.get("Retry-After")))
+            return NotUnderstood(self._stranger(f"it answered HTTP {answer.status_code}"))
+        return Refused(answer.status_code, errors, _seconds(answer.headers.get("Retry-After")))
 
-    def _receipt(self, answer: _Answer) -> Receipt:
-        return self._decoded(answer, Receipt)
-
-    def _object(self, answer: _Answer) -> JsonObject:
-        return self._decoded(answer, JsonObject)
-
-    def _decoded(self, answer: _Answer, kind: type[_Expected]) -> _Expected:
+    def _decoded(self, answer: requests.Response, kind: type[_Expected]) -> _Expected:
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            return msgspec.json.decode(answer.content, type=kind)
         except _UNDECODABLE:
             raise NotUnderstood(self._stranger("its answer isn't the JSON expected")) from None
 
@@ -235,39 +221,49 @@ class _Errors(msgspec.Struct):
     errors: tuple[str, ...]
 
 
-def _tls(certificate: Path) -> ssl.SSLContext:
-    """Trust the agent's own certificate and nothing else.
+class _PinnedAdapter(HTTPAdapter):
+    """Talks to the holder of one certificate only.
 
-    Whoever answers must have that very certificate's key, so the name in it adds nothing: it may
-    have been issued for another name of this host.
+    Whoever answers must have that certificate's private key, so its names, dates and issuer add
+    nothing: it may have been issued for another name of this host.
     """
+
+    def __init__(self, fingerprint: str) -> None:
+        self._fingerprint = fingerprint
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """As requests does, with the pin."""
+        super().init_poolmanager(*arguments, **options, assert_fingerprint=self._fingerprint)
+
+
+def _fingerprint(certificate: Path) -> str:
     try:
-        match = _CERTIFICATE.search(certificate.read_text("ascii", "replace"))
-        if match is None:
+        found = _CERTIFICATE.search(certificate.read_text("ascii", "replace"))
+        if found is None:
             raise Unreachable(f"tls_cert {certificate} holds no certificate in PEM form")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cadata=match[0])
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
     except OSError as error:
-        raise Unreachable(f"can't use tls_cert {certificate}: {_reason(error)}") from None
-    return context
+        raise Unreachable(f"can't read tls_cert {certificate}: {error.strerror}") from None
+    except ValueError:
+        raise Unreachable(f"tls_cert {certificate} holds a damaged certificate") from None
 
 
-def _with_query(path: str, query: dict[str, str]) -> str:
-    return f"{path}?{urlencode(query)}" if query else path
+def _of_key(routing_key: str | None) -> dict[str, str]:
+    return {"rk": routing_key} if routing_key else {}
 
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate isn't the one in tls_cert ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}"
-    text = error.strerror if isinstance(error, OSError) else None
-    return (text or type(error).__name__).lower()
+def _why_unreachable(reason: object) -> str:
+    if isinstance(reason, NameResolutionError):
+        return "no such host"
+    if isinstance(reason, ssl.SSLError):
+        return f"TLS: {(reason.reason or 'failed').replace('_', ' ').lower()}"
+    if isinstance(reason, SSLError):
+        return "its certificate isn't the one in tls_cert"
+    system = reason.__cause__ if isinstance(reason, Exception) else None
+    text = system.strerror if isinstance(system, OSError) else None
+    return (text or type(reason).__name__).lower()

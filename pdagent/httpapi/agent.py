@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from actors.commands import Answer, Command, NewEvent, Receipt, Refusal
+from actors.core.commands import Answer, Command, NewEvent, Receipt, Refusal
 from actors.system import ActorSystem
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete

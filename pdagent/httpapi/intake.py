@@ -9,7 +9,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from actors.commands import Receipt, Refusal
+from actors.core.commands import Receipt, Refusal
 from pdagent.events import (
     MAX_EVENT_BYTES,
     InvalidEvent,

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from actors.commands import Done, Refusal, RetryEvents
+from actors.core.commands import Done, Refusal, RetryEvents
 from actors.directory import QueueEntry
 from pdagent.httpapi import views
 from pdagent.httpapi.agent import Agent, perform

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from actors.core.state import QueueState
 from actors.directory import QueueEntry
-from actors.state import QueueState
 from pdagent.httpapi.agent import Agent
 
 _T = TypeVar("_T")

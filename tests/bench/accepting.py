@@ -123,7 +123,9 @@ def load(address: str, connections: int, seconds: float) -> dict[str, float]:
     """Run the load generator; what it reports."""
     command = [sys.executable, str(HERE / "load.py"), address, SECRET]
     command += [str(connections), str(KEYS), str(seconds)]
-    report: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    report: dict[str, float] = json.loads(
+        subprocess.run(command, check=True, capture_output=True).stdout
+    )
     return report
 
 
@@ -152,7 +154,7 @@ def main(seconds: float) -> int:
             print(
                 f"{label}: accepted {report['per_second']:.0f}/s, {ratio:.2f} times (goal "
                 f"{GOALS[label]}: {verdict}), median {report['median_ms']} ms, "
-                f"p99 {report['p99_ms']} ms, failures {report['failures']}"
+                f"p99 {report['p99_ms']} ms, failures {report['failures']} {report['first_failure'] or ''}"
                 + (f", delivered {delivered / seconds:.0f}/s" if delivered else "")
             )
     return 1 if missed else 0

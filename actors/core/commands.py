@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.verdict import Verdict
+from actors.core.verdict import Verdict
 from store.records import EventId, EventKind
 
 

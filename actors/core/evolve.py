@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors import backoff
-from actors.state import DeadLetter, QueueState, WaitingEvent
+from actors.core import backoff
+from actors.core.state import DeadLetter, QueueState, WaitingEvent
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,

@@ -1,6 +1,6 @@
 """The life of a queue, pure: no thread, no clock, no disk, no network.
 
-`decide` says what happens because of a command, `resume` what is owed next; `actors.evolve`
+`decide` says what happens because of a command, `resume` what is owed next; `actors.core.evolve`
 applies what was decided, live and in replay alike. Time enters as `now`, chance inside the command.
 Top to bottom in the order in which an event lives.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from actors import backoff
-from actors.commands import (
+from actors.core import backoff
+from actors.core.commands import (
     AcceptEvent,
     Command,
     DiscardEvents,
@@ -24,9 +24,9 @@ from actors.commands import (
     RetryEvents,
     StartDelivery,
 )
-from actors.evolve import MAYBE_THE_EVENT
-from actors.state import DeadLetter, QueueState
-from actors.verdict import Deferred, Delivered, Rejected
+from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.state import DeadLetter, QueueState
+from actors.core.verdict import Deferred, Delivered, Rejected
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,

@@ -1,0 +1,130 @@
+"""`pagerduty-agent enqueue`: an Events API v2 alert event."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from pdagent.cli.parameters import Image, Link, field, image, json_file, link, text
+from pdagent.cli.session import Session, pass_session
+from pdagent.cli.submission import details, given, submit_alert
+
+_ACTIONS = click.Choice(["trigger", "acknowledge", "resolve"])
+_SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
+
+
+@click.command(
+    epilog="\b\nExample:\n  pagerduty-agent enqueue -k @database -t trigger -d 'Disk full' -u db1 "
+    "-e critical -y db1/disk --link 'https://wiki.example.com/disk=Runbook'"
+)
+@click.option(
+    "-k",
+    "--routing-key",
+    type=text,
+    required=True,
+    help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
+)
+@click.option("-t", "--event-action", type=_ACTIONS, required=True, help="What to do.")
+@click.option(
+    "-y",
+    "--dedup-key",
+    type=text,
+    help="Which alert; needed to acknowledge or resolve, made up for a trigger without one.",
+)
+@click.option("-d", "--summary", type=text, help="What happened; needed to trigger.")
+@click.option("-u", "--source", type=text, help="What it happened to; needed to trigger.")
+@click.option("-e", "--severity", type=_SEVERITIES, default="error", show_default=True)
+@click.option(
+    "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
+)
+@click.option("--component", type=text, help="The part that is at fault, such as mysql.")
+@click.option("-g", "--group", type=text, help="What the source belongs to, such as www.")
+@click.option("--class", "class_", type=text, help="The kind of event, such as disk.")
+@click.option(
+    "-f",
+    "--field",
+    "fields",
+    type=field,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A detail; may be repeated.",
+)
+@click.option(
+    "--details-json",
+    type=json_file,
+    metavar="FILE|-",
+    help="Details as a JSON object; -f goes on top.",
+)
+@click.option("--client", type=text, help="Name of the tool that saw it.")
+@click.option("--client-url", type=text, help="Where to look at it in that tool.")
+@click.option(
+    "--link",
+    "links",
+    type=link,
+    metavar="HREF[=TEXT]",
+    multiple=True,
+    help="A link; may be repeated. In a query each parameter keeps its own '='.",
+)
+@click.option(
+    "--image",
+    "images",
+    type=image,
+    metavar="SRC[,HREF[,ALT]]",
+    multiple=True,
+    help="An image (https); may be repeated. Write a comma in an address as %2C.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@pass_session
+@click.pass_context
+def enqueue(
+    context: click.Context,
+    session: Session,
+    *,
+    routing_key: str,
+    event_action: str,
+    dedup_key: str | None,
+    summary: str | None,
+    source: str | None,
+    severity: str,
+    timestamp: str | None,
+    component: str | None,
+    group: str | None,
+    class_: str | None,
+    fields: tuple[tuple[str, str], ...],
+    details_json: dict[str, msgspec.Raw] | None,
+    client: str | None,
+    client_url: str | None,
+    links: tuple[Link, ...],
+    images: tuple[Image, ...],
+    as_json: bool,
+) -> None:
+    """Queue an event (Events API v2): trigger, acknowledge or resolve an alert.
+
+    It is stored on this host when the command returns, and delivered in order however long
+    PagerDuty can't be reached.
+    """
+    payload = given(
+        summary=summary,
+        source=source,
+        timestamp=timestamp,
+        component=component,
+        group=group,
+        custom_details=details(details_json, fields),
+        **{"class": class_},
+    )
+    chosen = context.get_parameter_source("severity") is not ParameterSource.DEFAULT
+    # An acknowledge or resolve goes without a payload; a default alone must not make one.
+    if event_action == "trigger" or payload or chosen:
+        payload["severity"] = severity
+    event = given(
+        routing_key=session.routing_key(routing_key),
+        event_action=event_action,
+        dedup_key=dedup_key,
+        payload=payload,
+        images=[given(**image._asdict()) for image in images],
+        links=[given(**link._asdict()) for link in links],
+        client=client,
+        client_url=client_url,
+    )
+    submit_alert(session, "v2", event, as_json)

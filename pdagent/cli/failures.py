@@ -1,0 +1,50 @@
+"""How commands end: their exit codes, and how they say what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from enum import IntEnum
+
+import click
+
+from pdagent.masking import mask
+
+
+class ExitCode(IntEnum):
+    """What scripts may rely on; 69 and 75 are EX_UNAVAILABLE and EX_TEMPFAIL of sysexits.h."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 69
+    REFUSED_FOR_NOW = 75
+
+
+class CommandFailed(Exception):
+    """A command can't do what it was asked; the message becomes one line on standard error."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def say(kind: str, message: str) -> None:
+    """Write `kind: message` to standard error, as one printable line whatever is in `message`."""
+    printable = "".join(c if c.isprintable() else " " for c in message)
+    # With standard error gone, the exit code is the only one left to tell.
+    with contextlib.suppress(OSError):
+        click.echo(f"{kind}: {' '.join(printable.split())}", err=True)
+
+
+def abandon_output() -> None:
+    """Send what is left of standard output nowhere, so that Python doesn't fail on it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def without_keys(message: str) -> str:
+    """`message` with what may be a routing key masked: an argument in the wrong place is quoted."""
+    return re.sub(
+        r"(?<![A-Za-z0-9])[A-Za-z0-9]{32}(?![A-Za-z0-9])", lambda found: mask(found[0]), message
+    )

@@ -1,0 +1,156 @@
+"""The program: its commands, its global options, and the one place where errors become lines."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+import click
+
+from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say, without_keys
+from pdagent.cli.session import Session
+from pdagent.config import ConfigError, FlagError, StartRefused
+
+PROGRAM = "pagerduty-agent"
+_COMMANDS = {
+    "init": "init:init",
+    "server": "server:server",
+    "send": "send:send",
+    "enqueue": "enqueue:enqueue",
+    "change": "change:change",
+    "queue": "queue:queue",
+    "status": "status:status",
+    "health": "status:health",
+    "sandbox": "sandbox:sandbox",
+    "demo": "demo:demo",
+    "version": "about:version",
+    "help": "about:help_command",
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is named, so that `send` starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order in which a new user needs them."""
+        return [name for name in _COMMANDS if self.get_command(ctx, name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, None if there is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        file, _, name = _COMMANDS[cmd_name].partition(":")
+        place = f"pdagent.cli.{file}"
+        try:
+            return cast(click.Command, getattr(import_module(place), name))
+        except ModuleNotFoundError as error:
+            if error.name != place:
+                raise
+            return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest name in the error."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full'",
+)
+@click.option("--config", metavar="FILE", help="Config file. [env: PAGERDUTY_AGENT_CONFIG]")
+@click.option(
+    "-a", "--address", metavar="HOST:PORT", help="The agent's. [env: PAGERDUTY_AGENT_ADDRESS]"
+)
+@click.option(
+    "-s",
+    "--secret",
+    metavar="SECRET",
+    help="The agent's; a config file keeps it out of process lists. [env: PAGERDUTY_AGENT_SECRET]",
+)
+@click.option(
+    "--pidfile", metavar="FILE", help="The agent's pidfile. [env: PAGERDUTY_AGENT_PIDFILE]"
+)
+@click.pass_context
+def program(
+    context: click.Context,
+    *,
+    config: str | None,
+    address: str | None,
+    secret: str | None,
+    pidfile: str | None,
+) -> None:
+    """Take events for PagerDuty, keep them safe, and deliver them in order.
+
+    Exit status: 0 done, 1 failed, 2 wrong usage or invalid event, 69 no agent and nothing stored,
+    75 refused for now.
+    """
+    context.obj = Session(config, {"address": address, "secret": secret, "pidfile": pidfile})
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with `arguments` (default: the process's own) and return its exit code.
+
+    Whatever goes wrong ends as one line on standard error that begins with `error: `.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without UTF-8 shows a '?' rather than ending the command.
+            stream.reconfigure(errors="replace")
+    try:
+        code = program.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.DONE
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        line = without_keys(error.format_message())
+        return _failed(f"{line} ('{path} --help' explains)", ExitCode.USAGE)
+    except click.ClickException as error:
+        return _failed(error.format_message(), error.exit_code)
+    except CommandFailed as error:
+        return _failed(str(error), error.exit_code)
+    except FlagError as error:
+        return _failed(str(error), ExitCode.USAGE)
+    except (ConfigError, StartRefused) as error:
+        return _failed(str(error), ExitCode.FAILED)
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("interrupted", ExitCode.FAILED)
+    except BrokenPipeError:
+        # Whoever read the output has stopped, as `head` does: nobody is left to tell.
+        abandon_output()
+        return ExitCode.FAILED
+    except OSError as error:
+        abandon_output()
+        where = f": {error.filename}" if error.filename else ""
+        return _failed(f"{error.strerror or type(error).__name__}{where}", ExitCode.FAILED)
+    except Exception as error:  # noqa: BLE001 - a traceback helps no user
+        return _failed(_unexpected(error), ExitCode.FAILED)
+
+
+def _failed(message: str, code: int) -> int:
+    say("error", message)
+    return code
+
+
+def _unexpected(error: Exception) -> str:
+    # Not the error's own text: nobody can tell whether a credential is in it.
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    place = f"{Path(step.tb_frame.f_code.co_filename).name}:{step.tb_lineno}" if step else "?"
+    return f"unexpected {type(error).__name__} at {place}: this is a bug, please report this line"

@@ -1,0 +1,73 @@
+"""`pagerduty-agent send`: an Events API v1 event, with the original agents' flags."""
+
+from __future__ import annotations
+
+import click
+
+from pdagent.cli.parameters import field, text
+from pdagent.cli.session import Session, pass_session
+from pdagent.cli.submission import details, given, submit_alert
+
+_TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
+
+
+@click.command(
+    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full' -f host=db1"
+)
+@click.option(
+    "-k",
+    "--service-key",
+    "--routing-key",
+    "routing_key",
+    type=text,
+    required=True,
+    help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
+)
+@click.option("-t", "--event-type", type=_TYPES, required=True, help="What to do.")
+@click.option("-d", "--description", type=text, help="What happened; needed to trigger.")
+@click.option(
+    "-i",
+    "--incident-key",
+    type=text,
+    help="Which incident; needed to acknowledge or resolve, made up for a trigger without one.",
+)
+@click.option("-c", "--client", type=text, help="Name of the tool that saw it.")
+@click.option("-u", "--client-url", type=text, help="Where to look at it in that tool.")
+@click.option(
+    "-f",
+    "--field",
+    "fields",
+    type=field,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A detail; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@pass_session
+def send(
+    session: Session,
+    *,
+    routing_key: str,
+    event_type: str,
+    description: str | None,
+    incident_key: str | None,
+    client: str | None,
+    client_url: str | None,
+    fields: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Queue an event (Events API v1): trigger, acknowledge or resolve an incident.
+
+    It is stored on this host when the command returns, and delivered in order however long
+    PagerDuty can't be reached.
+    """
+    event = given(
+        service_key=session.routing_key(routing_key),
+        event_type=event_type,
+        incident_key=incident_key,
+        description=description,
+        details=details(None, fields),
+        client=client,
+        client_url=client_url,
+    )
+    submit_alert(session, "v1", event, as_json)

@@ -1,0 +1,91 @@
+"""`pagerduty-agent server`: run the agent, and stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import click
+
+from pdagent.cli.failures import CommandFailed, say
+from pdagent.cli.session import Session, pass_session
+from pdagent.config import ConfigError, StartRefused
+from pdagent.config_loading import user_file
+from pdagent.config_template import write_config
+from pdagent.pidfile import running_pid
+
+_STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+
+
+@click.group(invoke_without_command=True, epilog="\b\nExample:\n  pagerduty-agent server")
+@click.option("--database", metavar="DIR", help="Directory of the journal.")
+@click.option("--region", type=click.Choice(["us", "eu"]), help="PagerDuty's service region.")
+@pass_session
+@click.pass_context
+def server(
+    context: click.Context, session: Session, *, database: str | None, region: str | None
+) -> None:
+    """Run the agent in the foreground until SIGTERM, SIGINT or 'server stop'.
+
+    Without any config file it writes one first, as 'init' does.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if session.load(database=database, region=region).file is None:
+        _first_config()
+    # The server's parts take a while to load, and no other command needs them.
+    from pdagent.app import run
+
+    context.exit(run(session.load(database=database, region=region).config))
+
+
+@server.command(epilog="\b\nExample:\n  pagerduty-agent server stop")
+@pass_session
+def stop(session: Session) -> None:
+    """Ask the agent to stop, and wait until it has: at most 30 seconds."""
+    path = session.loaded.config.pidfile
+    pid = _running(path)
+    if pid is None:
+        raise CommandFailed(f"no agent is running (nobody holds the pidfile {path})")
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended in this moment; the wait below sees that
+    except PermissionError:
+        raise CommandFailed(
+            f"the agent (pid {pid}) belongs to another user: stop it as that user"
+        ) from None
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _running(path) == pid:
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"the agent (pid {pid}) was asked to stop {_STOP_SECONDS:.0f} s ago and still "
+                "runs: see its log"
+            )
+        time.sleep(_POLL_SECONDS)
+    click.echo(f"Stopped the agent (pid {pid}).")
+
+
+def _running(path: Path) -> int | None:
+    try:
+        return running_pid(path)
+    except OSError as error:
+        raise CommandFailed(f"can't read the pidfile {path}: {error.strerror}") from None
+
+
+def _first_config() -> None:
+    path = user_file()
+    # Another server may be starting just now: its file serves as well.
+    with contextlib.suppress(FileExistsError):
+        try:
+            write_config(path)
+        except ConfigError as error:
+            raise StartRefused(
+                f"{error}; write one elsewhere with 'pagerduty-agent --config FILE init', "
+                "or run on defaults with --config /dev/null"
+            ) from None
+        say("note", f"there was no config file: wrote {path} with a new secret")

@@ -1,0 +1,249 @@
+"""Each setting's meaning, what it may be, and how its text is read.
+
+One table for everything that has to know: reading the config file and the environment, the text of
+errors, and the commented file that `init` writes. A value arrives as text, as it stands in the
+file: YAML's own idea of types would turn a secret of digits into a number.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pdagent.config import Config
+
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
+_SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_RETENTION = 3650 * 86400.0
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
+_KEY = re.compile(r"[A-Za-z0-9]{32}")
+_KEY_NAME = re.compile(r"[\w.-]{1,64}")
+
+
+class Option(NamedTuple):
+    """One setting as people meet it.
+
+    `parse` takes the text and the directory that relative paths start from, and raises ValueError
+    when the text isn't what `allowed` says. `shown` is the default as the config file writes it.
+    A `private` value is never repeated in a message.
+    """
+
+    name: str
+    explanation: str
+    allowed: str
+    shown: str
+    parse: Callable[[str, Path], object]
+    private: bool = False
+
+
+def _address(text: str, _: Path) -> str:
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+        raise ValueError(text)
+    if host.startswith("[") and host.endswith("]"):
+        ipaddress.IPv6Address(host[1:-1])
+    elif not _HOST.fullmatch(host):
+        raise ValueError(text)
+    return f"{host}:{int(port)}"
+
+
+def _secret(text: str, _: Path) -> str:
+    # It travels in an HTTP header, where anything else would need an encoding nobody agrees on.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError
+    return text
+
+
+def _path(text: str, base: Path) -> Path:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return base / Path(text).expanduser()
+
+
+def _url(text: str, _: Path) -> str:
+    parts = urlsplit(text.strip())
+    bare = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
+        raise ValueError
+    if parts.port == 0 or any(c.isspace() for c in text.strip()):
+        raise ValueError
+    return text.strip().rstrip("/")
+
+
+def _seconds(text: str, _: Path) -> float:
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError(text)
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 1 <= seconds <= _LONGEST_RETENTION:
+        raise ValueError(text)
+    return seconds
+
+
+def _switch(text: str, _: Path) -> bool:
+    if text.strip().lower() not in _SWITCH:
+        raise ValueError(text)
+    return _SWITCH[text.strip().lower()]
+
+
+def _as_declared(name: str) -> Callable[[str, Path], object]:
+    """Read a number or a choice as `Config` declares it, limits included."""
+
+    def parse(text: str, _: Path) -> object:
+        # msgspec.ValidationError is a ValueError, as the table promises.
+        return msgspec.convert(text.strip(), _TYPES[name], strict=False)
+
+    return parse
+
+
+def _routing_keys_in_one_line(text: str, _: Path) -> dict[str, str]:
+    named = dict(item.partition("=")[::2] for item in text.split(",") if item.strip())
+    return {name.strip(): key.strip() for name, key in named.items()}
+
+
+def check_routing_key(name: str, key: str) -> str | None:
+    """What is wrong with an entry of `routing_keys`, without telling the key; None if nothing."""
+    if not _KEY_NAME.fullmatch(name):
+        return "a name is 1 to 64 letters, digits, '.', '_' or '-'"
+    if not _KEY.fullmatch(key):
+        return "the key must be 32 letters and digits"
+    return None
+
+
+_FOLDER = "~/.pagerduty-agent"
+_LIST = (
+    Option(
+        "address",
+        "Where the agent listens, and where commands on this host reach it.",
+        "HOST:PORT with a port from 1 to 65535, for example 127.0.0.1:49463 or [::1]:49463",
+        "127.0.0.1:49463",
+        _address,
+    ),
+    Option(
+        "secret",
+        "Shared by the agent and its clients; needed unless the address is on loopback.",
+        "ASCII letters, digits and signs without spaces",
+        "none",
+        _secret,
+        private=True,
+    ),
+    Option(
+        "database",
+        "Directory of the journal: every event that was accepted, until it is delivered.",
+        "a path",
+        f"{_FOLDER}/journal",
+        _path,
+    ),
+    Option(
+        "pidfile",
+        "Locked by the running agent; 'server stop' finds the agent by it.",
+        "a path",
+        f"{_FOLDER}/pidfile",
+        _path,
+    ),
+    Option(
+        "spool",
+        "Directory where events wait that were sent while the agent was down.",
+        "a path",
+        f"{_FOLDER}/spool",
+        _path,
+    ),
+    Option(
+        "tls_cert",
+        "Certificate (PEM). With it and tls_key the agent speaks https.",
+        "a path",
+        "none",
+        _path,
+    ),
+    Option("tls_key", "Private key (PEM) of tls_cert.", "a path", "none", _path),
+    Option(
+        "region",
+        "PagerDuty's service region of your account.",
+        "us or eu",
+        "us",
+        _as_declared("region"),
+    ),
+    Option(
+        "events_url",
+        "PagerDuty's Events API, when it isn't the region's own.",
+        "an http:// or https:// URL without user name, query and fragment",
+        "https://events.pagerduty.com",
+        _url,
+        private=True,
+    ),
+    Option(
+        "api_url",
+        "PagerDuty's REST API (heartbeat), when it isn't the region's own.",
+        "an http:// or https:// URL without user name, query and fragment",
+        "https://api.pagerduty.com",
+        _url,
+        private=True,
+    ),
+    Option(
+        "routing_keys",
+        "Names for routing keys: commands take '-k @name', tables show the name.",
+        "names, each with a key of 32 letters and digits",
+        "none",
+        _routing_keys_in_one_line,
+        private=True,
+    ),
+    Option(
+        "max_in_flight",
+        "Deliveries to PagerDuty under way at once, over all routing keys.",
+        "a whole number from 1 to 1000",
+        "16",
+        _as_declared("max_in_flight"),
+    ),
+    Option(
+        "max_queue_length",
+        "Events that may wait per routing key; more are refused.",
+        "a whole number from 1 to 100000000",
+        "100000",
+        _as_declared("max_queue_length"),
+    ),
+    Option(
+        "max_journal_mb",
+        "Size limit of the journal in MiB; a full one refuses new events.",
+        "a whole number from 1 to 1048576",
+        "1024",
+        _as_declared("max_journal_mb"),
+    ),
+    Option(
+        "retention",
+        "How long events that are done stay in the journal.",
+        "a time such as 7d, 12h, 30m or 45s, or a number of seconds, up to 3650d",
+        "7d",
+        _seconds,
+    ),
+    Option(
+        "heartbeat",
+        "Tell PagerDuty once an hour that the agent lives.",
+        "true or false",
+        "true",
+        _switch,
+    ),
+    Option(
+        "log_level",
+        "What is logged.",
+        "debug, info, warning or error",
+        "info",
+        _as_declared("log_level"),
+    ),
+    Option(
+        "log_format",
+        "Logs for people or for machines.",
+        "console or json",
+        "console",
+        _as_declared("log_format"),
+    ),
+)
+
+OPTIONS = {option.name: option for option in _LIST}

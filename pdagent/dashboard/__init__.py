@@ -1,0 +1,1 @@
+"""The agent's state for people: tables made with rich."""

@@ -1,0 +1,90 @@
+"""What the agent says of itself (`GET /status`, `GET /queue/status`), as typed structs.
+
+Fields this version doesn't know are ignored, missing ones have neutral values, so that a command
+and an agent of different versions still understand each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One routing key's queue: counts of events, times in UTC.
+
+    `queue` and `routing_key` are the configured name or the masked key; the full key only when it
+    was asked for. `pending` events wait or are being delivered, `success` ones were delivered,
+    `error` ones were dead-lettered, `discarded` ones were given up by an operator. A `paced` queue
+    is delivered slowly because PagerDuty limited its rate.
+    """
+
+    queue: str = ""
+    routing_key: str = ""
+    pending: int = 0
+    success: int = 0
+    error: int = 0
+    discarded: int = 0
+    state: str = ""
+    held: bool = False
+    quarantined: bool = False
+    paced: bool = False
+    oldest_waiting_at: Moment | None = None
+    next_attempt_at: Moment | None = None
+    last_error: str | None = None
+
+
+class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that answered."""
+
+    version: str = ""
+    pid: int = 0
+    started_at: Moment | None = None
+    address: str = ""
+
+
+class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """PagerDuty as the agent sees it: `reachable`, `unreachable` or `unknown`, since when."""
+
+    state: str = "unknown"
+    since: Moment | None = None
+    last_error: str | None = None
+    in_flight: int = 0
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of events over all routing keys, since the journal was made."""
+
+    accepted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    dead_lettered: int = 0
+    discarded: int = 0
+
+
+class StatusReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of `GET /status`."""
+
+    agent: AgentReport
+    pagerduty: PagerDutyReport
+    totals: Totals
+    queues: tuple[QueueReport, ...] = ()
+
+
+class _QueueList(msgspec.Struct):
+    status_items: tuple[QueueReport, ...]
+
+
+def status_report(answer: Mapping[str, object]) -> StatusReport:
+    """Read the answer of `GET /status`; ValueError when it isn't one."""
+    return msgspec.convert(answer, StatusReport)
+
+
+def queue_reports(answer: Mapping[str, object]) -> tuple[QueueReport, ...]:
+    """Read the answer of `GET /queue/status`; ValueError when it isn't one."""
+    return msgspec.convert(answer, _QueueList).status_items

@@ -1,0 +1,75 @@
+"""What the agent adds to an event when it accepts it."""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from pdagent.events import rawjson
+from pdagent.events.event import MAX_EVENT_BYTES, AgentStamp, EventKind, ParsedEvent
+from pdagent.events.fitting import fit
+from pdagent.events.timestamps import utc_timestamp
+
+DEDUP_KEY_NAMES: dict[EventKind, str] = {"v1": "incident_key", "v2": "dedup_key"}
+"""The member that tells which alert an event is about; change events have none."""
+
+# What an optional member looks like when its sender left it empty.
+_NOTHING = frozenset((b"null", b'""'))
+
+
+def complete(
+    event: ParsedEvent, *, event_id: str, accepted_at: float, agent: AgentStamp
+) -> ParsedEvent:
+    """Add to `event` what it needs to be delivered later, and perhaps twice.
+
+    - A trigger without a dedup key (v1: incident key) gets `event_id`, so that a repeated
+      delivery finds the alert that the first one opened.
+    - v2 triggers and change events without `payload.timestamp` get the time of acceptance,
+      `accepted_at` in seconds since the epoch.
+    - v1 events get the `agent` object of PagerDuty's own agents unless the sender put one in.
+
+    An event that thereby grows over `MAX_EVENT_BYTES` is made to fit, with a warning for every
+    value that loses something (see `fitting`). Completing an event again changes nothing.
+    """
+    members = rawjson.members(event.body)
+    dedup_key = event.dedup_key
+    added_stamp = False
+    if event.action == "trigger" and not dedup_key:
+        dedup_key = event_id
+        members[DEDUP_KEY_NAMES[event.kind]] = rawjson.raw(event_id)
+    if event.kind == "v1":
+        added_stamp = _is_empty(members.get("agent"))
+        if added_stamp:
+            members["agent"] = _stamp(agent, accepted_at)
+    elif event.action in ("trigger", "change"):
+        payload = rawjson.members(members["payload"])
+        if _is_empty(payload.get("timestamp")):
+            payload["timestamp"] = rawjson.raw(utc_timestamp(accepted_at))
+            members["payload"] = rawjson.raw(payload)
+    body = rawjson.write(members)
+    warnings = event.warnings
+    room = MAX_EVENT_BYTES - len(event.routing_key)
+    if len(body) > room:
+        body, lost = fit(event.kind, body, room, drop_agent=added_stamp)
+        warnings += lost
+    return ParsedEvent(
+        kind=event.kind,
+        routing_key=event.routing_key,
+        action=event.action,
+        dedup_key=dedup_key,
+        body=body,
+        warnings=warnings,
+    )
+
+
+def _is_empty(value: Raw | None) -> bool:
+    return value is None or bytes(value) in _NOTHING
+
+
+def _stamp(agent: AgentStamp, accepted_at: float) -> Raw:
+    return rawjson.raw(
+        {
+            "queued_by": agent.queued_by,
+            "queued_at": utc_timestamp(accepted_at),
+            "agent_id": agent.agent_id,
+        }
+    )

@@ -1,0 +1,122 @@
+"""requests' adapter with lean connections, a TLS context that is loaded once, and keepalive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from requests.exceptions import SSLError
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
+
+from pdagent.eventsapi.connection import InUse, lean_pools
+
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 5,  # seconds of silence before the first probe
+    "TCP_KEEPALIVE": 5,  # the same on macOS
+    "TCP_KEEPINTVL": 3,  # seconds between probes
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 12_000,  # milliseconds that sent bytes may go without a sign of life
+}
+
+SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _KEEPALIVE.items()
+        if hasattr(socket, name)
+    ),
+]
+"""A peer that is gone is noticed in 12 to 14 s, also while its answer is awaited."""
+
+
+class DeliveryAdapter(HTTPAdapter):
+    """Connections for one thread, kept alive, one a host. It retries nothing by itself."""
+
+    def __init__(self) -> None:
+        self._in_use = InUse()
+        self._verify: bool | str = True
+        self._trust: tuple[object, ssl.SSLContext] | None = None
+        super().__init__(pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by `HTTPAdapter.__init__`."""
+        super().init_poolmanager(*args, socket_options=SOCKET_OPTIONS, **kwargs)
+        self._make_lean(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """The pool manager for `proxy`; its TLS is checked like PagerDuty's."""
+        known = proxy in self.proxy_manager
+        if proxy.lower().startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._context(self._verify)
+        manager = super().proxy_manager_for(proxy, socket_options=SOCKET_OPTIONS, **kwargs)
+        if not known:
+            self._make_lean(manager)
+        return manager
+
+    def pool_for(self, request: PreparedRequest, settings: Mapping[str, Any]) -> HTTPConnectionPool:
+        """The pool whose one connection leads to the URL, by a proxy if the environment says so.
+
+        `settings` are those that `Session.merge_environment_settings` found.
+
+        Raises errors of requests and urllib3 where proxy or certificates are unusable.
+        """
+        verify, proxies = settings["verify"], settings["proxies"]
+        self._verify = verify
+        pool = self.get_connection_with_tls_context(request, verify, proxies=proxies)
+        return cast(HTTPConnectionPool, pool)
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Like requests, but with a context: urllib3 would read the bundle at each connect."""
+        host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._context(verify)}
+        return host, tls
+
+    def close(self) -> None:
+        """Close all connections, and wake the thread that waits for an answer on one."""
+        super().close()
+        self.proxy_manager.clear()
+        if (connection := self._in_use.connection) is not None:
+            with contextlib.suppress(OSError):  # it is not connected any more
+                connection.interrupt()
+
+    def _make_lean(self, manager: Any) -> None:
+        manager.pool_classes_by_scheme = lean_pools(manager.pool_classes_by_scheme, self._in_use)
+
+    def _context(self, verify: bool | str) -> ssl.SSLContext:
+        """Loading a bundle takes 25 ms of CPU: it is done again only when the file has changed."""
+        cafile, capath = _authorities(verify)
+        try:
+            # Of a directory OpenSSL reads what it needs when it needs it.
+            stamp = cafile and (cafile, Path(cafile).stat().st_mtime_ns), capath
+            if self._trust is None or self._trust[0] != stamp:
+                context = create_urllib3_context()
+                context.load_verify_locations(cafile, capath)
+                self._trust = stamp, context
+        except OSError as error:
+            raise SSLError(error) from error
+        return self._trust[1]
+
+
+def _authorities(verify: bool | str) -> tuple[str | None, str | None]:
+    """The file and the directory of trusted certificates.
+
+    requests' own variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) come first, in `verify`; then
+    OpenSSL's, which requests ignores; then the bundle that comes with requests.
+    """
+    if isinstance(verify, str):
+        return (None, verify) if Path(verify).is_dir() else (verify, None)
+    cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return (cafile or None, capath or None) if cafile or capath else (DEFAULT_CA_BUNDLE_PATH, None)

@@ -1,0 +1,169 @@
+"""The delivery client: one event, one attempt, one verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import msgspec
+from requests import PreparedRequest, Request, Session
+from urllib3 import HTTPConnectionPool, Retry, Timeout
+from urllib3.response import BaseHTTPResponse
+
+from actors.core.verdict import Deferred, Rejected, Verdict
+from actors.ports import OutgoingEvent
+from pdagent.eventsapi.adapter import DeliveryAdapter
+from pdagent.eventsapi.connection import StaleConnectionError
+from pdagent.eventsapi.endpoints import PATHS, Kind
+from pdagent.eventsapi.failures import NETWORK_FAILURES
+from pdagent.eventsapi.verdict import verdict_of_answer, verdict_of_failure
+
+_PROXY_AUTHENTICATION_REQUIRED = 407
+_NO_RETRY = Retry(False)
+
+
+class _Route(msgspec.Struct, frozen=True):
+    """How to get to one of PagerDuty's URLs: what doesn't change from event to event."""
+
+    pool: HTTPConnectionPool
+    target: str
+    headers: dict[str, str]
+    through_proxy: bool
+    """Whether a proxy reads the requests and may answer them itself (http:// only)."""
+
+
+class EventsApi:
+    """Delivers events to PagerDuty over one kept-alive connection; a `DeliveryPort`.
+
+    For one thread; only `close` may be called by another. Proxies and certificates are those that
+    requests finds in the environment, plus SSL_CERT_FILE and SSL_CERT_DIR; they are looked up once
+    for each URL, and again after PagerDuty could not be reached. Redirects are not followed,
+    cookies and `.netrc` play no part.
+
+        api = EventsApi(config.events_url, user_agent="pdagent/1.0", render=render)
+        verdict = api.deliver(event)
+    """
+
+    def __init__(
+        self,
+        events_url: str,
+        *,
+        user_agent: str,
+        render: Callable[[OutgoingEvent], bytes],
+        connect_timeout: float = 3.05,
+        read_timeout: float = 30.0,
+    ) -> None:
+        """`render` makes the JSON to send, with the key in place, from an event.
+
+        `connect_timeout` (seconds) holds for each address of the host and each step of the
+        handshake, `read_timeout` (seconds) for the whole answer, from the end of the request on.
+        Raises ValueError if `events_url` is not an http or https URL.
+        """
+        self._render = render
+        self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
+        self._adapter = DeliveryAdapter()
+        self._session = Session()
+        self._session.mount("http://", self._adapter)
+        self._session.mount("https://", self._adapter)
+        self._requests = {
+            kind: _prepared(events_url.rstrip("/") + path, user_agent)
+            for kind, path in PATHS.items()
+        }
+        for request in self._requests.values():
+            self._session.get_adapter(str(request.url))
+        self._routes: dict[Kind, _Route] = {}
+
+    def deliver(self, event: OutgoingEvent) -> Verdict:
+        """Try once to deliver `event`. Trouble with the network is a verdict, never raised."""
+        started = time.perf_counter()
+        try:
+            body = self._render(event)
+        except (ValueError, msgspec.MsgspecError) as error:
+            return Rejected(reason="unreadable", detail=type(error).__name__)
+        try:
+            route = self._routes.get(event.kind) or self._open_route(event.kind)
+            answer = _post(route, body, self._timeout)
+        except NETWORK_FAILURES as error:
+            return self._judged(verdict_of_failure(error, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        if answer.status == _PROXY_AUTHENTICATION_REQUIRED and route.through_proxy:
+            detail = "proxy: HTTP 407"
+            return self._judged(Deferred(reason="unreachable", detail=detail, seconds=seconds))
+        return verdict_of_answer(
+            event.kind,
+            answer.status,
+            answer.headers.get("Retry-After"),
+            answer.data or b"",
+            time.time(),
+            seconds,
+        )
+
+    def close(self) -> None:
+        """Close the connection; a `deliver` that waits in another thread ends with `no_answer`.
+
+        A later `deliver` connects again.
+        """
+        routes, self._routes = self._routes, {}
+        for route in routes.values():
+            route.pool.close()
+        self._adapter.close()
+
+    def _judged(self, verdict: Deferred) -> Deferred:
+        if verdict.reason == "unreachable":
+            self.close()  # the next attempt looks up proxies and certificates again
+        return verdict
+
+    def _open_route(self, kind: Kind) -> _Route:
+        request = self._requests[kind]
+        url = str(request.url)
+        settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        pool = self._adapter.pool_for(request, settings)
+        route = self._routes[kind] = _Route(
+            pool=pool,
+            target=self._adapter.request_url(request, settings["proxies"]),
+            headers=dict(request.headers),
+            through_proxy=pool.proxy is not None and url.startswith("http:"),
+        )
+        return route
+
+
+def _prepared(url: str, user_agent: str) -> PreparedRequest:
+    """The request without a body; requests checks the URL and the headers."""
+    request = Request(
+        "POST",
+        url,
+        headers={
+            "Host": urlsplit(url).netloc.rpartition("@")[2],
+            "User-Agent": user_agent,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        },
+    ).prepare()
+    request.headers.pop("Content-Length", None)
+    return request
+
+
+def _post(route: _Route, body: bytes, timeout: Timeout) -> BaseHTTPResponse:
+    try:
+        return _post_once(route, body, timeout)
+    except StaleConnectionError:
+        # It can't have reached PagerDuty, and the connection is closed: the next one is new.
+        return _post_once(route, body, timeout)
+
+
+def _post_once(route: _Route, body: bytes, timeout: Timeout) -> BaseHTTPResponse:
+    return route.pool.urlopen(
+        "POST",
+        route.target,
+        body=body,
+        headers=route.headers,
+        retries=_NO_RETRY,
+        redirect=False,
+        assert_same_host=False,
+        timeout=timeout,
+        preload_content=False,
+        decode_content=False,
+        release_conn=True,  # the answer is read when it is returned
+    )

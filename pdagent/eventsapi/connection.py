@@ -1,0 +1,195 @@
+"""One connection to PagerDuty: urllib3's, with a lean way through `http.client`'s part of it.
+
+urllib3 dials, speaks to proxies and checks certificates. Writing the request at once and reading
+the answer with a C parser is done here, because the interpreter lock is what limits the agent. CPU
+per delivery over kept-alive TLS on loopback, one thread, same run: `Session.post` 0.92 ms,
+`Session.send` of a prepared request 0.49 ms, urllib3's `urlopen` with its own connection 0.34 ms,
+with this one 0.15 ms; the bare TLS socket 0.08 ms.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+
+from pdagent.eventsapi.answer import AnswerReader
+
+_IDLE_SECONDS = 50.0
+"""Load balancers close idle connections after 60 s, and their close may cross our request."""
+
+_SEND_SECONDS = 30.0
+"""A request has to be handed to the system within this time; the longest has 512,000 bytes."""
+
+_BODY_SECONDS = 5.0
+"""Once the status is known, the rest has to follow within this time."""
+
+_CHUNK_BYTES = 16_384
+
+_CLOSED_WHILE_SENDING = (
+    BrokenPipeError,
+    ConnectionResetError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
+class StaleConnectionError(ProtocolError):
+    """A kept-alive connection was closed before it took the whole request.
+
+    The last bytes of the request never left this machine, so that PagerDuty can't have acted on it.
+    """
+
+
+class InUse:
+    """The connection that carries the current request, for whoever has to interrupt it."""
+
+    connection: LeanConnection | None = None
+
+
+class LeanConnection(HTTPConnection):
+    """A connection that writes a request in one go and returns its answer read to the end.
+
+    To be mixed with urllib3's connection classes, see `lean_pools`. After `connect` has failed,
+    whatever the cause, a urllib3 error says so that can't be taken for trouble with an answer.
+    """
+
+    in_use: InUse
+
+    _reader: AnswerReader
+    _answered_at: float | None = None
+    _cut: OSError | None = None
+
+    def connect(self) -> None:
+        """Dial, and shake hands where that is due; raises urllib3's errors only."""
+        self._answered_at = None
+        self._reader = AnswerReader()
+        try:
+            super().connect()
+        except HTTPError:
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # urllib3 would present a handshake that is reset or takes too long like an answer that
+            # is, and that is another verdict.
+            raise NewConnectionError(self, type(error).__name__) from error
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection from the pool may be used again."""
+        return (
+            self._answered_at is not None
+            and time.monotonic() - self._answered_at < _IDLE_SECONDS
+            and super().is_connected
+        )
+
+    def request(  # type: ignore[override]  # only what an event needs: a body of bytes
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        **_: Any,
+    ) -> None:
+        """Send head and body as one piece (one TLS record, one segment where they are small)."""
+        if self.sock is None:
+            self.connect()
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = f"{method} {url} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        self._reader.start()
+        self._cut = None
+        self.in_use.connection = self
+        self.sock.settimeout(_SEND_SECONDS)
+        try:
+            self.sock.sendall(head.encode("latin-1") + body)
+        except _CLOSED_WHILE_SENDING as error:
+            self._cut = error  # there may be an answer all the same: a refusal of long bodies
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 does the same
+        """The final answer, its body read (64 KiB at most); a connection unfit for more is closed.
+
+        Raises StaleConnectionError if the request provably did not get through, OSError or
+        `http.client.HTTPException` if there is no answer, or none that is HTTP.
+        """
+        reader = self._reader
+        lost: OSError | None = None
+        try:
+            self._read_answer(reader)
+        except OSError as error:
+            lost = error
+            reader.end()
+        if not reader.status:
+            raise self._unanswered(lost)
+        if reader.reusable:
+            self._answered_at = time.monotonic()
+        else:
+            self.close()
+        return HTTPResponse(
+            body=reader.body,
+            headers={} if reader.retry_after is None else {"Retry-After": reader.retry_after},
+            status=reader.status,
+            version_string="HTTP/1.1",
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def interrupt(self) -> None:
+        """Let a thread that waits for an answer here find the connection closed. Any thread."""
+        sock = self.sock
+        if isinstance(sock, socket.socket):
+            # The method of SSLSocket would take the TLS state away from under the waiting thread.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _read_answer(self, reader: AnswerReader) -> None:
+        remaining = self.timeout or _BODY_SECONDS
+        deadline = time.monotonic() + remaining
+        while True:
+            self.sock.settimeout(remaining)
+            received = self.sock.recv(min(_CHUNK_BYTES, reader.room))
+            if received:
+                reader.feed(received)
+            else:
+                reader.end()
+            if reader.complete:
+                return
+            now = time.monotonic()
+            if reader.head_complete:
+                deadline = min(deadline, now + _BODY_SECONDS)
+            remaining = deadline - now
+            if remaining <= 0:
+                raise TimeoutError("the answer goes on for too long")
+
+    def _unanswered(self, lost: OSError | None) -> Exception:
+        if self._reader.garbled:
+            return http.client.BadStatusLine("not HTTP")
+        if isinstance(lost, ssl.SSLError) and "ALERT" in (lost.reason or ""):
+            return lost  # TLS 1.3 servers refuse a client only after the handshake
+        if self._cut is not None and self._answered_at is not None and not self._reader.begun:
+            return StaleConnectionError("closed before the request was sent", self._cut)
+        if isinstance(lost, ssl.SSLError) or lost is None:
+            return http.client.RemoteDisconnected("closed without an answer")
+        return lost
+
+
+def lean_pools(
+    pools: Mapping[str, type[HTTPConnectionPool]], in_use: InUse
+) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pool classes by scheme (plain, TLS, SOCKS), made to use lean connections.
+
+    Each connection notes itself in `in_use` when it is given a request.
+    """
+    lean = {}
+    for scheme, pool in pools.items():
+        connection = type(
+            f"Lean{pool.ConnectionCls.__name__}",
+            (LeanConnection, pool.ConnectionCls),
+            {"in_use": in_use},
+        )
+        lean[scheme] = type(f"Lean{pool.__name__}", (pool,), {"ConnectionCls": connection})
+    return lean

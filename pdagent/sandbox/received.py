@@ -1,0 +1,167 @@
+"""What the stand-in was sent: a log of events in the order in which they arrived."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from pdagent.sandbox.alerts import Effect
+from pdagent.sandbox.validation import Checked, Kind
+
+NOT_IN_EFFECT: tuple[Effect | None, ...] = (None, "dropped")
+
+
+class RequestHead(msgspec.Struct, frozen=True):
+    """What is kept of a request apart from its body; a header that wasn't sent is None."""
+
+    path: str
+    user_agent: str | None = None
+    content_type: str | None = None
+
+
+class Received(msgspec.Struct, kw_only=True):
+    """One request with an event. Times are seconds since the epoch.
+
+    `n` counts from 1 in each `era`, which ends with a reset. `raw` is the body as it came. `status`
+    is what was answered: None while the answer is pending, and for good if the connection closed
+    before it. `effect` is what the event did to the alerts, None if it was refused.
+    """
+
+    n: int
+    era: int
+    at: float
+    kind: Kind
+    head: RequestHead
+    checked: Checked
+    raw: bytes
+    dedup_key: str = ""
+    effect: Effect | None = None
+    status: int | None = None
+    answered_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Received(n={self.n}, kind={self.kind!r}, status={self.status})"
+
+    @property
+    def effective(self) -> bool:
+        """Whether the event was processed, not refused and not dropped."""
+        return self.effect not in NOT_IN_EFFECT
+
+    def as_json(self) -> dict[str, Any]:
+        """The event as `/sandbox/events` shows it; `raw` is there only if the body wasn't JSON."""
+        shown: dict[str, Any] = {
+            "n": self.n,
+            "at": self.at,
+            "path": self.head.path,
+            "headers": {"User-Agent": self.head.user_agent, "Content-Type": self.head.content_type},
+            "kind": self.kind,
+            "routing_key": self.checked.routing_key,
+            "action": self.checked.action,
+            "dedup_key": self.dedup_key,
+            "body": msgspec.Raw(self.raw) if self.checked.is_json and self.raw else None,
+            "status": self.status,
+            "answered_at": self.answered_at,
+            "effective": self.effective,
+            "effect": self.effect,
+            "errors": self.checked.errors,
+        }
+        if not self.checked.is_json:
+            shown["raw"] = self.raw.decode("utf-8", errors="replace")
+        return shown
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the agent heartbeat; `name` is the last part of its path, "" without one."""
+
+    at: float
+    method: Literal["GET", "POST"]
+    name: str
+    user_agent: str | None
+    body: msgspec.Raw | None
+
+
+class ReceivedLog:
+    """Events and heartbeats, the latest `keep` of each (0: all), and counts of all of them."""
+
+    def __init__(self, keep: int = 0) -> None:
+        self._keep = keep
+        self.era = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything; how requests end that are still pending isn't counted any more."""
+        self.era += 1
+        self._events: deque[Received] = deque(maxlen=self._keep or None)
+        self.heartbeats: deque[Heartbeat] = deque(maxlen=self._keep or None)
+        self._kinds: Counter[str] = Counter(v1=0, v2=0, change=0)
+        self._statuses: Counter[str] = Counter()
+        self._effective = self._unanswered = self._heartbeats = 0
+
+    def next_number(self) -> int:
+        """The number of the next event: 1 for the first."""
+        return self._kinds.total() + 1
+
+    def add(self, received: Received) -> None:
+        """Take in an event that has arrived."""
+        self._events.append(received)
+        self._kinds[received.kind] += 1
+
+    def add_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Take in a heartbeat that has arrived."""
+        self.heartbeats.append(heartbeat)
+        self._heartbeats += 1
+
+    def finish(self, received: Received) -> None:
+        """Count how the request of `received` ended."""
+        if received.era != self.era:
+            return
+        if received.status is None:
+            self._unanswered += 1
+        else:
+            self._statuses[str(received.status)] += 1
+
+    def count_effect(self, received: Received) -> None:
+        """Count the effect of `received`, known before its answer."""
+        self._effective += received.effective
+
+    def list(self, routing_key: str | None = None, since: int = 0) -> list[Received]:
+        """Events in order of arrival: those of one key, those with a number above `since`."""
+        return [
+            event
+            for event in self._events
+            if event.n > since and routing_key in (None, event.checked.routing_key)
+        ]
+
+    def totals(self) -> dict[str, Any]:
+        """Counts of everything received, also of what is no longer kept."""
+        total = self._kinds.total()
+        return {
+            "received": {"total": total, **self._kinds, "heartbeat": self._heartbeats},
+            "forgotten": total - len(self._events),
+            "effective": self._effective,
+            "statuses": self._statuses,
+            "unanswered": self._unanswered,
+        }
+
+
+class Recording:
+    """An NDJSON file with one event a line, written when its request has ended.
+
+    Opening raises OSError if the file can't be written. It is readable by its owner only: it
+    holds routing keys. Lines are added to what is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, received: Received) -> None:
+        """Add one event; unbuffered, so that a kill loses nothing that was answered."""
+        os.write(self._file, msgspec.json.encode(received.as_json()) + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)

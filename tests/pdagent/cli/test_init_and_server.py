@@ -1,0 +1,153 @@
+"""`init`, `server` and `server stop`, with the real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pdagent.config_loading import load
+from pdagent.config_options import OPTIONS
+from tests.pdagent.cli.command_line import CommandLine
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+START_SECONDS = 20.0
+
+
+def free_address() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{found.getsockname()[1]}"
+
+
+@pytest.fixture
+def offline(cli: CommandLine) -> CommandLine:
+    """The program with everything it needs in the environment, and a PagerDuty that is down."""
+    cli.env = {
+        "PAGERDUTY_AGENT_ADDRESS": free_address(),
+        "PAGERDUTY_AGENT_EVENTS_URL": "http://127.0.0.1:9",
+        "PAGERDUTY_AGENT_API_URL": "http://127.0.0.1:9",
+        "PAGERDUTY_AGENT_HEARTBEAT": "off",
+    }
+    return cli
+
+
+@contextmanager
+def server(cli: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The server once it answers; killed at the end if it is still there."""
+    with (cli.home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            cli.command(*arguments, "server"), stdout=log, stderr=log, env=cli.environment()
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while cli("health").code != 0:
+            assert process.poll() is None, (cli.home / "server.log").read_text()
+            assert time.monotonic() < deadline
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def test_init_writes_a_private_config_that_explains_every_option(cli: CommandLine) -> None:
+    done = cli("init")
+    assert (done.code, done.err) == (0, "")
+    assert str(cli.config) in done.out
+    assert cli.config.stat().st_mode & 0o777 == 0o600
+    text = cli.config.read_text()
+    for option in OPTIONS.values():
+        assert option.explanation in text
+        assert f"{option.name}:" in text
+    loaded = load({}, {"HOME": str(cli.home)}, config_file=str(cli.config))
+    assert len(loaded.config.secret) >= 32
+    assert loaded.origins.keys() == {"secret"}
+    assert [path.name for path in cli.home.iterdir()] == [cli.config.name]
+
+
+def test_the_defaults_that_the_config_file_names_are_the_programs(cli: CommandLine) -> None:
+    cli("init")
+    lines = cli.config.read_text().splitlines()
+    settings = [line[2:] for line in lines if line[2:].split(":")[0] in OPTIONS and line[0] == "#"]
+    active = cli.home / "active.yaml"
+    active.write_text("".join(f"{line}\n" for line in settings if line != "routing_keys:"))
+    home = {"HOME": str(cli.home)}
+    written = load({}, home, config_file=str(active)).config
+    assert written == load({}, home, search=[]).config
+
+
+def test_init_never_touches_what_is_there(cli: CommandLine) -> None:
+    for link in (False, True):
+        cli.config.unlink(missing_ok=True)
+        cli.config.symlink_to("nowhere") if link else cli.config.write_text("mine")
+        before = cli.config.lstat()
+        done = cli("init")
+        assert done.code == 1
+        assert f"{cli.config} exists already and was left as it is" in done.error
+        assert cli.config.lstat() == before
+
+
+def test_init_writes_where_config_says(cli: CommandLine, tmp_path: Path) -> None:
+    assert cli("--config", "own.yaml", "init").code == 0
+    assert (tmp_path / "own.yaml").is_file()
+    done = cli("--config", "/no/such/folder/own.yaml", "init")
+    assert done.code == 1
+    assert "can't write the config file /no/such/folder/own.yaml: No such file" in done.error
+
+
+def test_each_init_makes_another_secret(cli: CommandLine) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        cli("--config", name, "init")
+    first, second = (load({}, {}, config_file=str(cli.home / f"{n}.yaml")) for n in "ab")
+    assert first.config.secret != second.config.secret
+
+
+def test_the_server_writes_a_config_first_takes_events_and_stops(offline: CommandLine) -> None:
+    with server(offline) as process:
+        log = (offline.home / "server.log").read_text()
+        assert f"wrote {offline.config} with a new secret" in log
+        done = offline("send", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-i", "db1")
+        assert (done.code, done.out) == (0, "Event processed. Incident Key: db1\n")
+        assert "1 accepted" in offline("status").out
+        again = offline("server")
+        assert again.code == 1
+        assert str(process.pid) in again.error
+        stopped = offline("server", "stop")
+        assert stopped.out == f"Stopped the agent (pid {process.pid}).\n"
+        assert process.wait(START_SECONDS) == 0
+    assert "no agent is running" in offline("server", "stop").error
+
+
+def test_what_a_killed_server_leaves_behind_stops_nothing(offline: CommandLine) -> None:
+    with server(offline) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    pidfile = offline.home / ".pagerduty-agent" / "pidfile"
+    pidfile.write_text(str(os.getpid()))
+    assert "no agent is running" in offline("server", "stop").error
+    with server(offline):
+        assert offline("server", "stop").code == 0
+
+
+def test_a_server_that_others_could_reach_needs_a_secret(offline: CommandLine) -> None:
+    offline.env["PAGERDUTY_AGENT_ADDRESS"] = "0.0.0.0:49463"
+    offline.configure("# nothing set\n")
+    done = offline("server")
+    assert done.code == 1
+    assert "can be reached by other hosts and no secret is set" in done.error
+
+
+def test_a_server_without_a_place_for_its_config_says_what_to_do(offline: CommandLine) -> None:
+    offline.env["HOME"] = "/no/such/home"
+    done = offline("server")
+    assert done.code == 1
+    assert "can't write the config file /no/such/home/.pagerduty-agent.yaml" in done.error
+    assert "--config FILE init" in done.error

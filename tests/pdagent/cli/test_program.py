@@ -1,0 +1,173 @@
+"""The program as a whole: help, global options, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pdagent import __version__
+from pdagent.cli import main
+from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
+from tests.pdagent.cli.command_line import CommandLine
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+COMMANDS = ["init", "server", "send", "enqueue", "change", "queue", "status", "health", "version"]
+
+
+def test_alone_it_prints_its_help(cli: CommandLine) -> None:
+    done = cli()
+    assert done.code == 0
+    assert done.out == cli("--help").out == cli("help").out
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.out
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, "help", "server stop", "queue status", "queue retry"])
+def test_every_command_has_help_with_an_example_that_can_be_copied(
+    cli: CommandLine, words: str
+) -> None:
+    done = cli(*words.split(), "--help")
+    assert done.code == 0
+    assert f"Usage: pagerduty-agent {words} " in done.out
+    assert "\n  Example:\n    pagerduty-agent " in done.out
+    assert cli("help", *words.split()).out == done.out
+
+
+def test_version_prints_the_version(cli: CommandLine) -> None:
+    assert cli("version").out == f"pagerduty-agent {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["sned"], "No such command 'sned'. Did you mean 'send'?"),
+        (["queue", "stats"], "No such command 'stats'."),
+        (["queue"], "Missing command."),
+        (["help", "sned"], "No such command 'sned'."),
+        (["help", "send", "status"], "No such command 'send status'."),
+        (["send", "-k", KEY], "Missing option '-t' / '--event-type'."),
+        (["send", "--keys", KEY], "No such option '--keys'"),
+        (["status", "now"], "unexpected extra argument (now)"),
+        (["-a", "nowhere", "status"], "--address: address must be HOST:PORT"),
+        (["-a"], "Option '-a' requires an argument."),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    cli: CommandLine, arguments: list[str], problem: str
+) -> None:
+    done = cli(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert problem in done.error
+
+
+def test_flags_beat_the_environment_and_that_beats_the_file(
+    cli: CommandLine, agent: AgentStandIn
+) -> None:
+    cli.configure(address="127.0.0.1:1", secret="from-the-file")
+    assert cli("status").code == 69
+    cli.env = {"PAGERDUTY_AGENT_ADDRESS": agent.address, "PAGERDUTY_AGENT_SECRET": "from-env"}
+    assert cli("status").code == 1
+    assert cli("-s", SECRET, "status").code == 0
+    assert cli("-a", "127.0.0.1:1", "-s", SECRET, "status").code == 69
+
+
+def test_the_config_file_can_be_named_by_option_and_by_environment(
+    cli: CommandLine, agent: AgentStandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "elsewhere.yaml"
+    file.write_text(f"address: {agent.address}\nsecret: {SECRET}\n")
+    file.chmod(0o600)
+    assert cli("--config", str(file), "status").code == 0
+    assert cli("--config", "elsewhere.yaml", "status").code == 0
+    cli.env["PAGERDUTY_AGENT_CONFIG"] = str(file)
+    assert cli("status").code == 0
+
+
+def test_a_config_that_is_missing_or_wrong_is_one_error_line(cli: CommandLine) -> None:
+    done = cli("--config", "/no/such.yaml", "status")
+    assert done.code == 1
+    assert "there is no config file /no/such.yaml" in done.error
+    cli.configure(adress="127.0.0.1:1")
+    done = cli("status")
+    assert done.code == 1
+    assert f"{cli.config}, line 1: unknown key 'adress': did you mean 'address'?" in done.error
+
+
+def test_help_and_version_work_with_a_broken_config(cli: CommandLine) -> None:
+    cli.configure("]")
+    assert cli("version").code == cli("send", "--help").code == 0
+
+
+def test_a_config_that_everybody_can_read_is_warned_about(
+    cli: CommandLine, agent: AgentStandIn
+) -> None:
+    cli.configure(address=agent.address, secret=SECRET)
+    cli.config.chmod(0o644)
+    done = cli("health")
+    assert (done.code, done.out) == (0, "OK\n")
+    assert done.err.startswith(f"warning: {cli.config} holds credentials")
+    assert done.err.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(cli: CommandLine) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        cli.command("help"),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=cli.environment(),
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_full_disk_under_the_output_is_one_error_line(cli: CommandLine) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            cli.command("help"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=cli.environment(),
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_closed_standard_streams_do_not_change_the_exit_code(cli: CommandLine) -> None:
+    for command, code in (("version", 0), ("sned", 2)):
+        shell = f'exec "$@" {command} >&- 2>&-'
+        arguments = ["sh", "-c", shell, "sh", *cli.command()]
+        assert subprocess.run(arguments, env=cli.environment(), check=False).returncode == code
+
+
+def test_an_unexpected_exception_becomes_one_line_without_its_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(f"while sending {KEY}")
+
+    monkeypatch.setattr("pdagent.cli.session.load", broken)
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: unexpected ZeroDivisionError at {Path(__file__).name}:"
+        f"{broken.__code__.co_firstlineno + 1}: this is a bug, please report this line\n"
+    )
+
+
+def test_sending_loads_nothing_of_the_server_and_of_the_tables(cli: CommandLine) -> None:
+    unwanted = ["rich", "falcon", "uvicorn", "uvloop", "lmdb", "pykka"]
+    code = (
+        "import sys; import pdagent.cli.send, pdagent.cli.enqueue, pdagent.localclient; "
+        f"print(*({set(unwanted)} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=cli.environment(), capture_output=True, check=True
+    )
+    assert done.stdout == b"\n"

@@ -1,0 +1,165 @@
+"""`queue status`, `queue retry`, `status` and `health`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.pdagent.cli.agent_stand_in import QUEUE, SECRET, STATUS, AgentStandIn
+from tests.pdagent.cli.command_line import CommandLine
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+
+
+def test_queue_status_prints_a_row_per_key(user: CommandLine) -> None:
+    done = user("queue", "status")
+    header, row = done.out.splitlines()
+    assert header.split()[:5] == ["KEY", "WAITING", "OLDEST", "DELIVERED", "DEAD"]
+    assert row.startswith("database")
+    assert row.endswith("HTTP 503")
+
+
+def test_queue_status_asks_for_one_key_by_name_and_for_whole_keys_only_when_told(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    routing_keys = f"routing_keys:\n  database: {KEY}\n"
+    user.configure(routing_keys, address=agent.address, secret=SECRET)
+    assert user("queue", "status", "-k", "@database").code == 0
+    assert user("queue", "status", "-k", KEY, "--show-keys").code == 0
+    assert agent.received[0].query == {"rk": KEY}
+    assert agent.received[1].query == {"rk": KEY, "show_keys": "1"}
+
+
+def test_queue_status_as_json_is_the_agents_answer(user: CommandLine) -> None:
+    assert json.loads(user("queue", "status", "--json").out) == {"status_items": [QUEUE]}
+
+
+def test_queue_retry_prints_how_many_events_are_retried(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    assert user("queue", "retry", "-k", KEY).out == "Retrying 2 events.\n"
+    assert user("queue", "retry", "--all").out == "Retrying 2 events.\n"
+    assert json.loads(user("queue", "retry", "-a", "--json").out)["count"] == 2
+    assert [request.query for request in agent.received] == [{"rk": KEY}, {}, {}]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-k", KEY, "--all"]])
+def test_queue_retry_insists_on_one_key_or_all(
+    user: CommandLine, agent: AgentStandIn, arguments: list[str]
+) -> None:
+    done = user("queue", "retry", *arguments)
+    assert done.code == 2
+    assert "with -k, or all of them with --all" in done.error
+    assert agent.received == []
+
+
+def test_status_shows_agent_pagerduty_totals_and_queues_as_plain_text(user: CommandLine) -> None:
+    out = user("status").out
+    assert "\x1b" not in out
+    assert "127.0.0.1:49463" in out
+    assert "unreachable for" in out
+    assert "44 accepted, 40 delivered, 3 waiting, 1 dead-lettered, 0 discarded" in out
+    assert "backing off" in out
+
+
+def test_status_as_json_is_the_agents_answer_with_what_this_version_does_not_know(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    agent.status = {**STATUS, "new": [1]}
+    assert json.loads(user("status", "--json").out) == agent.status
+
+
+def on_a_terminal(user: CommandLine, *arguments: str, **env: str) -> str:
+    """What the command prints on a terminal of 80 columns."""
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            user.command(*arguments),
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env={**user.environment(), "TERM": "xterm-256color", "COLUMNS": "80", **env},
+        )
+        os.close(follower)
+        shown = b""
+        try:
+            while chunk := screen.read(65536):
+                shown += chunk
+        except OSError:
+            pass  # how Linux reports that the last writer has closed the terminal
+        assert process.wait() == 0
+    return shown.decode()
+
+
+def test_status_on_a_terminal_is_coloured_unless_no_color_is_set(user: CommandLine) -> None:
+    assert "\x1b[1;31munreachable" in on_a_terminal(user, "status")
+    assert "\x1b[1;31m" not in on_a_terminal(user, "status", NO_COLOR="1")
+
+
+def test_no_column_but_the_error_gives_way_on_a_terminal_of_80_columns(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    long = {**QUEUE, "last_error": "the name can't be resolved: Name or service not known " * 3}
+    agent.status = {**STATUS, "queues": [long]}
+    shown = on_a_terminal(user, "status", NO_COLOR="1")
+    assert "database" in shown
+    assert "backing off" in shown
+
+
+def test_an_ascii_terminal_shows_the_table_too(user: CommandLine) -> None:
+    user.env["PYTHONIOENCODING"] = "ascii"
+    assert user("status").code == 0
+
+
+def test_a_status_of_another_shape_is_one_error_line(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    agent.status = {"agent": {}, "pagerduty": {"since": "2026-08-01T12:00:00"}, "totals": {}}
+    done = user("status")
+    assert done.code == 1
+    assert "isn't a status" in done.error
+
+
+def test_text_from_outside_cannot_steer_the_terminal(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    nasty = "\x1b]0;title\x07\x1b[2J[red]bold\nrow"
+    agent.status = {**STATUS, "queues": [{**QUEUE, "queue": nasty, "last_error": nasty}]}
+    done = user("status")
+    assert "\x1b" not in done.out
+    assert "[red]bold row" in done.out
+    agent.refuse_next(400, nasty)
+    assert "\x1b" not in user("status").error
+
+
+def test_health_is_ok_or_gives_the_reasons(user: CommandLine, agent: AgentStandIn) -> None:
+    assert user("health").out == "OK\n"
+    agent.refuse_next(503, "the journal is full", "an actor is gone")
+    done = user("health")
+    assert done.code == 1
+    assert "is not well: the journal is full; an actor is gone" in done.error
+
+
+def test_an_agent_behind_tls_is_recognised_by_its_certificate_alone(
+    cli: CommandLine, certificate: tuple[Path, Path], other_certificate: tuple[Path, Path]
+) -> None:
+    with AgentStandIn(*certificate) as agent:
+        cli.configure(address=agent.address, secret=SECRET, tls_cert=str(certificate[0]))
+        assert cli("status").code == 0
+        cli.configure(address=agent.address, secret=SECRET, tls_cert=str(other_certificate[0]))
+        done = cli("status")
+        assert done.code == 69
+        assert "its certificate isn't the one in tls_cert" in done.error
+    with AgentStandIn() as plain:
+        cli.configure(address=plain.address, secret=SECRET, tls_cert=str(certificate[0]))
+        done = cli("status")
+        assert done.code == 69
+        assert "TLS" in done.error
+    for wrong, problem in ((str(certificate[1]), "holds no certificate"), ("/no", "can't read")):
+        cli.configure(tls_cert=wrong)
+        assert problem in cli("status").error

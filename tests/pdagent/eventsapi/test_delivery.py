@@ -1,0 +1,386 @@
+"""Deliveries to real peers on loopback: what is sent, and what comes of each kind of trouble."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from actors.core.verdict import Deferred, Delivered, Rejected
+from actors.ports import DeliveryPort, OutgoingEvent
+from pdagent.eventsapi import EventsApi
+from tests.pdagent.eventsapi.peers import ACCEPTED, PATIENCE, Link, Peer, answer
+from tests.pdagent.eventsapi.samples import BODIES, KEY, KINDS, SECRET_SUMMARY, Kind, an_event
+
+StartPeer = Callable[..., Peer]
+MakeClient = Callable[..., EventsApi]
+
+PATHS = {
+    "v1": "/generic/2010-04-15/create_event.json",
+    "v2": "/v2/enqueue",
+    "change": "/v2/change/enqueue",
+}
+
+
+def deferred(verdict: object) -> tuple[str, str]:
+    assert isinstance(verdict, Deferred)
+    return verdict.reason, verdict.detail
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("base", ["", "/", "/prefix/"])
+def test_each_kind_of_event_is_posted_to_its_own_path_with_its_key(
+    peer: StartPeer, client: MakeClient, kind: Kind, base: str
+) -> None:
+    server = peer(lambda link: link.answer_requests(ACCEPTED))
+    verdict = client(server.url + base).deliver(an_event(kind))
+    assert isinstance(verdict, Delivered)
+    assert verdict.status == 202
+    assert 0 < verdict.seconds < PATIENCE
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    path = base.rstrip("/") + PATHS[kind]
+    assert head.decode().split("\r\n") == [
+        f"POST {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{server.port}",
+        "User-Agent: pdagent/test",
+        "Content-Type: application/json",
+        "Accept: application/json",
+        "Accept-Encoding: identity",
+        f"Content-Length: {len(body)}",
+    ]
+    assert json.loads(body)["service_key" if kind == "v1" else "routing_key"] == KEY
+
+
+def test_the_client_is_a_delivery_port(client: MakeClient) -> None:
+    port: DeliveryPort = client("http://127.0.0.1:9")
+    port.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "events.pagerduty.com", "ftp://host", "http://", "https://a b"]
+)
+def test_a_url_that_is_none_is_refused_at_once(client: MakeClient, url: str) -> None:
+    with pytest.raises(ValueError):
+        client(url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_final_status_comes_to_the_verdict_of_the_table(
+    peer: StartPeer, client: MakeClient, kind: Kind
+) -> None:
+    statuses = [101, *range(200, 600)]
+    server: Peer = peer(
+        lambda link: link.answer_requests(
+            *(
+                answer(status, b"" if status in (101, 204, 304) else b'{"message":"m"}')
+                for status in statuses[len(server.requests) :]
+            )
+        )
+    )
+    api = client(server.url)
+    for status in statuses:
+        match api.deliver(an_event(kind)):
+            case Delivered(status=found):
+                assert 200 <= status <= 299
+                assert found == status
+            case Rejected(reason=reason):
+                assert 400 <= status <= 499
+                assert reason == f"http_{status}"
+                assert status != 429
+            case Deferred(reason="rate_limited"):
+                assert status == 429 or (status == 403 and kind == "v1")
+            case Deferred(reason="server_error"):
+                assert 500 <= status <= 599
+            case Deferred(reason="not_understood"):
+                assert status == 101 or 300 <= status <= 399
+            case other:
+                raise AssertionError((status, other))
+
+
+def test_a_redirect_is_not_followed(peer: StartPeer, client: MakeClient) -> None:
+    elsewhere = peer(lambda link: link.answer_requests(ACCEPTED))
+    server = peer(
+        lambda link: link.answer_requests(answer(307, b"", f"Location: {elsewhere.url}/x"))
+    )
+    assert deferred(client(server.url).deliver(an_event("v2"))) == ("not_understood", "HTTP 307")
+    assert elsewhere.accepted == 0
+
+
+def test_retry_after_and_the_explanation_come_with_the_verdict(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    server = peer(
+        lambda link: link.answer_requests(
+            answer(429, b'{"message":"too fast"}', "Retry-After: 12"),
+            answer(429),
+            answer(400, b'{"message":"invalid","errors":["no summary"]}'),
+        )
+    )
+    api = client(server.url)
+    limited, again, rejected = (api.deliver(event) for _ in range(3))
+    assert isinstance(limited, Deferred)
+    assert (limited.retry_after, limited.detail) == (12.0, "HTTP 429: too fast")
+    assert isinstance(again, Deferred)
+    assert again.retry_after is None
+    assert isinstance(rejected, Rejected)
+    assert rejected.detail == "invalid: no summary"
+
+
+def test_cookies_are_not_kept(peer: StartPeer, client: MakeClient, event: OutgoingEvent) -> None:
+    with_cookie = answer(202, b"{}", "Set-Cookie: session=x; Path=/")
+    server = peer(lambda link: link.answer_requests(with_cookie, with_cookie))
+    api = client(server.url)
+    api.deliver(event)
+    api.deliver(event)
+    assert b"cookie" not in server.requests[1].lower()
+
+
+def test_a_refused_port_is_unreachable(client: MakeClient, event: OutgoingEvent) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert deferred(client(f"http://127.0.0.1:{port}").deliver(event)) == (
+        "unreachable",
+        f"127.0.0.1:{port}: Connection refused",
+    )
+
+
+def test_a_name_that_does_not_resolve_is_unreachable(
+    client: MakeClient, event: OutgoingEvent
+) -> None:
+    for url in ("http://no-such-host.invalid", "https://no-such-host.invalid"):
+        reason, detail = deferred(client(url).deliver(event))
+        assert reason == "unreachable"
+        assert "no-such-host.invalid" in detail
+        assert "can't be resolved" in detail
+
+
+def test_a_name_that_no_resolver_takes_is_unreachable(
+    client: MakeClient, event: OutgoingEvent
+) -> None:
+    assert deferred(client(f"http://{'a' * 70}.test").deliver(event))[0] == "unreachable"
+
+
+def test_a_connection_that_nobody_accepts_is_unreachable_in_time(
+    client: MakeClient, event: OutgoingEvent
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        waiting = []
+        for _ in range(8):  # until the backlog is full and the system drops what else comes
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            waiting.append(sock)
+        verdict = client(f"http://127.0.0.1:{address[1]}", connect_timeout=0.3).deliver(event)
+        for sock in waiting:
+            sock.close()
+    assert deferred(verdict) == ("unreachable", f"127.0.0.1:{address[1]}: timed out")
+    assert 0.3 <= verdict.seconds < 3
+
+
+def close(link: Link) -> None:
+    link.request()
+
+
+def reset(link: Link) -> None:
+    link.request()
+    link.reset()
+
+
+def close_at_once(link: Link) -> None:
+    link.sock.close()
+
+
+def reset_at_once(link: Link) -> None:
+    link.reset()
+
+
+@pytest.mark.parametrize("script", [close, reset, close_at_once, reset_at_once])
+def test_a_connection_that_breaks_before_the_answer_is_no_answer(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent, script: Callable[[Link], None]
+) -> None:
+    server = peer(script)
+    assert deferred(client(server.url).deliver(event))[0] == "no_answer"
+    assert server.accepted == 1
+
+
+def test_an_answer_that_does_not_come_in_time_is_no_answer(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    server = peer(lambda link: link.answer_requests())
+    verdict = client(server.url, read_timeout=0.2).deliver(event)
+    assert deferred(verdict) == ("no_answer", "no answer in time")
+    assert 0.2 <= verdict.seconds < 3
+    assert server.accepted == 1
+
+
+def test_an_answer_that_trickles_ends_with_the_timeout_as_well(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    gone = threading.Event()
+
+    def trickle(link: Link) -> None:
+        link.request()
+        link.send(b"HTTP/1.1 20")
+        while not gone.wait(0.05):
+            link.send(b"0")
+
+    server = peer(trickle)
+    verdict = client(server.url, read_timeout=0.4).deliver(event)
+    gone.set()
+    assert deferred(verdict)[0] in ("no_answer", "not_understood")
+    assert verdict.seconds < 3
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x15\x03\x01\x00\x02\x02F", b"\x00" * 500]
+)
+def test_an_answer_that_is_not_http_is_not_understood(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent, garbage: bytes
+) -> None:
+    server = peer(lambda link: link.answer_requests(garbage))
+    assert deferred(client(server.url).deliver(event)) == (
+        "not_understood",
+        "the answer is not HTTP",
+    )
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        b"HTTP/1.1 202 Accepted\r\nContent-Length: 500\r\n\r\n{",
+        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+        b"HTTP/1.1 202 Accepted\r\nContent-Le",
+    ],
+)
+@pytest.mark.parametrize("ending", [Link.reset, lambda _: None], ids=["reset", "close"])
+def test_an_event_whose_status_came_is_delivered_though_the_answer_breaks_off(
+    peer: StartPeer,
+    client: MakeClient,
+    event: OutgoingEvent,
+    cut: bytes,
+    ending: Callable[[Link], None],
+) -> None:
+    taken = threading.Event()
+
+    def cut_off(link: Link) -> None:
+        link.request()
+        link.send(cut)
+        ending(link)
+        taken.set()
+
+    verdict = client(peer(cut_off).url).deliver(event)
+    assert isinstance(verdict, Delivered)
+    assert verdict.status == 202
+    assert taken.wait(PATIENCE)
+
+
+def test_an_answer_that_stops_behind_its_head_does_not_hold_up_the_next_event(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pdagent.eventsapi.connection._BODY_SECONDS", 0.2)
+    server = peer(
+        lambda link: link.answer_requests(b"HTTP/1.1 202 OK\r\nContent-Length: 5\r\n\r\n")
+    )
+    verdict = client(server.url, read_timeout=30).deliver(event)
+    assert isinstance(verdict, Delivered)
+    assert verdict.seconds < 5
+
+
+def test_interim_answers_are_skipped(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    server = peer(lambda link: link.answer_requests(interim + ACCEPTED, ACCEPTED))
+    api = client(server.url)
+    assert isinstance(api.deliver(event), Delivered)
+    assert isinstance(api.deliver(event), Delivered)
+    assert server.accepted == 1
+
+
+def test_an_interim_answer_alone_is_no_answer(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    server = peer(lambda link: link.answer_requests(b"HTTP/1.1 100 Continue\r\n\r\n"))
+    assert deferred(client(server.url, read_timeout=0.2).deliver(event))[0] == "no_answer"
+
+
+def test_an_answer_without_end_is_read_up_to_its_limit_only(
+    peer: StartPeer, client: MakeClient, event: OutgoingEvent
+) -> None:
+    sent = 0
+
+    def flood(link: Link) -> None:
+        nonlocal sent
+        link.request()
+        link.send(b"HTTP/1.1 400 Bad\r\nContent-Length: 1000000000\r\n\r\n")
+        while sent < 200_000_000:
+            link.send(b"x" * 65_536)
+            sent += 65_536
+
+    server = peer(flood)
+    verdict = client(server.url).deliver(event)
+    assert isinstance(verdict, Rejected)
+    assert server.done.wait(PATIENCE)
+    assert sent < 200_000_000
+
+
+def test_a_body_that_cannot_be_rendered_is_rejected_without_a_connection(
+    peer: StartPeer, event: OutgoingEvent
+) -> None:
+    server = peer(lambda link: link.answer_requests(ACCEPTED))
+
+    def render(_: OutgoingEvent) -> bytes:
+        raise ValueError(f"bad {SECRET_SUMMARY} {KEY}")
+
+    api = EventsApi(server.url, user_agent="pdagent/test", render=render)
+    verdict = api.deliver(event)
+    assert isinstance(verdict, Rejected)
+    assert (verdict.reason, verdict.detail) == ("unreadable", "ValueError")
+    assert server.accepted == 0
+
+
+def test_the_key_and_the_event_are_in_no_verdict_log_line_or_traceback(
+    peer: StartPeer,
+    client: MakeClient,
+    event: OutgoingEvent,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The peers echo the request in every way they can."""
+    caplog.set_level(logging.DEBUG)
+
+    def echo(link: Link) -> None:
+        request = link.request()
+        if request is None:
+            return
+        body = request.partition(b"\r\n\r\n")[2]
+        quoted = json.dumps({"message": f"no: {KEY}", "errors": [KEY]}).encode()
+        link.send(
+            {
+                1: request,
+                2: answer(400, quoted),
+                3: answer(500, b"<p>" + body),
+                4: answer(302, body, "Location: /" + KEY),
+                5: b"HTTP/1.1 " + body + b"\r\n\r\n",
+                6: answer(403, body),
+                7: b"HTTP/1.1 202 OK\r\nBad " + body + b": x\r\n\r\n",
+            }[link.number]
+        )
+
+    api = client(peer(echo).url)
+    seen = []
+    for _ in range(7):
+        verdict = api.deliver(event)
+        seen.append(repr(verdict))
+    seen += [repr(api), str(vars(api)), caplog.text, "".join(traceback.format_stack())]
+    seen += [*capfd.readouterr()]
+    for text in seen:
+        assert KEY not in text
+        assert SECRET_SUMMARY not in text
+    assert BODIES["v2"] == event.body

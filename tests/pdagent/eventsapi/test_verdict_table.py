@@ -1,0 +1,208 @@
+"""Every status code against the delivery policy, `Retry-After`, and what PagerDuty explains."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.verdict import Deferred, Delivered, Rejected
+from pdagent.eventsapi.verdict import verdict_of_answer
+from tests.pdagent.eventsapi.samples import KEY, KINDS, Kind
+
+NOW = 1_790_000_000.0
+RATE_LIMITED = {"v1": {403, 429}, "v2": {429}, "change": {429}}
+
+
+def verdict(
+    kind: Kind, status: int, retry_after: str | None = None, body: bytes = b""
+) -> Delivered | Deferred | Rejected:
+    return verdict_of_answer(kind, status, retry_after, body, NOW, 0.25)
+
+
+def policy(kind: Kind, status: int) -> object:
+    """The table of the design, written a second time."""
+    if status in RATE_LIMITED[kind]:
+        return "rate_limited"
+    return {2: Delivered, 4: f"http_{status}", 5: "server_error"}.get(
+        status // 100, "not_understood"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_status_has_the_verdict_of_the_policy(kind: Kind) -> None:
+    for status in range(100, 600):
+        found = verdict(kind, status)
+        expected = policy(kind, status)
+        assert found.seconds == 0.25
+        match found:
+            case Delivered():
+                assert (expected, found.status) == (Delivered, status)
+            case Deferred():
+                assert (found.reason, found.detail) == (expected, f"HTTP {status}")
+            case Rejected():
+                assert (found.reason, found.detail) == (expected, "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [-1, 0, 99, 600, 999, 10**9])
+def test_a_status_that_is_none_is_not_understood(kind: Kind, status: int) -> None:
+    assert verdict(kind, status) == Deferred(
+        reason="not_understood", detail=f"HTTP {status}", seconds=0.25
+    )
+
+
+def http_date(seconds_from_now: float) -> str:
+    moment = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=seconds_from_now)
+    return format_datetime(moment, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("3600", 3600.0),
+        ("3601", 3600.0),
+        ("9" * 5000, 3600.0),
+        (http_date(90), 90.0),
+        (http_date(-90), 0.0),
+        (http_date(100_000), 3600.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 0.0),
+        ("Sun Nov  6 08:49:37 1994", 0.0),
+        ("", None),
+        ("-5", None),
+        ("+5", None),
+        ("1e3", None),
+        ("nan", None),
+        ("\u0667", None),
+        ("soon", None),
+        ("60 seconds", None),
+        ("Mon, 99 Foo 2026 25:61:61 GMT", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+    ],
+)
+def test_retry_after_is_understood_in_seconds_and_as_a_date(
+    header: str | None, seconds: float | None
+) -> None:
+    found = verdict("v2", 429, header)
+    assert isinstance(found, Deferred)
+    assert found.retry_after == seconds
+
+
+@given(st.text())
+def test_no_retry_after_raises_or_leaves_the_range(header: str) -> None:
+    found = verdict("v2", 429, header)
+    assert isinstance(found, Deferred)
+    assert found.retry_after is None or 0.0 <= found.retry_after <= 3600.0
+
+
+def test_only_rate_limits_set_the_time_of_the_next_try() -> None:
+    for kind in KINDS:
+        for status in range(100, 600):
+            found = verdict(kind, status, "7")
+            expected = 7.0 if status in RATE_LIMITED[kind] else None
+            assert getattr(found, "retry_after", None) == expected
+
+
+def explained(body: object) -> str:
+    found = verdict("v2", 400, body=json.dumps(body).encode())
+    assert isinstance(found, Rejected)
+    assert found.reason == "http_400"
+    return found.detail
+
+
+def test_a_rejection_carries_pagerdutys_message_and_all_its_errors() -> None:
+    assert (
+        explained(
+            {
+                "status": "invalid event",
+                "message": "Event object is invalid",
+                "errors": ["'payload' is missing", "'event_action' is wrong"],
+            }
+        )
+        == "Event object is invalid: 'payload' is missing; 'event_action' is wrong"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"message": "no"}, "no"),
+        ({"errors": ["a", "b"]}, "a; b"),
+        ({"errors": "a"}, "a"),
+        ({"message": "no", "errors": []}, "no"),
+        ({"message": 5, "errors": [5, None, {"a": 1}, "b"]}, "b"),
+        ({"message": None, "errors": None}, ""),
+        ({}, ""),
+        ([], ""),
+        ("text", ""),
+        (7, ""),
+    ],
+)
+def test_an_explanation_of_another_shape_is_used_as_far_as_it_goes(
+    body: object, detail: str
+) -> None:
+    assert explained(body) == detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>blocked: {}</html>", b'{"message": "cut', b"\xff\xfe", b"[" * 60_000, b"{}}"],
+)
+def test_what_is_not_pagerdutys_json_explains_nothing(body: bytes) -> None:
+    found = verdict("v2", 400, body=body)
+    assert isinstance(found, Rejected)
+    assert found.detail == ""
+
+
+def test_server_errors_carry_the_explanation_behind_their_code() -> None:
+    found = verdict("v2", 503, body=b'{"message":"maintenance"}')
+    assert found == Deferred(reason="server_error", detail="HTTP 503: maintenance", seconds=0.25)
+
+
+def test_a_key_in_an_explanation_is_masked() -> None:
+    assert explained({"errors": [f"{KEY} is no key"]}) == f"{KEY[:4]}…{KEY[-4:]} is no key"
+
+
+def test_a_key_is_masked_where_it_is_glued_to_letters_split_or_cut() -> None:
+    for text in (
+        f"x{KEY}",
+        f"_{KEY}_",
+        f'"{KEY}"',
+        KEY[:10] + "\x00" + KEY[10:],
+        KEY[:10] + "\u200b" + KEY[10:],
+        "e " * 240 + KEY,
+    ):
+        detail = explained({"errors": [text]})
+        assert KEY not in detail
+        assert KEY[:20] not in detail
+
+
+def test_control_characters_do_not_get_into_the_detail() -> None:
+    assert explained({"errors": ["a\x1b[31mb\r\nc\td\x7f\u202ee\x00"]}) == "a[31mb c de"
+
+
+def test_a_detail_is_at_most_500_characters() -> None:
+    detail = explained({"errors": ["word " * 1000]})
+    assert len(detail) == 500
+    assert detail.endswith("…")
+
+
+@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner)), st.text())
+def test_no_explanation_raises_or_breaks_the_rules(errors: object, message: str) -> None:
+    detail = explained({"errors": errors, "message": message})
+    assert len(detail) <= 500
+    assert detail.isprintable()
+
+
+@given(st.binary(), st.sampled_from([400, 429, 500, 302]))
+def test_no_body_raises(body: bytes, status: int) -> None:
+    assert verdict("v1", status, body=body).seconds == 0.25

@@ -1,0 +1,179 @@
+"""The sandbox as a command: options, output, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from pdagent.cli.sandbox import sandbox as command
+from tests.pdagent.sandbox.sample_events import V2, post, trigger
+from tests.pdagent.sandbox.start import first_line, start
+from tests.sandbox_process import REPOSITORY, SandboxProcess
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--fail", "99"], "--fail must be an HTTP status code from 300 to 599"),
+        (["--fail", "x"], "--fail"),
+        (["--fail-rate", "2"], "--fail-rate must be a number from 0 to 1"),
+        (["--latency", "2..1"], "--latency must be"),
+        (["--hang-key", "short"], "--hang-key must be"),
+        (["--hang", "3"], "--hang needs --hang-key"),
+        (["--down-for", "0"], "--down-for must be"),
+        (["--rate-limit", "0"], "--rate-limit must be"),
+        (["--port", "70000"], "--port"),
+        (["--host", "0.0.0.0"], "--host must be a loopback address"),
+        (["--tls-cert", "cert.pem"], "--tls-cert and --tls-key go together"),
+        (["--tls-cert", "/no/cert", "--tls-key", "/no/key"], "No such file"),
+        (["--record", "/no/such/folder/file"], "--record"),
+        (["--nonsense"], "--nonsense"),
+        (["argument"], "argument"),
+    ],
+)
+def test_a_bad_option_gives_one_clear_line_and_exit_code_2(
+    options: list[str], problem: str
+) -> None:
+    process = start(*options)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert problem in errors
+
+
+def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file.pem"
+    file.write_text("nonsense")
+    process = start("--tls-cert", str(file), "--tls-key", str(file))
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "not a certificate and its key" in errors
+
+
+def test_a_port_in_use_gives_one_clear_line_and_exit_code_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start("--port", str(taken.getsockname()[1]))
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
+    assert "can't use port" in errors
+
+
+def test_the_help_names_all_options_with_an_example() -> None:
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.output
+    for option in ("--fail", "--hang-key", "--down-for", "--rate-limit", "--record"):
+        assert option in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly_even_while_answers_hang(number: signal.Signals) -> None:
+    with SandboxProcess("--hang-key", "*", "--hang", "60") as process:
+        with socket.create_connection(("127.0.0.1", process.port), timeout=10) as caller:
+            body = json.dumps(trigger()).encode()
+            head = f"POST {V2} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            caller.sendall(head.encode() + body)
+            process.wait_for(lambda: process.events(), "an event that hangs")
+            os.kill(process.pid, number)
+            assert caller.recv(1) == b""
+        assert process.stop() == 0
+        assert process.errors() == ""
+
+
+def test_it_stops_when_standard_input_ends_if_told_to() -> None:
+    process = start("--port", "0", "--stop-on-eof")
+    assert first_line(process).startswith("sandbox ready")
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("stdin", [REPOSITORY / "pyproject.toml", None])
+def test_stop_on_eof_needs_an_input_that_can_end(stdin: Path | None) -> None:
+    command = [sys.executable, "-m", "pdagent.sandbox", "--port", "0", "--stop-on-eof"]
+    opened = None if stdin is None else stdin.open()
+    try:
+        result = subprocess.run(
+            command if opened else ["sh", "-c", 'exec "$@" <&-', "sh", *command],
+            cwd=REPOSITORY,
+            stdin=opened,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    finally:
+        if opened is not None:
+            opened.close()
+    assert result.returncode == 1
+    assert "--stop-on-eof needs" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_only_the_latest_events_are_kept_if_told_so() -> None:
+    with SandboxProcess("--keep", "2") as process:
+        for number in range(5):
+            post(process.url + V2, trigger(dedup_key=str(number)))
+        assert [event["n"] for event in process.events()] == [4, 5]
+        assert [alert["dedup_key"] for alert in process.alerts()] == ["3", "4"]
+        stats = process.stats()
+        assert (stats["received"]["total"], stats["forgotten"]) == (5, 3)
+
+
+def test_down_for_on_the_command_line_is_down_from_the_start() -> None:
+    with SandboxProcess("--down-for", "30") as process:
+        with pytest.raises(requests.ConnectionError):
+            post(process.url + V2, trigger())
+        process.behave(down=False)
+        assert post(process.url + V2, trigger()) == 202
+
+
+def test_a_sandbox_can_come_back_on_the_port_of_another() -> None:
+    with SandboxProcess() as first:
+        post(first.url + V2, trigger())
+        port = first.port
+        assert first.kill() == -signal.SIGKILL
+        with SandboxProcess(port=port) as second:
+            assert second.port == port
+            assert post(second.url + V2, trigger()) == 202
+
+
+def test_a_sandbox_that_can_not_start_says_so_to_the_test() -> None:
+    with pytest.raises(RuntimeError, match="--fail must be"), SandboxProcess("--fail", "1"):
+        pass
+
+
+def test_it_speaks_tls(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run(
+        ["openssl", "req", "-x509", *curve, "-nodes", "-days", "2", *files, *subject],
+        check=True,
+        capture_output=True,
+    )
+    with SandboxProcess("--tls-cert", str(cert), "--tls-key", str(key)) as process:
+        assert process.url.startswith("https://")
+        assert process.control_url.startswith("http://")
+        with requests.Session() as http:
+            http.trust_env = False
+            http.verify = str(cert)
+            assert http.post(process.url + V2, json=trigger(), timeout=10).status_code == 202
+            process.behave(down=True)
+            with pytest.raises(requests.ConnectionError):
+                http.post(process.url + V2, json=trigger(), timeout=10)
+            process.behave(down=False)
+            assert http.post(process.url + V2, json=trigger(), timeout=10).status_code == 202
+        assert process.stop() == 0
+        assert process.errors() == ""

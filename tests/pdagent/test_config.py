@@ -1,0 +1,70 @@
+"""A config by itself: defaults that depend on each other, and what it never shows."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.pretty import Pretty
+
+from pdagent.config import Config, StartRefused
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+
+
+def test_the_region_decides_pagerdutys_addresses() -> None:
+    assert Config().events_url == "https://events.pagerduty.com"
+    assert Config().api_url == "https://api.pagerduty.com"
+    assert Config(region="eu").events_url == "https://events.eu.pagerduty.com"
+    assert Config(region="eu").api_url == "https://api.eu.pagerduty.com"
+    assert Config(region="eu", events_url="http://127.0.0.1:1").events_url == "http://127.0.0.1:1"
+
+
+def test_the_address_comes_apart_into_host_and_port() -> None:
+    assert (Config().host, Config().port) == ("127.0.0.1", 49463)
+    ipv6 = Config(address="[::1]:8080")
+    assert (ipv6.host, ipv6.port) == ("::1", 8080)
+
+
+def test_no_way_of_printing_a_config_shows_credentials() -> None:
+    config = Config(secret="hush-hush", routing_keys={"database": KEY})
+    buffer = io.StringIO()
+    Console(file=buffer, width=400).print(config, Pretty(config))
+    for text in (repr(config), str(config), f"{config}", buffer.getvalue()):
+        assert "hush" not in text
+        assert KEY not in text
+
+
+def test_a_routing_key_shows_as_its_name_or_masked() -> None:
+    config = Config(routing_keys={"database": KEY})
+    assert config.name_of(KEY) == "database"
+    assert config.name_of(KEY.upper()) == "V4G5…NVJ9"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
+def test_loopback_needs_no_secret(address: str) -> None:
+    Config(address=address).check_listener()
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "example.com:1", "localhost.example.com:1"]
+)
+def test_any_other_address_needs_a_secret(address: str) -> None:
+    with pytest.raises(StartRefused, match="no secret is set"):
+        Config(address=address).check_listener()
+    Config(address=address, secret="x").check_listener()
+
+
+def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.touch()
+    with pytest.raises(StartRefused, match="tls_cert is set without tls_key"):
+        Config(tls_cert=cert).check_listener()
+    with pytest.raises(StartRefused, match="tls_key is set without tls_cert"):
+        Config(tls_key=key).check_listener()
+    with pytest.raises(StartRefused, match=r"tls_key: there is no file .*key\.pem"):
+        Config(tls_cert=cert, tls_key=key).check_listener()
+    key.touch()
+    Config(tls_cert=cert, tls_key=key).check_listener()

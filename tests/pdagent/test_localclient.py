@@ -1,0 +1,71 @@
+"""The client of the local API: what each kind of trouble is reported as."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from pdagent import localclient
+from pdagent.config import Config
+from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable
+from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
+
+
+def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(localclient, "_ANSWER_SECONDS", 0.2)
+    done = threading.Event()
+
+    def stay_silent(_: BaseHTTPRequestHandler) -> None:
+        done.wait()
+
+    with AgentStandIn() as agent:
+        agent.tricks.append(stay_silent)
+        client = LocalClient(Config(address=agent.address, secret=SECRET))
+        with pytest.raises(NoAnswer, match="none within"):
+            client.send("v1", b"{}", idempotency_key="a")
+        done.set()
+        assert len(agent.received) == 1
+
+
+def test_an_agent_that_goes_away_after_it_was_asked_leaves_the_outcome_open() -> None:
+    with AgentStandIn() as agent:
+        client = LocalClient(Config(address=agent.address, secret=SECRET))
+
+        def go_away(handler: BaseHTTPRequestHandler) -> None:
+            agent.stop_listening()
+            handler.close_connection = True
+
+        agent.tricks.append(go_away)
+        with pytest.raises(NoAnswer, match="then connection refused"):
+            client.send("v1", b"{}", idempotency_key="a")
+
+
+@pytest.mark.parametrize("address", ["a..b:1", "127.0.0.1:1"])
+def test_an_address_where_nobody_is_counts_as_unreachable(address: str) -> None:
+    with pytest.raises(Unreachable):
+        LocalClient(Config(address=address)).status()
+
+
+def test_an_agent_on_all_addresses_is_reached_over_loopback() -> None:
+    with AgentStandIn() as agent:
+        port = agent.address.rpartition(":")[2]
+        LocalClient(Config(address=f"0.0.0.0:{port}", secret=SECRET)).health()
+        assert agent.received[0].headers["host"] == f"127.0.0.1:{port}"
+
+
+def test_a_refusal_carries_status_reasons_and_patience() -> None:
+    with AgentStandIn() as agent:
+        client = LocalClient(Config(address=agent.address, secret=SECRET))
+        agent.refuse_next(429, "queue full", Retry_After="30")
+        with pytest.raises(Refused) as caught:
+            client.send("v2", b"{}", idempotency_key="a")
+        assert (caught.value.status, caught.value.errors) == (429, ("queue full",))
+        assert caught.value.retry_after == 30
+        agent.next_answers.append((503, {"Retry-After": "soon"}, b"not JSON"))
+        with pytest.raises(Refused) as caught:
+            client.status()
+        assert (caught.value.status, caught.value.retry_after) == (503, None)
