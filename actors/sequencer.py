@@ -33,6 +33,7 @@ from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, to_snapshot
 from actors.directory import Directory, QueueEntry
+from actors.dispatcher import DispatchedActor, Dispatcher
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
@@ -52,7 +53,7 @@ from actors.messages import (
 )
 from actors.recovery import recover_queue
 from actors.slots import DeliverySlots, Grant
-from actors.supervised import Report, SupervisedActor
+from actors.supervised import Report
 from actors.timer import Schedule
 from store.port import Append, Journal
 from store.records import EventAccepted, Record, event_of
@@ -64,6 +65,7 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     """What a Sequencer works with. The refs are asked for at each use: actors get restarted."""
 
     journal: Journal
+    dispatcher: Dispatcher
     slots: DeliverySlots
     directory: Directory
     policy: Policy
@@ -74,11 +76,11 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     supervisor: Callable[[], pykka.ActorRef[Any]]
 
 
-class Sequencer(SupervisedActor):
+class Sequencer(DispatchedActor):
     """Recovers its queue behind a fence, then runs; until then it keeps messages back."""
 
     def __init__(self, report: Report, entry: QueueEntry, around: Surroundings) -> None:
-        super().__init__(report)
+        super().__init__(report, around.dispatcher)
         self._entry = entry
         self._incarnation = entry.incarnation
         self._around = around

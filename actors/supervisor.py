@@ -171,11 +171,7 @@ class Supervisor(SupervisedActor):
         incarnation = entry.incarnation
         report = self._reporter("sequencer", entry.id, incarnation)
         entry.phase = "running"
-        try:
-            entry.sequencer = Sequencer.start(report, entry, self._around)
-        except RuntimeError as error:  # the system has no more threads
-            entry.sequencer = None
-            self._sequencer_failed(entry, str(error))
+        entry.sequencer = Sequencer.start(report, entry, self._around)
 
     def _start_sender(self, number: SenderId) -> None:
         port = self._make_port()

@@ -11,6 +11,7 @@ import pykka
 
 from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
 from actors.directory import Directory, QueueEntry
+from actors.dispatcher import Dispatcher
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
 from actors.messages import Perform, Reply, Route
 from actors.recovery import recover_all
@@ -55,9 +56,11 @@ class ActorSystem:
         self._max_in_flight = max_in_flight
         self._observe = observe
         self._singles = Singles()
+        self._dispatcher = Dispatcher()
         self._pool = SenderPool(self.slots)
         self._around = Surroundings(
             journal=journal,
+            dispatcher=self._dispatcher,
             slots=self.slots,
             directory=self.directory,
             policy=policy,
@@ -116,6 +119,8 @@ class ActorSystem:
         refusal = self.admission.refusal
         if refusal is not None:
             reasons.append(refusal.message)
+        if not self._dispatcher.is_alive():
+            reasons.append("the dispatcher thread is not running")
         for name in ("supervisor", "writer", "timer"):
             ref = getattr(self._singles, name)
             if ref is None or not ref.is_alive():
@@ -142,6 +147,7 @@ class ActorSystem:
         _stop([_started(self._singles.supervisor)])
         _stop([e.sequencer for e in self.directory.entries() if e.sequencer is not None])
         _stop([_started(self._singles.writer), _started(self._singles.timer)])
+        self._dispatcher.stop()
 
     def _start_writer(self, report: Report) -> pykka.ActorRef[Any]:
         return JournalWriter.start(

@@ -40,17 +40,18 @@ def run(config: Config) -> int:
     config.check_listener()
     set_up_logging(config)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    try:
-        journal = LmdbJournal(config.database, limit=config.max_journal_mb << 20)
-    except JournalError as error:
-        raise StartRefused(str(error)) from None
-    try:
-        with Pidfile(config.pidfile):
+    # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
+    with Pidfile(config.pidfile):
+        try:
+            journal = LmdbJournal(config.database, limit=config.max_journal_mb << 20)
+        except JournalError as error:
+            raise StartRefused(str(error)) from None
+        try:
             return _serve(config, journal)
-    except JournalError as error:
-        raise StartRefused(str(error)) from None
-    finally:
-        journal.close()
+        except JournalError as error:
+            raise StartRefused(str(error)) from None
+        finally:
+            journal.close()
 
 
 def _serve(config: Config, journal: LmdbJournal) -> int:

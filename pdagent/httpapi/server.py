@@ -59,6 +59,8 @@ async def serve(
         uvicorn.Config(
             cast("ASGIApplication", app),
             log_config=None,
+            interface="asgi3",
+            proxy_headers=False,
             access_log=False,
             lifespan="off",
             server_header=False,

@@ -44,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._latencies = latencies
         self._failures = failures
         self._sent_at = 0.0
+        self._answer = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -52,11 +53,15 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Answers are far smaller than one segment, so one call is one answer."""
-        if data.startswith(b"HTTP/1.1 200"):
+        """Headers and body may come apart; every answer is a JSON object, which ends with a brace."""
+        self._answer += data
+        if not self._answer.endswith(b"}"):
+            return
+        if self._answer.startswith(b"HTTP/1.1 200"):
             self._latencies.append(time.perf_counter() - self._sent_at)
         else:
-            self._failures.append(data)
+            self._failures.append(self._answer)
+        self._answer = b""
         self._send()
 
     def _send(self) -> None:
