@@ -33,3 +33,13 @@ class DeliveryPort(Protocol):
 
     def close(self) -> None:
         """Close the connection that is kept alive between deliveries."""
+
+
+class HeartbeatPort(Protocol):
+    """PagerDuty's agent heartbeat."""
+
+    def beat(self) -> float | None:
+        """Send one; return the interval (seconds) that the answer asks for, 0 if it asks for none.
+
+        None if it was not taken.
+        """

@@ -25,7 +25,6 @@ from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer, Surroundings
 from actors.slots import SenderId
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
-from actors.timer import Timer
 from store.records import QueueId, RoutingKey
 
 logger = logging.getLogger(__name__)
@@ -35,12 +34,11 @@ STUCK_AFTER = 90.0
 _KEPT_BACK = 1_000
 
 
-class Singles(msgspec.Struct, kw_only=True, eq=False):
-    """The refs of the actors of which there is one; replaced when one is restarted."""
+Start = Callable[[Report], pykka.ActorRef[Any]]
+Singles = dict[str, pykka.ActorRef[Any]]
+"""The actors of which there is one, by name; replaced when one is restarted."""
 
-    writer: pykka.ActorRef[Any] | None = None
-    timer: pykka.ActorRef[Any] | None = None
-    supervisor: pykka.ActorRef[Any] | None = None
+SUPERVISOR, WRITER = "supervisor", "writer"
 
 
 class Statistics(msgspec.Struct, kw_only=True):
@@ -62,7 +60,7 @@ class Supervisor(SupervisedActor):
         pool: SenderPool,
         senders: int,
         make_port: PortFactory,
-        make_writer: Callable[[Report], pykka.ActorRef[Any]],
+        start_singles: dict[str, Start],
         statistics: Statistics,
     ) -> None:
         super().__init__(report)
@@ -71,7 +69,7 @@ class Supervisor(SupervisedActor):
         self._pool = pool
         self._senders = senders
         self._make_port = make_port
-        self._make_writer = make_writer
+        self._start_singles = start_singles
         self._statistics = statistics
         self._policies: dict[tuple[str, int], RestartPolicy] = {}
         self._restart_at: dict[tuple[str, int], float] = {}
@@ -84,9 +82,9 @@ class Supervisor(SupervisedActor):
 
     def begin(self) -> None:
         """Start the singles, the senders, and a Sequencer for each queue with work."""
-        self._singles.supervisor = self.actor_ref
-        self._singles.timer = Timer.start(self._reporter("timer"))
-        self._singles.writer = self._make_writer(self._reporter("writer"))
+        self._singles[SUPERVISOR] = self.actor_ref
+        for name in self._start_singles:
+            self._start_single(name)
         for number in range(self._senders):
             self._start_sender(number)
         for entry in self._around.directory.entries():
@@ -173,6 +171,9 @@ class Supervisor(SupervisedActor):
         entry.phase = "running"
         entry.sequencer = Sequencer.start(report, entry, self._around)
 
+    def _start_single(self, name: str) -> None:
+        self._singles[name] = self._start_singles[name](self._reporter(name))
+
     def _start_sender(self, number: SenderId) -> None:
         port = self._make_port()
         around = self._around
@@ -205,8 +206,8 @@ class Supervisor(SupervisedActor):
                     self._sequencer_failed(entry, failed.error)
             case "sender":
                 self._sender_failed(failed.number, failed.error)
-            case "writer" | "timer":
-                pass  # found by the next tick, which asks whether their threads live
+            case _:
+                pass  # a single is found by the next tick, which asks whether its thread lives
 
     def _sequencer_failed(self, entry: QueueEntry, error: str) -> None:
         if entry.phase in ("restarting", "quarantined"):
@@ -263,12 +264,12 @@ class Supervisor(SupervisedActor):
                 queues = self._around.slots.abandon(number, "the agent's sender failed")
                 for queue in queues:
                     self._around.directory.tell(queue, Wake())
-            case "timer":
-                self._singles.timer = Timer.start(self._reporter("timer"))
-                self._wake_all()
-            case "writer":
-                self._singles.writer = self._make_writer(self._reporter("writer"))
-                self._restart_all_sequencers()
+            case _:
+                self._start_single(name)
+                if name == WRITER:
+                    self._restart_all_sequencers()
+                else:
+                    self._wake_all()  # what the old timer was to tell is lost
 
     def _wake_all(self) -> None:
         for entry in self._around.directory.entries():
@@ -287,8 +288,8 @@ class Supervisor(SupervisedActor):
     def _tick(self, now: float) -> None:
         for actor in [actor for actor, at in self._restart_at.items() if at <= now]:
             self._restart(actor)
-        for name, ref in (("timer", self._singles.timer), ("writer", self._singles.writer)):
-            if ref is not None and not ref.is_alive() and (name, 0) not in self._restart_at:
+        for name in self._start_singles:
+            if not self._singles[name].is_alive() and (name, 0) not in self._restart_at:
                 self._schedule((name, 0), "it was found dead")
         for number in self._pool.dead():
             self._sender_failed(number, "it was found dead")

@@ -12,27 +12,32 @@ import pykka
 from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
 from actors.directory import Directory, QueueEntry
 from actors.dispatcher import Dispatcher
+from actors.heartbeat import Heartbeat
+from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
 from actors.messages import Perform, Reply, Route
+from actors.ports import HeartbeatPort
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
 from actors.sequencer import Surroundings
 from actors.slots import DeliverySlots, Link
-from actors.supervised import Report
-from actors.supervisor import Singles, Statistics, Supervisor
+from actors.supervisor import SUPERVISOR, WRITER, Singles, Start, Statistics, Supervisor
+from actors.timer import Timer
 from store.port import Journal
 from store.records import QueueId, Record, RoutingKey
 
 PASSIVATE_AFTER = 120.0
 STOP_GRACE = 5.0
+HEARTBEAT = "heartbeat"
 _STOP_TIMEOUT = 5.0
 
 
 class ActorSystem:
     """All actors of one agent. Thread-safe; replies come from actors' threads.
 
-    `observe` is called with each record after its commit, in the writer's thread: it must be quick
-    and must not raise. The journal stays the caller's, to be closed after `stop`.
+    `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with each
+    record after its commit, in the writer's thread: it must be quick and must not raise. The journal
+    stays the caller's, to be closed after `stop`.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class ActorSystem:
         *,
         policy: Policy,
         max_in_flight: int,
+        retention: float,
+        heartbeat: HeartbeatPort | None = None,
         passivate_after: float = PASSIVATE_AFTER,
         clock: Callable[[], float] = time.time,
         observe: Callable[[QueueId, Record], None] = lambda queue, record: None,
@@ -55,7 +62,9 @@ class ActorSystem:
         self._make_port = make_port
         self._max_in_flight = max_in_flight
         self._observe = observe
-        self._singles = Singles()
+        self._retention = retention
+        self._heartbeat = heartbeat
+        self._singles: Singles = {}
         self._dispatcher = Dispatcher()
         self._pool = SenderPool(self.slots)
         self._around = Surroundings(
@@ -66,9 +75,9 @@ class ActorSystem:
             policy=policy,
             passivate_after=passivate_after,
             clock=clock,
-            writer=lambda: _started(self._singles.writer),
-            timer=lambda: _started(self._singles.timer),
-            supervisor=lambda: _started(self._singles.supervisor),
+            writer=lambda: self._singles[WRITER],
+            timer=lambda: self._singles["timer"],
+            supervisor=lambda: self._singles[SUPERVISOR],
         )
         self._failure: BaseException | None = None
 
@@ -84,10 +93,10 @@ class ActorSystem:
             self._pool,
             self._max_in_flight,
             self._make_port,
-            self._start_writer,
+            self._start_singles(),
             self.statistics,
         )
-        self._singles.supervisor = supervisor
+        self._singles[SUPERVISOR] = supervisor
 
     def accept(self, key: RoutingKey, event: NewEvent, reply: Reply) -> None:
         """Have an event stored; `reply` gets its `Receipt` when it is on disk, or a `Refusal`."""
@@ -109,7 +118,7 @@ class ActorSystem:
             except pykka.ActorDeadError:
                 pass  # the Supervisor starts another one
         try:
-            _started(self._singles.supervisor).tell(Route(key, message))
+            self._singles[SUPERVISOR].tell(Route(key, message))
         except pykka.ActorDeadError:
             reply(_stopping())
 
@@ -121,15 +130,27 @@ class ActorSystem:
             reasons.append(refusal.message)
         if not self._dispatcher.is_alive():
             reasons.append("the dispatcher thread is not running")
-        for name in ("supervisor", "writer", "timer"):
-            ref = getattr(self._singles, name)
-            if ref is None or not ref.is_alive():
-                reasons.append(f"the {name} actor is not running")
+        reasons += [
+            f"the {name} actor is not running"
+            for name, ref in self._singles.items()
+            if not ref.is_alive()
+        ]
         return reasons
 
     def supervisor_failure(self) -> BaseException | None:
         """What ended the Supervisor, if it ended: then only a new process helps."""
         return self._failure
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all queues: each accepted event is in exactly one of the other four."""
+        states = [entry.state for entry in self.directory.entries()]
+        return {
+            "accepted": sum(state.counters.accepted for state in states),
+            "delivered": sum(state.counters.delivered for state in states),
+            "waiting": sum(len(state.waiting) for state in states),
+            "dead_lettered": sum(len(state.dead) for state in states),
+            "discarded": sum(state.counters.discarded for state in states),
+        }
 
     def link(self) -> Link:
         """The way to PagerDuty."""
@@ -144,29 +165,33 @@ class ActorSystem:
         deadline = time.monotonic() + grace
         while self.slots.busy() and time.monotonic() < deadline:
             time.sleep(0.005)
-        _stop([_started(self._singles.supervisor)])
+        _stop([self._singles[SUPERVISOR]])
         _stop([e.sequencer for e in self.directory.entries() if e.sequencer is not None])
-        _stop([_started(self._singles.writer), _started(self._singles.timer)])
+        _stop([ref for name, ref in self._singles.items() if name != HEARTBEAT])
         self._dispatcher.stop()
 
-    def _start_writer(self, report: Report) -> pykka.ActorRef[Any]:
-        return JournalWriter.start(
-            report,
-            self._journal,
-            self.admission,
-            self.writer_statistics,
-            self._pool.hand_over,
-            self._observe,
-        )
+    def _start_singles(self) -> dict[str, Start]:
+        starts: dict[str, Start] = {
+            "timer": Timer.start,
+            WRITER: lambda report: JournalWriter.start(
+                report,
+                self._journal,
+                self.admission,
+                self.writer_statistics,
+                self._pool.hand_over,
+                self._observe,
+            ),
+            "janitor": lambda report: Janitor.start(
+                report, self._around, self.admission, self._retention
+            ),
+        }
+        heartbeat = self._heartbeat
+        if heartbeat is not None:
+            starts[HEARTBEAT] = lambda report: Heartbeat.start(report, heartbeat)
+        return starts
 
     def _note_failure(self, error: BaseException) -> None:
         self._failure = error
-
-
-def _started(ref: pykka.ActorRef[Any] | None) -> pykka.ActorRef[Any]:
-    if ref is None:
-        raise RuntimeError("the actor system has not been started")
-    return ref
 
 
 def _stop(refs: list[pykka.ActorRef[Any]]) -> None:

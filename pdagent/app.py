@@ -8,16 +8,18 @@ import platform
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 import uvloop
 
 from actors.core.commands import Policy
-from actors.ports import DeliveryPort, OutgoingEvent
+from actors.ports import DeliveryPort, HeartbeatPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
 from pdagent.config import Config, StartRefused
 from pdagent.events import with_routing_key
 from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
 from pdagent.logs import set_up_logging
@@ -61,6 +63,8 @@ def _serve(config: Config, journal: LmdbJournal) -> int:
         lambda: _events_api(config),
         policy=Policy(max_queue_length=config.max_queue_length),
         max_in_flight=config.max_in_flight,
+        retention=config.retention,
+        heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
     )
     system.start()
     try:
@@ -100,6 +104,18 @@ async def _answer(
 
 def _events_api(config: Config) -> DeliveryPort:
     return EventsApi(config.events_url, user_agent=user_agent(), render=_render)
+
+
+def _heartbeat(
+    config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]
+) -> HeartbeatPort:
+    return HeartbeatApi(
+        config.api_url,
+        agent_id=journal.agent_id,
+        version=__version__,
+        user_agent=user_agent(),
+        statistics=lambda: system().totals(),
+    )
 
 
 def _render(event: OutgoingEvent) -> bytes:

@@ -92,6 +92,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Where commands on this host reach the agent: `http://` or, with `tls_cert`, `https://`."""
         return f"{'https' if self.tls_cert else 'http'}://{self.address}"
 
+    @property
+    def sends_heartbeat(self) -> bool:
+        """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
+        elsewhere = self.events_url != EVENTS_URLS[self.region]
+        return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
+
     def name_of(self, routing_key: str) -> str:
         """What people get to see of `routing_key`: its name in `routing_keys`, else its mask."""
         for name, key in self.routing_keys.items():

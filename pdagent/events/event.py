@@ -49,7 +49,7 @@ class ParsedEvent(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-class InvalidEvent(Exception):  # noqa: N818 (reads better as what it is)
+class InvalidEvent(Exception):
     """An event that PagerDuty would refuse.
 
     `errors` has one sentence for each problem, all of them, with the field's name at the

@@ -36,7 +36,7 @@ SOCKET_OPTIONS = [
         if hasattr(socket, name)
     ),
 ]
-"""A peer that is gone is noticed in 12 to 14 s, also while its answer is awaited."""
+"""A peer that is gone is noticed in 12 to 15 s, also while its answer is awaited."""
 
 
 class DeliveryAdapter(HTTPAdapter):

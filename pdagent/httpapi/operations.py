@@ -44,7 +44,7 @@ class Operations:
                     "address": agent.config.address,
                 },
                 "pagerduty": {"events_url": agent.config.events_url, **views.link(agent, now)},
-                "totals": views.totals(agent),
+                "totals": agent.system.totals(),
                 "queues": self._items(request),
             }
         )

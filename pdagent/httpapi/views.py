@@ -61,18 +61,6 @@ def _next_attempt_at(state: QueueState) -> float | None:
     return state.not_before or None
 
 
-def totals(agent: Agent) -> Json:
-    """Sums over all queues: each accepted event is in exactly one of the other four."""
-    states = [entry.state for entry in agent.system.directory.entries()]
-    return {
-        "accepted": sum(state.counters.accepted for state in states),
-        "delivered": sum(state.counters.delivered for state in states),
-        "waiting": sum(len(state.waiting) for state in states),
-        "dead_lettered": sum(len(state.dead) for state in states),
-        "discarded": sum(state.counters.discarded for state in states),
-    }
-
-
 def link(agent: Agent, now: float) -> Json:
     """Whether PagerDuty can be reached, as far as deliveries have told."""
     seen = agent.system.link()

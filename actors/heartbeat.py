@@ -1,0 +1,56 @@
+"""Tells PagerDuty now and then that this agent is alive. Failures never matter to delivery."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from actors.ports import HeartbeatPort
+from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 3600.0
+RETRY = 60.0
+RETRIES = 3
+_SHORTEST = 60.0
+_LONGEST = 86_400.0
+
+
+class Heartbeat(SupervisedActor):
+    """Beats at the interval (seconds) that PagerDuty's last answer asked for, first hourly."""
+
+    actor_inbox: DeadlineInbox
+
+    def __init__(self, report: Report, port: HeartbeatPort) -> None:
+        super().__init__(report)
+        self._port = port
+        self._interval = INTERVAL
+        self._failures = 0
+
+    @staticmethod
+    def _create_actor_inbox() -> DeadlineInbox:
+        return DeadlineInbox()
+
+    def begin(self) -> None:
+        """The first beat comes at once."""
+        self.actor_inbox.deadline = time.monotonic()
+
+    def receive(self, message: Any) -> None:
+        """`Due` is the only message."""
+        match message:
+            case Due():
+                self.actor_inbox.deadline = time.monotonic() + self._beat()
+
+    def _beat(self) -> float:
+        wanted = self._port.beat()
+        if wanted is None:
+            self._failures += 1
+            if self._failures <= RETRIES:
+                return RETRY
+            logger.info("PagerDuty took no heartbeat; the next one is due in an hour")
+        elif wanted > 0:
+            self._interval = min(_LONGEST, max(_SHORTEST, wanted))
+        self._failures = 0
+        return self._interval

@@ -1,0 +1,93 @@
+"""Keeps the journal small: expires dead letters and has old entries removed.
+
+Reading happens here, in a thread of its own, removing in the JournalWriter.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from actors.core.commands import Answer, ExpireDeadLetters
+from actors.directory import QueueEntry
+from actors.journal_writer import Admission, Remove
+from actors.messages import Perform, Route
+from actors.sequencer import Surroundings
+from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from store.records import Entry
+from store.retention import ended_before, middle_attempts
+
+PERIOD = 60.0
+PERIOD_WHEN_FULL = 5.0
+RETENTION_WHEN_FULL = 3600.0
+_BATCH = 5_000
+_ATTEMPTS_KEPT = 200
+
+
+class Janitor(SupervisedActor):
+    """Goes over all queues once a minute.
+
+    `retention` in seconds. When the journal is full, only the last hour of what has ended is kept:
+    refusing an alert to save the history of delivered ones would be the wrong way round.
+    """
+
+    actor_inbox: DeadlineInbox
+
+    def __init__(
+        self, report: Report, around: Surroundings, admission: Admission, retention: float
+    ) -> None:
+        super().__init__(report)
+        self._around = around
+        self._admission = admission
+        self._retention = retention
+
+    @staticmethod
+    def _create_actor_inbox() -> DeadlineInbox:
+        return DeadlineInbox()
+
+    def begin(self) -> None:
+        """The first round comes after the first period: a start has better things to do."""
+        self.actor_inbox.deadline = time.monotonic() + min(PERIOD, self._retention)
+
+    def receive(self, message: Any) -> None:
+        """`Due` is the only message."""
+        match message:
+            case Due():
+                self.actor_inbox.deadline = time.monotonic() + self._go_round()
+
+    def _go_round(self) -> float:
+        full = self._is_full()
+        retention = min(self._retention, RETENTION_WHEN_FULL) if full else self._retention
+        before = self._around.clock() - retention
+        more = False
+        for entry in self._around.directory.entries():
+            self._expire(entry, before)
+            more = self._sweep(entry, before) or more
+        return min(PERIOD_WHEN_FULL if full or more else PERIOD, self._retention)
+
+    def _is_full(self) -> bool:
+        refusal = self._admission.refusal
+        return refusal is not None and refusal.reason == "journal_full"
+
+    def _expire(self, entry: QueueEntry, before: float) -> None:
+        if any(letter.died_at < before for letter in list(entry.state.dead.values())):
+            perform = Perform(ExpireDeadLetters(before), _ignore)
+            self._around.supervisor().tell(Route(entry.routing_key, perform))
+
+    def _sweep(self, entry: QueueEntry, before: float) -> bool:
+        """True if there is more to remove than one batch takes."""
+        journal = self._around.journal
+        ended = ended_before(journal, entry.id, before, _BATCH)
+        self._remove(ended)
+        head = next(iter(list(entry.state.waiting.values())[:1]), None)
+        if head is not None and head.attempts > 2 * _ATTEMPTS_KEPT:
+            self._remove(middle_attempts(journal, entry.id, head.id, _ATTEMPTS_KEPT))
+        return len(ended) >= _BATCH
+
+    def _remove(self, entries: list[Entry]) -> None:
+        if entries:
+            self._around.writer().tell(Remove(entries))
+
+
+def _ignore(answer: Answer) -> None:
+    """Nobody waits for the answer: what happened stands in the journal."""
