@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Headers and body may come apart; every answer is a JSON object, which ends with a brace."""
+        """Headers and body may come apart; an answer is a JSON object, which ends with a brace."""
         self._answer += data
         if not self._answer.endswith(b"}"):
             return
