@@ -7,7 +7,6 @@ import json
 import os
 import random
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from signal import SIGTERM, Signals
 from types import TracebackType
 from typing import Any
 
@@ -59,7 +59,7 @@ class AgentProcess:
         self.address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.address}"
         self.secret = secrets.token_urlsafe(16)
-        self.config = directory / "agent.yaml"
+        self.config = directory / ".pagerduty-agent.yaml"
         self.pidfile = directory / "pidfile"
         self.journal = directory / "journal"
         self._log = directory / "agent.log"
@@ -217,7 +217,7 @@ class AgentProcess:
         """Wait until no event waits for delivery any more."""
         self.wait_for(lambda: self.totals()["waiting"] == 0, "every queue is empty", timeout)
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal and go on."""
         self._started().send_signal(number)
 
@@ -226,7 +226,7 @@ class AgentProcess:
         self._started().kill()
         self._reap()
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: Signals = SIGTERM) -> int:
         """SIGTERM, and wait for the end; returns the exit status, see `wait`."""
         self.signal(number)
         return self.wait()
