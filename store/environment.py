@@ -75,13 +75,16 @@ def check_data_file(directory: Path) -> None:
         if complete:
             raise JournalDamagedError(f"its file {DATA_FILE} is missing", directory=directory)
         return
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(2 * 65536)
+    except OSError as error:
+        raise unusable(directory, error) from None
     if not complete:
-        if 0 < size < 2 * _SMALLEST_PAGE:
+        if 0 < size < 2 * _SMALLEST_PAGE or not any(head):
             path.rename(path.with_name(f"{DATA_FILE}.incomplete-{int(time.time())}"))
         return
-    with path.open("rb") as file:
-        head = file.read(2 * 65536)
     if len(head) < 2 * _SMALLEST_PAGE:
         raise JournalDamagedError(f"{DATA_FILE} is cut to {size} bytes", directory=directory)
     page_size = int.from_bytes(head[_PAGE_SIZE_OFFSET : _PAGE_SIZE_OFFSET + 4], "little")
@@ -120,10 +123,16 @@ def open_environment(directory: Path, *, map_size: int, readonly: bool = False) 
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError) as error:
         raise JournalDamagedError(f"LMDB says: {error}", directory=directory) from None
     except (lmdb.Error, OSError) as error:
-        raise JournalUnavailableError(
-            f"the journal {directory} can't be opened ({error}): "
-            "check the disk and the permissions, or configure another 'database'"
-        ) from None
+        raise unusable(directory, error) from None
+
+
+def unusable(directory: Path, error: Exception) -> JournalUnavailableError:
+    """What to tell about a journal that the system does not let us use."""
+    reason = error.strerror if isinstance(error, OSError) else error
+    return JournalUnavailableError(
+        f"the journal {directory} can't be opened ({reason}): "
+        "check the room and the owner of its files, or configure another 'database'"
+    )
 
 
 def mark_complete(directory: Path) -> None:

@@ -35,5 +35,7 @@ class Headroom:
         return None
 
     def close(self) -> None:
-        """Close the descriptor; the blocks stay with the file."""
-        os.close(self._fd)
+        """Close the descriptor, the blocks stay with the file; harmless when repeated."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -10,9 +10,9 @@ import lmdb
 import msgspec
 
 from store import codec, environment
-from store.errors import CommitFailedError, JournalFullError
+from store.errors import CommitFailedError, JournalError, JournalFullError
 from store.headroom import Headroom
-from store.lmdb_reader import LmdbReader, queue_key
+from store.lmdb_reader import LmdbReader, check_format, queue_key
 from store.lock import JournalLock
 from store.port import Append, Snapshot, Usage
 from store.records import Entry, EventAccepted
@@ -51,17 +51,28 @@ class LmdbJournal(LmdbReader):
             raise CommitFailedError(
                 f"the journal {self.directory} can't be written ({error}): make room on its disk"
             ) from None
+        except JournalError:
+            env.close()
+            raise
         self._open(env)
-        environment.mark_complete(self.directory)
-        self._headroom = Headroom(self.directory / environment.DATA_FILE, _RESERVE)
-        self._page_size: int = env.stat()["psize"]
-        self._last = self._find_last()
-        self._measure()
+        try:
+            environment.mark_complete(self.directory)
+            self._headroom = Headroom(self.directory / environment.DATA_FILE, _RESERVE)
+            self._page_size: int = env.stat()["psize"]
+            self._last = self._find_last()
+            self._measure()
+        except OSError as error:
+            env.close()
+            raise environment.unusable(self.directory, error) from None
+        except JournalError:
+            env.close()
+            raise
 
     def _create_missing(self, env: lmdb.Environment) -> None:
+        meta = env.open_db(b"meta")
+        check_format(env, meta, self.directory)
         for name in environment.NAMES:
             env.open_db(name.encode())
-        meta = env.open_db(b"meta")
         with env.begin(write=True, db=meta) as txn:
             if txn.get(b"format") is None:
                 txn.put(b"format", str(codec.FORMAT_VERSION).encode())
@@ -69,7 +80,7 @@ class LmdbJournal(LmdbReader):
 
     def _find_last(self) -> int:
         """Numbers are never used twice, even when the newest entries have been removed."""
-        with self._env.begin() as txn:
+        with self._reading() as txn:
             cursor = txn.cursor(self._journal)
             newest = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
             removed = int(txn.get(b"last_seq", db=self._meta, default=b"0"))
@@ -111,7 +122,8 @@ class LmdbJournal(LmdbReader):
             with self._env.begin(write=True) as txn:
                 for entry in entries:
                     seq_key = codec.key_of(entry.seq)
-                    txn.delete(seq_key, db=self._journal)
+                    if not txn.delete(seq_key, db=self._journal):
+                        continue  # gone before: its id may belong to a newer entry by now
                     txn.delete(queue_key(entry.queue, entry.seq), db=self._by_queue)
                     if isinstance(entry.record, EventAccepted):
                         txn.delete(entry.record.event.encode(), db=self._events)
@@ -171,7 +183,7 @@ class LmdbJournal(LmdbReader):
 
     def _measure(self) -> None:
         """Count the pages that hold data; free pages inside the file are room."""
-        with self._env.begin() as txn:
+        with self._reading() as txn:
             stats = [txn.stat(db) for db in self._dbs]
         pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
         self._used = pages * self._page_size

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import lmdb
 import msgspec
 
 from store import codec, environment
-from store.errors import JournalDamagedError, JournalNewerError, JournalUnavailableError
+from store.errors import (
+    JournalDamagedError,
+    JournalError,
+    JournalNewerError,
+    JournalUnavailableError,
+)
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
 
 _PREFIX = 4
+_LONGEST_KEY = 511  # LMDB's; what is longer, or empty, can't have been stored
 
 
 def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
     """Key of `queues` and `snapshots` (4 bytes) or of `by_queue` (12 bytes)."""
     prefix = queue.to_bytes(_PREFIX, "big")
     return prefix if seq is None else prefix + codec.key_of(seq)
+
+
+def check_format(env: lmdb.Environment, meta: Any, directory: Path) -> None:
+    """Raise `JournalNewerError` if a newer program wrote the journal; a new one has no format."""
+    with env.begin(db=meta) as txn:
+        version = txn.get(b"format", default=b"0").decode("ascii", "replace")
+    if not version.isdigit() or int(version) > codec.FORMAT_VERSION:
+        raise JournalNewerError(directory, version, codec.FORMAT_VERSION)
 
 
 class LmdbReader:
@@ -42,29 +57,30 @@ class LmdbReader:
         self._open(environment.open_environment(directory, map_size=size, readonly=True))
 
     def _open(self, env: lmdb.Environment) -> None:
+        """Take over `env`; it is closed if it turns out not to be readable."""
         self._env = env
         try:
             dbs = {name: env.open_db(name.encode(), create=False) for name in environment.NAMES}
+            self._meta = dbs["meta"]
+            check_format(env, self._meta, self.directory)
+            with self._reading(self._meta) as txn:
+                self.agent_id = txn.get(b"agent_id", default=b"").decode()
         except lmdb.Error as error:
             env.close()
             raise JournalDamagedError(f"LMDB says: {error}", directory=self.directory) from None
+        except JournalError:
+            env.close()
+            raise
         self._journal = dbs["journal"]
         self._queues = dbs["queues"]
         self._by_queue = dbs["by_queue"]
         self._events = dbs["events"]
         self._snapshots = dbs["snapshots"]
-        self._meta = dbs["meta"]
         self._dbs = tuple(dbs.values())
-        with env.begin() as txn:
-            version = txn.get(b"format", db=self._meta, default=b"0").decode()
-            self.agent_id = txn.get(b"agent_id", db=self._meta, default=b"").decode()
-        if not version.isdigit() or int(version) > codec.FORMAT_VERSION:
-            env.close()
-            raise JournalNewerError(self.directory, version, codec.FORMAT_VERSION)
 
     def queues(self) -> dict[QueueId, RoutingKey]:
         """As `store.port.Journal.queues`."""
-        with self._env.begin(db=self._queues) as txn:
+        with self._reading(self._queues) as txn:
             return {
                 QueueId(int.from_bytes(number, "big")): RoutingKey(key.decode())
                 for key, number in txn.cursor()
@@ -72,7 +88,7 @@ class LmdbReader:
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""
-        with self._env.begin(db=self._snapshots) as txn:
+        with self._reading(self._snapshots) as txn:
             value = txn.get(queue_key(queue))
         if value is None:
             return None
@@ -88,7 +104,7 @@ class LmdbReader:
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.entries`."""
         prefix = queue_key(queue)
-        with self._env.begin() as txn:
+        with self._reading() as txn:
             cursor = txn.cursor(self._by_queue)
             found = cursor.set_range(queue_key(queue, after + 1))
             while found and (key := cursor.key()).startswith(prefix):
@@ -101,7 +117,7 @@ class LmdbReader:
 
     def scan(self, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.scan`."""
-        with self._env.begin() as txn:
+        with self._reading() as txn:
             cursor = txn.cursor(self._journal)
             if cursor.set_range(codec.key_of(after + 1)):
                 for key, value in cursor:
@@ -109,8 +125,11 @@ class LmdbReader:
 
     def accepted(self, event: EventId) -> Entry | None:
         """As `store.port.Journal.accepted`."""
-        with self._env.begin() as txn:
-            key = txn.get(event.encode(), db=self._events)
+        event_key = event.encode()
+        if not 0 < len(event_key) <= _LONGEST_KEY:
+            return None
+        with self._reading() as txn:
+            key = txn.get(event_key, db=self._events)
             if key is None:
                 return None
             value = txn.get(key, db=self._journal)
@@ -122,7 +141,9 @@ class LmdbReader:
         """As `store.port.Journal.find_events`."""
         wanted = prefix.encode()
         events: list[EventId] = []
-        with self._env.begin(db=self._events) as txn:
+        if len(wanted) > _LONGEST_KEY:
+            return events
+        with self._reading(self._events) as txn:
             cursor = txn.cursor()
             if cursor.set_range(wanted):
                 for key in cursor.iternext(values=False):
@@ -134,6 +155,19 @@ class LmdbReader:
     def close(self) -> None:
         """As `store.port.Journal.close`."""
         self._env.close()
+
+    @contextmanager
+    def _reading(self, db: Any = None) -> Iterator[lmdb.Transaction]:
+        """A read transaction; what LMDB says about pages that make no sense is damage."""
+        try:
+            with self._env.begin(db=db) as txn:
+                yield txn
+        except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
+            raise JournalDamagedError(f"LMDB says: {error}", directory=self.directory) from None
+        except lmdb.Error as error:
+            raise JournalUnavailableError(
+                f"the journal {self.directory} can't be read ({error}): check its disk"
+            ) from None
 
     def _decode(self, key: bytes, value: bytes) -> Entry:
         try:

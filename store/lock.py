@@ -6,11 +6,15 @@ pid in the file only serves the message to whom it may concern.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
+from store.environment import unusable
 from store.errors import JournalLockedError
+
+_WIDTH = 32  # bytes; always the same, so that a file that exists is overwritten in place
 
 
 class JournalLock:
@@ -18,15 +22,19 @@ class JournalLock:
 
     def __init__(self, directory: Path) -> None:
         path = directory / "agent.lock"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable(directory, error) from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            holder = os.pread(self._fd, _WIDTH, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise JournalLockedError(directory, int(holder) if holder.isdigit() else None) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        # A full disk has no room for the pid: the message is the poorer for it, the lock holds.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, f"{os.getpid()}\n".ljust(_WIDTH).encode(), 0)
 
     def release(self) -> None:
         """Give the journal back; harmless when repeated."""

@@ -128,9 +128,16 @@ class AgentProcess:
             time.sleep(0.02)
 
     @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process of the latest start; RuntimeError before the first one."""
+        if self._process is None:
+            raise RuntimeError("the agent was not started")
+        return self._process
+
+    @property
     def pid(self) -> int:
         """The agent's process id."""
-        return self._started().pid
+        return self.process.pid
 
     @property
     def is_running(self) -> bool:
@@ -219,11 +226,11 @@ class AgentProcess:
 
     def signal(self, number: Signals) -> None:
         """Send a signal and go on."""
-        self._started().send_signal(number)
+        self.process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""
-        self._started().kill()
+        self.process.kill()
         self._reap()
 
     def stop(self, number: Signals = SIGTERM) -> int:
@@ -234,7 +241,7 @@ class AgentProcess:
     def wait(self, timeout: float = STOP_SECONDS) -> int:
         """Wait for the end and return the exit status; AssertionError after `timeout` (s)."""
         try:
-            self._started().wait(timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"still running after {timeout:g} s; log:\n{self.log()}") from None
@@ -250,13 +257,8 @@ class AgentProcess:
         """What all starts of this agent have written to standard output and error."""
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError("the agent was not started")
-        return self._process
-
     def _reap(self) -> int:
-        status = self._started().wait()
+        status = self.process.wait()
         if self._guard is not None:
             self._guard.communicate(b"all is in order\n")
             self._guard = None

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -62,11 +61,11 @@ class Replies:
                 self._loop.call_soon_threadsafe(self._deliver)
 
         send(reply)
+        expiry = self._loop.call_later(ANSWER_WITHIN, _expire, future)
         try:
-            async with asyncio.timeout(ANSWER_WITHIN):
-                return await future
-        except TimeoutError:
-            return _NO_ANSWER
+            return await future
+        finally:
+            expiry.cancel()
 
     def _deliver(self) -> None:
         # First the flag: an answer that arrives from here on wakes the loop once more.
@@ -75,6 +74,11 @@ class Replies:
             future, answer = self._ready.popleft()
             if not future.done():
                 future.set_result(answer)
+
+
+def _expire(future: asyncio.Future[Answer]) -> None:
+    if not future.done():
+        future.set_result(_NO_ANSWER)
 
 
 async def accept(
@@ -114,12 +118,13 @@ def _event_id(event: ParsedEvent, idempotency_key: str | None) -> EventId:
     if idempotency_key is None:
         milliseconds = time.time_ns() // 1_000_000
         number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-        return EventId(str(uuid.UUID(int=_with_version(number, 7))))
+        return _uuid(number, 7)
     seed = f"{event.routing_key}\n{idempotency_key}".encode()
     digest = hashlib.blake2b(seed, digest_size=16).digest()
-    return EventId(str(uuid.UUID(int=_with_version(int.from_bytes(digest, "big"), 8))))
+    return _uuid(int.from_bytes(digest, "big"), 8)
 
 
-def _with_version(number: int, version: int) -> int:
+def _uuid(number: int, version: int) -> EventId:
     number = number & ~(0xF << 76) | version << 76
-    return number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number & ~(0x3 << 62) | 0x2 << 62:032x}"
+    return EventId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")

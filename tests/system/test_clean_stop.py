@@ -1,0 +1,190 @@
+"""SIGTERM and `server stop`: what is begun is finished, nothing new begins, exit status 0."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from signal import SIGINT, SIGTERM, Signals
+
+import pytest
+import requests
+
+from tests.agent_process import AgentProcess
+from tests.sandbox_process import SandboxProcess
+from tests.system.numbered_events import (
+    KEY,
+    key_number,
+    number_of,
+    numbers_by_key,
+    trigger,
+)
+
+
+def refuses_connections(agent: AgentProcess) -> bool:
+    host, port = agent.address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def half_sent_request(agent: AgentProcess, event: object) -> Iterator[socket.socket]:
+    """A `POST /send` whose body lacks its last byte; yields the connection."""
+    body = json.dumps(event).encode()
+    head = (
+        f"POST /send HTTP/1.1\r\nHost: {agent.address}\r\nPd-Event-Version: v2\r\n"
+        f"Authorization: token {agent.secret}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    host, port = agent.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head.encode() + body[:-1])
+        yield connection
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_a_signal_stops_the_agent_with_exit_status_0_and_it_can_start_again_at_once(
+    number: Signals, agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    agent.send_v2(trigger(KEY, 1)).raise_for_status()
+    for _ in range(3):
+        assert agent.stop(number) == 0
+        assert not agent.pidfile.exists()
+        agent.restart()
+        assert agent.totals()["waiting"] == 1
+    sandbox.behave(down=False)
+    sandbox.wait_for_events(1)
+    assert "Traceback" not in agent.log()
+
+
+def test_server_stop_returns_when_the_agent_can_be_started_again(agent: AgentProcess) -> None:
+    for _ in range(3):
+        stopped, pid = agent.process, agent.pid
+        done = agent.cli("server", "stop")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"Stopped the agent (pid {pid}).\n"
+        # At once, even if the old process still has a last moment to live.
+        agent.start()
+        assert stopped.wait(10) == 0
+    assert "Traceback" not in agent.log()
+
+
+def test_nothing_new_is_accepted_once_the_agent_was_told_to_stop(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(hang_key=KEY, hang=60)
+    agent.send_v2(trigger(KEY, 1)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(KEY), "the delivery has begun")
+    agent.signal(SIGTERM)
+    agent.wait_for(lambda: refuses_connections(agent), "connections are refused")
+    # The delivery in flight keeps the process alive, and still nothing gets in.
+    assert agent.is_running
+    with pytest.raises(requests.ConnectionError):
+        agent.send_v2(trigger(KEY, 2))
+    done = agent.cli("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
+    assert (done.returncode, done.stdout) == (69, "")
+    assert "nothing was stored" in done.stderr
+    assert agent.wait() == 0
+    agent.restart()
+    assert agent.totals()["accepted"] == 1
+
+
+def test_a_request_that_is_being_answered_at_the_stop_is_answered_and_its_event_delivered(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    with half_sent_request(agent, trigger(KEY, 7)) as connection:
+        # Only when a later request is answered is it sure that the agent has begun with this one.
+        assert agent.is_healthy()
+        agent.signal(SIGTERM)
+        agent.wait_for(lambda: refuses_connections(agent), "connections are refused")
+        connection.sendall(b"}")
+        answer = connection.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), answer
+    assert json.loads(body)["dedup_key"]
+    assert agent.wait() == 0
+    agent.restart()
+    agent.wait_until_drained()
+    assert [number_of(event) for event in sandbox.wait_for_events(1)] == [7]
+
+
+def test_a_delivery_in_flight_is_finished_and_not_repeated_after_the_next_start(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(latency=2)
+    agent.send_v2(trigger(KEY, 1)).raise_for_status()
+    agent.send_v2(trigger(KEY, 2)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(), "the first delivery has begun")
+    assert agent.stop() == 0
+    # The first one was waited for, the second one not begun.
+    assert [(number_of(event), event["status"]) for event in sandbox.events()] == [(1, 202)]
+    sandbox.behave(latency=0)
+    agent.restart()
+    agent.wait_until_drained()
+    assert [number_of(event) for event in sandbox.events()] == [1, 2]
+
+
+def test_a_delivery_that_takes_longer_than_5_s_is_repeated_after_the_next_start(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(hang_key=KEY, hang=60)
+    agent.send_v2(trigger(KEY, 1)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(), "the delivery has begun")
+    assert agent.stop() == 0
+    sandbox.behave(hang_key=[])
+    agent.restart()
+    agent.wait_until_drained()
+    first, second = sandbox.events()
+    assert first["body"] == second["body"]
+    assert (first["status"], second["status"]) == (None, 202)
+
+
+def test_clean_stops_under_load_lose_nothing_and_repeat_nothing(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    keys, each, stops = [key_number(n) for n in range(20)], 100, 5
+    sandbox.behave(down=True)
+    for key in keys:
+        for number in range(each):
+            agent.send_v2(trigger(key, number)).raise_for_status()
+    sandbox.behave(down=False, latency="0..0.01")
+    for stop in range(1, stops + 1):
+        sandbox.wait_for_events(stop * len(keys) * each // (stops + 2))
+        assert agent.stop() == 0
+        agent.restart()
+    agent.wait_until_drained()
+    assert numbers_by_key(sandbox.events()) == {key: list(range(each)) for key in keys}
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+def test_a_second_signal_while_the_agent_stops_changes_nothing(
+    number: Signals, agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(latency=2)
+    agent.send_v2(trigger(KEY, 1)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(), "the delivery has begun")
+    agent.signal(number)
+    agent.wait_for(lambda: refuses_connections(agent), "connections are refused")
+    agent.signal(number)
+    assert agent.wait() == 0
+    agent.restart()
+    assert agent.totals()["delivered"] == 1
+
+
+def test_a_stale_pidfile_stops_nobody_and_hinders_nobody(agent: AgentProcess) -> None:
+    agent.kill()
+    assert agent.pidfile.exists()
+    # Since the crash, the number may have become somebody else's: ours.
+    agent.pidfile.write_text(f"{os.getpid()}\n")
+    done = agent.cli("server", "stop")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no agent is running")
+    agent.restart()
+    assert agent.pidfile.read_text() == f"{agent.pid}\n"
+    assert agent.cli("server", "stop").returncode == 0
+    assert agent.wait() == 0
