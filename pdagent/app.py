@@ -22,6 +22,7 @@ from pdagent.eventsapi import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
+from pdagent.httpapi.spooled import take_in, take_in_for_ever
 from pdagent.logs import set_up_logging
 from pdagent.pidfile import Pidfile
 from store.errors import JournalError
@@ -91,6 +92,10 @@ async def _answer(
         started_at=time.time(),
         replies=Replies(),
     )
+    spool = None
+    if config.spool is not None:
+        await take_in(agent, config.spool)
+        spool = asyncio.create_task(take_in_for_ever(agent, config.spool))
     await server.serve(
         application.build(agent),
         config,
@@ -100,6 +105,8 @@ async def _answer(
         ),
         failed=lambda: system.supervisor_failure() is not None,
     )
+    if spool is not None:
+        spool.cancel()
 
 
 def _events_api(config: Config) -> DeliveryPort:

@@ -49,7 +49,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     database: Path = msgspec.field(default_factory=lambda: _home("journal"))
     pidfile: Path = msgspec.field(default_factory=lambda: _home("pidfile"))
-    spool: Path = msgspec.field(default_factory=lambda: _home("spool"))
+    spool: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     region: Literal["us", "eu"] = "us"

@@ -151,9 +151,9 @@ _LIST = (
     ),
     Option(
         "spool",
-        "Directory where events wait that were sent while the agent was down.",
+        "Directory where commands store events while the agent is down; none: they fail.",
         "a path",
-        f"{_FOLDER}/spool",
+        "none",
         _path,
     ),
     Option(

@@ -16,6 +16,7 @@ import lmdb
 from store.errors import JournalDamagedError, JournalUnavailableError
 
 DATA_FILE = "data.mdb"
+_READERS_FILE = "lock.mdb"
 MARKER_FILE = "format"
 _MARKER_TEXT = "pdagent journal, format 1. Do not edit or delete files here by hand.\n"
 
@@ -28,6 +29,7 @@ _SMALLEST_PAGE = 4096
 
 NAMES = ("journal", "queues", "by_queue", "events", "snapshots", "meta")
 _MAX_READERS = 1024
+_READERS_FILE_SIZE = 256 + 64 * _MAX_READERS
 
 
 def prepare_directory(directory: Path) -> None:
@@ -108,6 +110,8 @@ def open_environment(directory: Path, *, map_size: int, readonly: bool = False) 
     journal or a copy.
     """
     try:
+        if not readonly:
+            _allocate(directory / _READERS_FILE, _READERS_FILE_SIZE)
         return lmdb.open(
             str(directory),
             map_size=map_size,
@@ -124,6 +128,19 @@ def open_environment(directory: Path, *, map_size: int, readonly: bool = False) 
         raise JournalDamagedError(f"LMDB says: {error}", directory=directory) from None
     except (lmdb.Error, OSError) as error:
         raise unusable(directory, error) from None
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Give `path` its blocks now.
+
+    LMDB maps its table of readers into memory as a file of holes, and filling a hole on a full disk
+    would end the process with SIGBUS; here it is an error that can be told.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
 
 
 def unusable(directory: Path, error: Exception) -> JournalUnavailableError:

@@ -157,7 +157,7 @@ class LmdbReader:
         self._env.close()
 
     @contextmanager
-    def _reading(self, db: Any = None) -> Iterator[lmdb.Transaction]:
+    def _reading(self, db: Any = None) -> Iterator[Any]:
         """A read transaction; what LMDB says about pages that make no sense is damage."""
         try:
             with self._env.begin(db=db) as txn:

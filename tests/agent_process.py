@@ -71,7 +71,6 @@ class AgentProcess:
             "secret": self.secret,
             "database": self.journal,
             "pidfile": self.pidfile,
-            "spool": directory / "spool",
             "events_url": events_url,
             "api_url": events_url,
             "heartbeat": "false",

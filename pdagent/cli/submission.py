@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import abandon_output, say
+from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pdagent.events import EventKind
     from pdagent.localclient import Receipt
 
 
@@ -32,15 +35,13 @@ def submit_alert(session: Session, version: str, event: dict[str, object], as_js
     """Hand over a v1 or v2 alert event and print its receipt.
 
     Raises:
-        CommandFailed: The agent didn't take it.
+        CommandFailed: It was neither taken by the agent nor spooled.
     """
-    body = msgspec.json.encode(event)
-    with session.agent() as client:
-        key = str(uuid.uuid4())
-        receipt = client.send("v1" if version == "v1" else "v2", body, idempotency_key=key)
     if version == "v1":
+        receipt = _hand_over(session, "v1", event)
         _tell(receipt, f"Event processed. Incident Key: {receipt.incident_key}", as_json)
     else:
+        receipt = _hand_over(session, "v2", event)
         _tell(receipt, f"Event processed. Dedup Key: {receipt.dedup_key}", as_json)
 
 
@@ -48,12 +49,58 @@ def submit_change(session: Session, event: dict[str, object], as_json: bool) -> 
     """Hand over a change event and print its receipt.
 
     Raises:
-        CommandFailed: The agent didn't take it.
+        CommandFailed: It was neither taken by the agent nor spooled.
     """
-    body = msgspec.json.encode(event)
+    _tell(_hand_over(session, "change", event), "Change event processed.", as_json)
+
+
+def _hand_over(session: Session, kind: EventKind, event: dict[str, object]) -> Receipt:
+    body, key = msgspec.json.encode(event), str(uuid.uuid4())
     with session.agent() as client:
-        receipt = client.send_change(body, idempotency_key=str(uuid.uuid4()))
-    _tell(receipt, "Change event processed.", as_json)
+        from pdagent.localclient import Unreachable
+
+        try:
+            if kind == "change":
+                return client.send_change(body, idempotency_key=key)
+            return client.send(kind, body, idempotency_key=key)
+        except Unreachable:
+            directory = session.loaded.config.spool
+            if directory is None:
+                raise
+            return _spool(directory, kind, body, key)
+
+
+def _spool(directory: Path, kind: EventKind, body: bytes, key: str) -> Receipt:
+    """Store the event for an agent that is down; the receipt is the one that it will come to.
+
+    Raises:
+        CommandFailed: The event is invalid, or the spool can't be written.
+    """
+    from pdagent.events import InvalidEvent, parse_change, parse_v1, parse_v2
+    from pdagent.events.ids import repeatable_event_id
+    from pdagent.localclient import Receipt
+    from pdagent.spool import SpooledEvent, put
+
+    try:
+        event = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}[kind](body)
+        put(directory, SpooledEvent(kind=kind, body=body, idempotency_key=key))
+    except InvalidEvent as invalid:
+        raise CommandFailed(str(invalid), ExitCode.USAGE) from None
+    except OSError as error:
+        raise CommandFailed(
+            f"the agent can't be reached, and the spool {directory} can't be written "
+            f"({error.strerror}): nothing was stored",
+            ExitCode.UNREACHABLE,
+        ) from None
+    say("warning", f"the agent is down: the event waits in {directory} until it runs again")
+    event_id = repeatable_event_id(event.routing_key, key)
+    dedup_key = event.dedup_key or event_id
+    return Receipt(
+        key=event_id,
+        incident_key=dedup_key if kind == "v1" else "",
+        dedup_key=dedup_key if kind == "v2" else "",
+        warnings=event.warnings,
+    )
 
 
 def _tell(receipt: Receipt, text: str, as_json: bool) -> None:

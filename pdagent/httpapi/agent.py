@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from actors.core.commands import Answer, Command, NewEvent, Receipt, Refusal
 from actors.system import ActorSystem
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete
+from pdagent.events.ids import new_event_id, repeatable_event_id
 from store.port import Journal
 from store.records import EventId, RoutingKey
 
@@ -85,7 +84,10 @@ async def accept(
     agent: Agent, event: ParsedEvent, *, source: str, idempotency_key: str | None
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
-    event_id = _event_id(event, idempotency_key)
+    if idempotency_key is None:
+        event_id = EventId(new_event_id())
+    else:
+        event_id = EventId(repeatable_event_id(event.routing_key, idempotency_key))
     stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=source)
     completed = complete(event, event_id=event_id, accepted_at=time.time(), agent=stamp)
     new = NewEvent(
@@ -107,24 +109,3 @@ async def accept(
 async def perform(agent: Agent, key: RoutingKey, command: Command) -> Answer:
     """Have a queue carry out an operator's command."""
     return await agent.replies.ask(lambda reply: agent.system.perform(key, command, reply))
-
-
-def _event_id(event: ParsedEvent, idempotency_key: str | None) -> EventId:
-    """Ids grow with time, which keeps the journal's index compact (UUID version 7, RFC 9562).
-
-    The id of a request with an Idempotency-Key follows from that key and the routing key, so that
-    a repetition has the same one (version 8).
-    """
-    if idempotency_key is None:
-        milliseconds = time.time_ns() // 1_000_000
-        number = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-        return _uuid(number, 7)
-    seed = f"{event.routing_key}\n{idempotency_key}".encode()
-    digest = hashlib.blake2b(seed, digest_size=16).digest()
-    return _uuid(int.from_bytes(digest, "big"), 8)
-
-
-def _uuid(number: int, version: int) -> EventId:
-    number = number & ~(0xF << 76) | version << 76
-    text = f"{number & ~(0x3 << 62) | 0x2 << 62:032x}"
-    return EventId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")

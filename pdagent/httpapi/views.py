@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
+from pdagent.events.timestamps import utc_timestamp
 from pdagent.httpapi.agent import Agent
 
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ def timestamp(seconds: float | None) -> str | None:
     """ISO 8601 in UTC with milliseconds, or None."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return utc_timestamp(seconds)
 
 
 def queue_item(entry: QueueEntry, name: str) -> Json:

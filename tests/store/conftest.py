@@ -29,6 +29,11 @@ class Shelf:
             self.journal = self._open()
         return self.journal
 
+    def before_and_after_a_restart(self) -> Iterator[Journal]:
+        """The journal as it is, then opened again."""
+        yield self.journal
+        yield self.reopened()
+
     def _open(self) -> Journal:
         if self._directory is None:
             return MemoryJournal(limit=self._limit)

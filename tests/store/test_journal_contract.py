@@ -145,7 +145,7 @@ def test_only_the_last_snapshot_is_kept(shelf: Shelf) -> None:
     for number in range(3):
         shelf.journal.commit([append(FIRST, accepted(f"e{number}"), snapshot=b"%d" % number)])
 
-    for journal in (shelf.journal, shelf.reopened()):
+    for journal in shelf.before_and_after_a_restart():
         snapshot = journal.snapshot(FIRST)
         assert snapshot is not None
         assert (snapshot.seq, snapshot.state) == (3, b"2")
@@ -183,7 +183,7 @@ def test_a_removed_entry_is_gone_from_every_index(shelf: Shelf) -> None:
     commit(shelf.journal, FIRST, accepted("e1"), started("e1"), delivered("e1"), accepted("e2"))
     shelf.journal.remove(list(shelf.journal.entries(FIRST))[:3])
 
-    for journal in (shelf.journal, shelf.reopened()):
+    for journal in shelf.before_and_after_a_restart():
         assert seqs_of(journal.scan()) == [4]
         assert seqs_of(journal.entries(FIRST)) == [4]
         assert journal.accepted(EventId("e1")) is None
@@ -212,6 +212,14 @@ def test_numbers_are_never_used_twice_even_when_the_newest_entries_were_removed(
     shelf.journal.remove(list(shelf.journal.scan()))
     assert commit(shelf.reopened(), FIRST, accepted("e5")) == 5
     assert seqs_of(shelf.journal.scan()) == [5]
+
+
+def test_ids_that_could_never_be_stored_are_unknown(journal: Journal) -> None:
+    commit(journal, FIRST, accepted("e1"))
+
+    for event in (EventId(""), EventId("e" * 2_000), EventId("é" * 300)):
+        assert journal.accepted(event) is None
+    assert journal.find_events("e" * 2_000, 10) == []
 
 
 def test_removing_what_is_gone_already_does_nothing(journal: Journal) -> None:
