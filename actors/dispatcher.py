@@ -69,6 +69,13 @@ class Mailbox:
         self._scheduled = False
         self._left = _TURN
 
+    def begin_last_turn(self) -> list[Any]:
+        """Let `get` hand out all that is left; return the messages that nobody waits for."""
+        self._scheduled = False
+        left = list(self._messages)
+        self._left = len(left)
+        return [envelope.message for envelope in left if envelope.reply_to is None]
+
 
 class DispatchedActor(SupervisedActor):
     """A supervised actor without a thread of its own; its handlers must not block."""
@@ -99,7 +106,10 @@ class DispatchedActor(SupervisedActor):
             if not self.actor_inbox.empty():
                 self.actor_inbox.schedule()
         else:
-            self.actor_inbox.begin_turn()
+            # pykka answers those who asked; whoever told gets an answer here, also one whose
+            # message was put in just after the end.
+            for message in self.actor_inbox.begin_last_turn():
+                self.abandon(message)
             self._actor_loop_teardown()
 
 

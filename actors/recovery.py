@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot
+from store.errors import JournalDamagedError
 from store.port import Journal
-from store.records import QueueId
+from store.records import Entry, QueueId
 
 
 def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
@@ -16,7 +17,7 @@ def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
     state, after = _from_last_snapshot(journal, queue)
     tail = 0
     for entry in journal.entries(queue, after):
-        state = evolve(state, entry.record)
+        _apply(state, entry)
         tail += 1
     return state, tail
 
@@ -28,10 +29,21 @@ def recover_all(journal: Journal) -> dict[QueueId, QueueState]:
     """
     states = {queue: _from_last_snapshot(journal, queue) for queue in journal.queues()}
     for entry in journal.scan():
+        if entry.queue not in states:
+            raise JournalDamagedError(f"its queue {entry.queue} is unknown", seq=entry.seq)
         state, after = states[entry.queue]
         if entry.seq > after:
-            evolve(state, entry.record)
+            _apply(state, entry)
     return {queue: state for queue, (state, _) in states.items()}
+
+
+def _apply(state: QueueState, entry: Entry) -> None:
+    try:
+        evolve(state, entry.record)
+    except KeyError:
+        raise JournalDamagedError(
+            f"it ({type(entry.record).__name__}) does not fit what came before it", seq=entry.seq
+        ) from None
 
 
 def _from_last_snapshot(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:

@@ -123,9 +123,17 @@ class Sequencer(DispatchedActor):
             self._proceed(self._state)
             self._flush()
 
+    def on_stop(self) -> None:
+        """Have the last verdict recorded: its message may come too late for a stopping agent."""
+        if self._state is not None and not self._resting:
+            self._claim(self._state)
+            self._flush()
+
     def abandon(self, message: Any) -> None:
         """A command that this incarnation will not carry out."""
-        if isinstance(message, Perform):
+        if self._resting:
+            self._forward(message)
+        elif isinstance(message, Perform):
             message.reply(UNAVAILABLE)
         for stashed in self._stash:
             if isinstance(stashed, Perform):

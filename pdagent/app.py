@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import signal
 import socket
 import sys
 import time
@@ -72,6 +73,9 @@ def _serve(config: Config, journal: LmdbJournal) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_answer(config, journal, system, listener))
     finally:
+        # The loop's handlers went with it; a second signal must not cut the orderly end short.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         listener.close()
         system.stop()
     if system.supervisor_failure() is not None:

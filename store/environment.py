@@ -68,8 +68,8 @@ def _is_read_only(directory: Path) -> bool:
 def check_data_file(directory: Path) -> None:
     """Raise `JournalDamagedError` if the data file is missing, cut short or not LMDB's.
 
-    A file that was still being created when the machine went down never held anything: it is
-    renamed (kept for the curious) and a new one is begun.
+    A file that was still being created when the machine went down (short, or nothing but zeros)
+    never held anything: it is renamed (kept for the curious) and a new one is begun.
     """
     path = directory / DATA_FILE
     complete = (directory / MARKER_FILE).exists()
@@ -84,7 +84,7 @@ def check_data_file(directory: Path) -> None:
     except OSError as error:
         raise unusable(directory, error) from None
     if not complete:
-        if 0 < size < 2 * _SMALLEST_PAGE or not any(head):
+        if size and (size < 2 * _SMALLEST_PAGE or not any(head)):
             path.rename(path.with_name(f"{DATA_FILE}.incomplete-{int(time.time())}"))
         return
     if len(head) < 2 * _SMALLEST_PAGE:

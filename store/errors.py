@@ -36,8 +36,9 @@ class JournalNewerError(JournalError):
 class JournalDamagedError(JournalError):
     """A record or the file itself is not what was written; `seq` names the record, if it is one."""
 
-    def __init__(self, what: str, *, directory: object, seq: int | None = None) -> None:
-        where = f"record {seq} of the journal {directory}" if seq else f"the journal {directory}"
+    def __init__(self, what: str, *, directory: object = "", seq: int | None = None) -> None:
+        journal = f"the journal {directory}".rstrip()
+        where = f"record {seq} of {journal}" if seq else journal
         super().__init__(
             f"{where} is damaged: {what}. Nothing was changed; "
             "'pagerduty-agent journal verify' lists all damage, docs/recovery.md says how to go on"

