@@ -1,4 +1,4 @@
-"""Records and appends for tests of the store, with every field that a test doesn't name filled in."""
+"""Records and appends for tests of the store; fields that a test doesn't name are filled in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""A file system of a few megabytes, in memory, that can really be filled."""
+"""Disks in trouble: one of a few megabytes that can really be filled, and a broken one."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,15 @@ import pytest
 
 
 class SmallDisk:
-    """`path` is where it is mounted; `fill` takes all that is free, `free` gives it back."""
+    """`path` is where it is mounted; `take` and `fill` use up room, `free` gives it back."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._ballast = path / "ballast"
+
+    def take(self, megabytes: int) -> None:
+        """Have so much room taken by something else."""
+        self._ballast.write_bytes(bytes(megabytes << 20))
 
     def fill(self) -> None:
         """Leave no block free."""
@@ -47,3 +52,14 @@ def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def no_more_writes() -> Iterator[None]:
+    """Every write to a file fails in this process, as on a broken disk, until the end."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -12,7 +12,7 @@ from store.codec import BadRecordError, decode, encode, key_of, sealed
 from store.records import Entry, EventId, QueueId, Record, event_of
 from tests.store.sample_records import accepted, started
 
-RECORD_TYPES = [
+RECORD_TYPES: list[type[Record]] = [
     records.EventAccepted,
     records.DeliveryStarted,
     records.DeliveryDeferred,

@@ -108,7 +108,7 @@ def test_a_place_that_this_user_may_not_write_to_is_refused(open_to_all: Path) -
 
 
 def test_a_reader_without_a_journal_says_how_to_name_one(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnavailableError, match="there is no journal in .*'database'"):
+    with pytest.raises(JournalUnavailableError, match=r"there is no journal in .*'database'"):
         LmdbReader(tmp_path)
 
 

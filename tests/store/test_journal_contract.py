@@ -288,7 +288,7 @@ def test_new_events_are_admitted_until_the_limit_and_again_after_removal(
 ) -> None:
     journal = make_shelf(4 << 20).journal
     count = 0
-    with pytest.raises(JournalFullError, match="full|reached"):
+    with pytest.raises(JournalFullError, match=r"full|reached"):
         while True:
             journal.admit()
             count += 1

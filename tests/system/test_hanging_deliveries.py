@@ -6,7 +6,13 @@ import time
 
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
-from tests.system.numbered_events import key_number, numbers_by_key, trigger
+from tests.system.numbered_events import (
+    key_number,
+    numbers_by_key,
+    repetitions,
+    trigger,
+    without_repetitions,
+)
 
 HANGING = key_number(99)
 OTHERS = [key_number(n) for n in range(20)]
@@ -73,4 +79,7 @@ def test_accept_status_and_stop_answer_while_every_delivery_hangs(
     agent.restart()
     agent.wait_until_drained()
     arrived = numbers_by_key(sandbox.events())
-    assert arrived == {key: list(range(4)) for key in OTHERS}
+    for key in OTHERS:
+        # What was in flight at the stop may have arrived before: nobody heard the answer.
+        assert without_repetitions(arrived[key]) == list(range(4))
+        assert repetitions(arrived[key]) <= 1

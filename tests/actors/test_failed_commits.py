@@ -1,0 +1,186 @@
+"""Commits that fail: refused, read again, and on it goes without a restart of the process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from actors import journal_writer
+from actors.core.commands import Receipt, Refusal
+from store.errors import CommitFailedError, JournalFullError
+from tests.actors.faulty_journal import nothing, times
+from tests.actors.running_actors import (
+    KEY,
+    OTHER_KEY,
+    RunningActors,
+    idempotent,
+    new_event,
+    wait_for,
+)
+from tests.actors.scripted_pagerduty import Hold
+
+NO_SPACE = CommitFailedError("a commit to the journal failed: no space left on device")
+
+
+@pytest.fixture(autouse=True)
+def look_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_writer, "_LOOK_AGAIN", 0.1)
+
+
+def wait_until_open(actors: RunningActors) -> None:
+    wait_for(lambda: actors.system.admission.refusal is None, "an agent that accepts")
+
+
+def test_an_event_whose_commit_fails_is_refused_and_not_delivered(actors: RunningActors) -> None:
+    actors.journal.before_commit = times(1, NO_SPACE)
+    refusal = actors.accept().answer()
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.retry_after) == ("unavailable", 5)
+    wait_until_open(actors)
+    events = actors.accepted(count=2)
+    actors.wait_until_delivered(events)
+
+
+def test_new_events_are_refused_with_the_reason_until_the_journal_works_again(
+    actors: RunningActors,
+) -> None:
+    works = threading.Event()
+
+    def broken(*_: object) -> None:
+        if not works.is_set():
+            raise NO_SPACE
+
+    actors.journal.before_commit = actors.journal.before_recover = broken
+    actors.accept().answer()
+    refusal = actors.accept(OTHER_KEY).answer()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "unavailable"
+    assert "no space left on device" in refusal.message
+    assert refusal.retry_after is not None
+    assert actors.system.trouble() == [refusal.message]
+    works.set()
+    wait_until_open(actors)
+    assert actors.system.trouble() == []
+    assert isinstance(actors.accept(OTHER_KEY).answer(), Receipt)
+
+
+def test_what_was_accepted_before_is_delivered_after_it_in_order(actors: RunningActors) -> None:
+    hold = Hold()
+    actors.pagerduty.answer = hold
+    before = actors.accepted(count=3)
+    assert hold.reached.acquire(timeout=15)
+    actors.journal.before_commit = times(3, NO_SPACE)
+    hold.release()  # the record of this delivery is the one that fails
+    wait_for(lambda: actors.system.writer_statistics.failures == 3, "three failed commits")
+    wait_until_open(actors)
+    wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+    after = actors.accepted(count=3)
+    wait_for(lambda: actors.delivered()[-3:] == after, "deliveries afterwards")
+    firsts = list(dict.fromkeys(actors.delivered()))
+    assert firsts == [*before, *after]
+    assert actors.pagerduty.most_at_once[KEY] == 1
+    assert actors.restarts("sequencer") == 0, "a full disk is no fault of the queue's actor"
+
+
+def test_a_commit_that_failed_after_it_reached_the_disk_is_noticed_and_not_repeated(
+    actors: RunningActors,
+) -> None:
+    """Nobody can tell whether a failed commit was persisted; the journal is what counts."""
+    actors.accepted(OTHER_KEY)
+    actors.journal.after_commit = times(1, NO_SPACE)
+    event = idempotent()
+    refusal = actors.accept(event=event).answer()
+    assert isinstance(refusal, Refusal)
+    wait_until_open(actors)
+    receipt = actors.accept(event=event).answer()
+    assert isinstance(receipt, Receipt)
+    wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+    assert actors.delivered() == [event.id]
+    assert actors.system.totals()["accepted"] == 2
+
+
+def test_a_new_key_whose_first_commit_failed_is_known_after_the_next_start(tmp_path: Path) -> None:
+    with RunningActors(tmp_path) as actors:
+        hold = Hold()
+        actors.pagerduty.answer = hold
+        actors.journal.before_commit = times(1, NO_SPACE)
+        actors.accept().answer()
+        wait_until_open(actors)
+        events = actors.accepted(count=2)
+        # The process ends here without having delivered.
+        hold_release = hold.release
+        actors.system.slots.pause()
+        hold_release()
+    with RunningActors(tmp_path) as actors:
+        wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+        assert set(actors.delivered()) <= set(events)
+        assert actors.system.totals()["accepted"] == 2
+
+
+def test_turns_of_refused_events_go_back_to_the_others(tmp_path: Path) -> None:
+    """An idle queue's first event asks for its turn in the same commit that fails."""
+    with RunningActors(tmp_path, max_in_flight=2) as actors:
+        for number in range(4):
+            actors.journal.before_commit = times(1, NO_SPACE)
+            answer = actors.accept(f"{number:032d}").answer()
+            assert isinstance(answer, Refusal)
+            wait_until_open(actors)
+        events = actors.accepted(OTHER_KEY, count=3)
+        actors.wait_until_delivered(events, OTHER_KEY)
+
+
+def test_a_full_journal_refuses_new_events_delivers_the_old_and_opens_by_itself(
+    actors: RunningActors,
+) -> None:
+    hold = Hold()
+    actors.pagerduty.answer = hold
+    before = actors.accepted()
+
+    def full() -> None:
+        raise JournalFullError("the journal is full")
+
+    actors.journal.before_admit = full
+    before += actors.accepted()  # the one that fills it
+    wait_for(lambda: actors.system.admission.refusal, "a full journal")
+    refusal = actors.accept().answer()
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.message) == ("journal_full", "the journal is full")
+    hold.release()
+    actors.wait_until_delivered(before)
+    assert isinstance(actors.accept().answer(), Refusal)
+    actors.journal.before_admit = nothing
+    wait_until_open(actors)
+    after = actors.accepted()
+    actors.wait_until_delivered([*before, *after])
+
+
+def test_a_repetition_that_waits_for_a_failing_commit_is_refused_with_the_first(
+    actors: RunningActors,
+) -> None:
+    """The second request of a key must not get a receipt for what the first could not store."""
+    actors.accepted()
+    committing, release = threading.Event(), threading.Event()
+
+    def fail_late(batch: object) -> None:
+        committing.set()
+        assert release.wait(15)
+        actors.journal.before_commit = nothing
+        raise NO_SPACE
+
+    event = new_event(idempotent=True)
+    actors.journal.before_commit = fail_late
+    first = actors.accept(event=event)
+    assert committing.wait(15)
+    second = actors.accept(event=event)
+    wait_for(lambda: event.id in actors.entry().state.waiting, "the state ahead of the disk")
+    release.set()
+    assert isinstance(first.answer(), Refusal)
+    answer = second.answer()
+    wait_until_open(actors)
+    if isinstance(answer, Receipt):
+        wait_for(lambda: actors.journal.accepted(event.id), "what the receipt says")
+    assert isinstance(actors.accept(event=event).answer(), Receipt)
+    wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+    assert actors.delivered().count(event.id) == 1

@@ -1,0 +1,119 @@
+"""Queues that rest when nothing waits, and come back when something comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from actors.core.commands import Answer, HoldQueue, Receipt, ReleaseQueue
+from actors.core.verdict import Deferred
+from actors.messages import WantsRest
+from tests.actors.running_actors import OTHER_KEY, Pending, RunningActors, idempotent, wait_for
+
+SOON = 0.02
+
+
+def test_a_queue_with_nothing_waiting_rests_and_comes_back_for_the_next_event(
+    tmp_path: Path,
+) -> None:
+    with RunningActors(tmp_path, passivate_after=SOON) as actors:
+        events = []
+        for _ in range(5):
+            events += actors.accepted()
+            actors.wait_until_delivered(events)
+            wait_for(lambda: actors.entry().phase == "resting", "rest")
+            assert actors.entry().sequencer is None
+        assert actors.restarts("sequencer") == 0
+
+
+def test_a_queue_saves_its_state_before_it_rests(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=SOON) as actors:
+        actors.wait_until_delivered(actors.accepted(count=3))
+        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        wait_for(lambda: actors.journal.snapshot(actors.entry().id), "a snapshot")
+
+
+def test_a_queue_with_an_event_that_waits_does_not_rest(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=SOON) as actors:
+        actors.pagerduty.answer = lambda event: Deferred(reason="server_error", retry_after=60.0)
+        actors.accepted()
+        wait_for(lambda: actors.entry().state.failures == 1, "the first attempt")
+        time.sleep(10 * SOON)  # nothing to wait for: it must not happen
+        assert actors.entry().phase == "running"
+
+
+def test_events_that_come_while_a_queue_goes_to_rest_are_answered(tmp_path: Path) -> None:
+    """Every event races against the queue's rest, from several sides at once."""
+    with RunningActors(tmp_path, passivate_after=0.0) as actors:
+        answers: list[Answer] = []
+        failures: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                for number in range(300):
+                    pending: Pending = actors.accept()
+                    answers.append(pending.answer(timeout=10))
+                    if number % 3 == 0:
+                        # Now and then all of it has come to rest before the next event.
+                        time.sleep(0.001)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        threads = [threading.Thread(target=send) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert not failures
+        assert all(isinstance(answer, Receipt) for answer in answers)
+        wait_for(lambda: len(actors.delivered()) == 1200, "all deliveries")
+        assert len(set(actors.delivered())) == 1200
+        assert actors.entry().incarnation > 20, "the race was run"
+        assert actors.restarts("sequencer") == 0
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_queue_that_dies_on_the_way_to_rest_comes_back(tmp_path: Path, waiting: int) -> None:
+    with RunningActors(tmp_path) as actors:
+        events = actors.accepted()
+        actors.wait_until_delivered(events)
+        if waiting:
+            actors.perform(HoldQueue("test"))
+            events += actors.accepted()
+        sequencer = actors.entry().sequencer
+        assert sequencer is not None
+        with blocked_dispatcher(actors):
+            sequencer.stop(block=False)  # it dies before it can answer the Supervisor
+            actors.single("supervisor").tell(WantsRest(actors.entry().id, 1))
+            wait_for(lambda: actors.entry().phase == "passivating", "the way to rest")
+            late = actors.accept()
+        answer = late.answer()
+        assert isinstance(answer, Receipt)
+        if waiting:
+            actors.perform(ReleaseQueue())
+        actors.wait_until_delivered([*events, answer.event])
+
+
+@contextmanager
+def blocked_dispatcher(actors: RunningActors) -> Iterator[None]:
+    """Keep the thread that runs all Sequencers busy with one of them."""
+    busy, release = threading.Event(), threading.Event()
+
+    def block(event: str) -> None:
+        if event == "blocker":
+            busy.set()
+            assert release.wait(15)
+
+    actors.journal.before_accepted = block
+    actors.accept(OTHER_KEY, idempotent("blocker"))
+    assert busy.wait(15)
+    try:
+        yield
+    finally:
+        release.set()

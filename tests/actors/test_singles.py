@@ -1,0 +1,178 @@
+"""The actors of which there is one: they are found dead and replaced, and nobody is left waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import janitor
+from actors.core.commands import Receipt, Refusal
+from actors.core.verdict import Deferred, Delivered
+from actors.ports import OutgoingEvent
+from actors.timer import Schedule
+from store.errors import JournalFullError
+from tests.actors.faulty_journal import nothing, times
+from tests.actors.running_actors import (
+    KEY,
+    OTHER_KEY,
+    RunningActors,
+    new_event,
+    wait_for,
+)
+from tests.actors.scripted_pagerduty import Hold
+
+MISTAKE = RuntimeError("a mistake of ours")
+
+
+def kill_timer(actors: RunningActors) -> None:
+    timer = actors.single("timer")
+    timer.tell(Schedule(timer, None, "soon"))  # type: ignore[arg-type]  # the fault
+    wait_for(lambda: not timer.is_alive(), "the end of the timer")
+
+
+def test_a_journal_writer_that_dies_answers_all_that_wait_for_it(actors: RunningActors) -> None:
+    actors.accepted()
+    committing, release = threading.Event(), threading.Event()
+
+    def fail_late(batch: object) -> None:
+        committing.set()
+        assert release.wait(15)
+        actors.journal.before_commit = nothing
+        raise MISTAKE
+
+    actors.journal.before_commit = fail_late
+    pending = [actors.accept()]
+    assert committing.wait(15)
+    pending += [actors.accept(key) for key in (KEY, OTHER_KEY) for _ in range(100)]
+    release.set()
+    answers = [each.answer() for each in pending]
+    assert isinstance(answers[0], Refusal)
+    accepted = sum(isinstance(answer, Receipt) for answer in answers)
+    wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts")
+    wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+    assert actors.system.totals()["delivered"] == accepted + 2
+    assert actors.restarts("writer") == 1
+
+
+def test_events_accepted_before_the_writer_died_are_delivered_in_order(
+    actors: RunningActors,
+) -> None:
+    hold = Hold()
+    actors.pagerduty.answer = hold
+    before = actors.accepted(count=5)
+    others = actors.accepted(OTHER_KEY, count=5)
+    actors.journal.before_commit = times(1, MISTAKE)
+    actors.accept().answer()
+    wait_for(lambda: actors.restarts("writer") == 1, "a new writer")
+    hold.release()
+    wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+    assert list(dict.fromkeys(actors.delivered())) == before
+    assert list(dict.fromkeys(actors.delivered(OTHER_KEY))) == others
+    assert actors.pagerduty.most_at_once[KEY] == actors.pagerduty.most_at_once[OTHER_KEY] == 1
+
+
+def test_a_writer_that_dies_with_the_journal_full_leaves_one_that_looks_again(
+    actors: RunningActors,
+) -> None:
+    def full() -> None:
+        raise JournalFullError("the journal is full")
+
+    actors.journal.before_admit = full
+    actors.accepted()
+    wait_for(lambda: actors.system.admission.refusal, "a full journal")
+    actors.single("writer").tell(object.__new__(WriterPoison))
+    wait_for(lambda: not actors.single("writer").is_alive(), "the end of the writer")
+    actors.journal.before_admit = nothing
+    wait_for(lambda: actors.system.admission.refusal is None, "an agent that accepts")
+
+
+class WriterPoison(janitor.Remove):
+    """A message whose handling fails: its entries can't be read."""
+
+    @property
+    def entries(self) -> list[object]:
+        raise MISTAKE
+
+
+def test_a_timer_that_dies_is_replaced_and_what_it_was_to_do_is_done(
+    actors: RunningActors,
+) -> None:
+    answers = iter([Deferred(reason="rate_limited", retry_after=1.0)])
+    actors.pagerduty.answer = lambda event: next(answers, None) or Delivered(status=202)
+    events = actors.accepted()
+    wait_for(lambda: actors.entry().state.failures == 1, "the first attempt")
+    kill_timer(actors)
+    actors.wait_until_delivered(events)
+    assert actors.restarts("timer") == 1
+
+
+def test_queues_do_not_notice_that_the_timer_is_away(actors: RunningActors) -> None:
+    """Each of these keys needs the timer, in order to wait or to rest, while there is none."""
+
+    def fail_first(event: OutgoingEvent) -> Delivered | Deferred:
+        if len(actors.pagerduty.attempts[event.routing_key]) == 1:
+            return Deferred(reason="server_error", retry_after=0.2)
+        return Delivered(status=202)
+
+    actors.pagerduty.answer = fail_first
+    keys = [f"{number:032d}" for number in range(50)]
+    for key in keys:
+        kill_timer(actors) if key == keys[10] else None
+        actors.accepted(key)
+    for key in keys:
+        wait_for(lambda key=key: actors.delivered(key), "the delivery")
+    assert actors.restarts("timer") == 1
+    assert actors.restarts("sequencer") == 0
+
+
+def test_a_queue_rests_although_the_timer_died_that_was_to_say_so(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=0.5) as actors:
+        actors.wait_until_delivered(actors.accepted())
+        kill_timer(actors)
+        wait_for(lambda: actors.entry().phase == "resting", "rest")
+
+
+def test_a_janitor_that_fails_is_replaced_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunningActors(tmp_path, retention=0.2, passivate_after=0.05) as actors:
+        actors.journal.before_snapshot = times(2, MISTAKE)
+        actors.wait_until_delivered(actors.accepted())
+        wait_for(lambda: actors.restarts("janitor") == 2, "two restarts")
+        wait_for(lambda: not actors.journal.usage().entries, "the removal of old entries")
+
+
+class Heart:
+    """A heartbeat port whose first beat fails unexpectedly."""
+
+    def __init__(self) -> None:
+        self.beats: Iterator[int] = iter(range(1000))
+        self.last = -1
+
+    def beat(self) -> float | None:
+        """The first one raises."""
+        self.last = next(self.beats)
+        if self.last == 0:
+            raise MISTAKE
+        return 3600.0
+
+
+def test_a_heartbeat_that_fails_is_replaced_and_matters_to_nothing_else(tmp_path: Path) -> None:
+    heart = Heart()
+    with RunningActors(tmp_path, heartbeat=heart) as actors:
+        wait_for(lambda: heart.last == 1, "the beat of its successor")
+        actors.wait_until_delivered(actors.accepted())
+        assert actors.restarts("heartbeat") == 1
+
+
+def test_an_observer_that_fails_takes_no_answer_along(tmp_path: Path) -> None:
+    fault = times(1, MISTAKE)
+    with RunningActors(tmp_path, observe=fault) as actors:
+        event = new_event()
+        assert isinstance(actors.accept(event=event).answer(), Receipt)
+        wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts")
+        wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+        assert event.id in actors.delivered()

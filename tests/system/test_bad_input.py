@@ -1,0 +1,239 @@
+"""Bad input: one clear line or a JSON error with the right status, and nothing is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.agent_process import AgentProcess, free_port
+from tests.sandbox_process import SandboxProcess
+from tests.system.numbered_events import KEY, trigger
+
+V1_PATH = "/generic/2010-04-15/create_event.json"
+
+
+@pytest.fixture(scope="module")
+def running_agent(
+    tmp_path_factory: pytest.TempPathFactory, running_sandbox: SandboxProcess
+) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path_factory.mktemp("agent"), running_sandbox.url) as process:
+        yield process
+
+
+@pytest.fixture
+def agent(running_agent: AgentProcess, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
+    """One agent for all tests here: each of them leaves it as it was, with nothing queued."""
+    yield running_agent
+    assert running_agent.totals()["accepted"] == 0
+    assert running_agent.status()["queues"] == []
+    assert sandbox.events() == []
+    assert "Traceback" not in running_agent.log()
+
+
+def changed(event: dict[str, Any], *path: str, to: object = None) -> dict[str, Any]:
+    """`event` with one field changed, or removed when `to` is None."""
+    inner = event
+    for name in path[:-1]:
+        inner = inner[name]
+    inner.pop(path[-1])
+    if to is not None:
+        inner[path[-1]] = to
+    return event
+
+
+def v1_trigger() -> dict[str, Any]:
+    return {"service_key": KEY, "event_type": "trigger", "description": "Disk full"}
+
+
+def one_error(response: requests.Response, status: int) -> str:
+    """The error of an answer in the agent's own shape, which must be the only one."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"].startswith("application/json")
+    body = response.json()
+    assert list(body) == ["errors"]
+    [error] = body["errors"]
+    assert isinstance(error, str)
+    assert error
+    assert KEY not in response.text
+    return error
+
+
+def one_line(agent: AgentProcess, status: int, *arguments: str) -> str:
+    """What a command says on failing, which must be one line on standard error."""
+    done = agent.cli(*arguments)
+    assert (done.returncode, done.stdout) == (status, ""), done
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert agent.secret not in line
+    return line.removeprefix("error: ")
+
+
+BAD_V2 = [
+    (b"{", "JSON"),
+    (b"", "JSON"),
+    (b'["a list"]', "object"),
+    (changed(trigger(), "routing_key"), "routing_key: is missing"),
+    (changed(trigger(), "event_action"), "event_action: is missing"),
+    (changed(trigger(), "payload"), "payload: is missing"),
+    (changed(trigger(), "payload", "summary"), "payload.summary: is missing"),
+    (changed(trigger(), "payload", "source"), "payload.source: is missing"),
+    (changed(trigger(), "payload", "severity"), "payload.severity: is missing"),
+    (changed(trigger(), "payload", "severity", to="bad"), "critical"),
+    (changed(trigger(), "routing_key", to="too-short"), "32 letters and digits"),
+    (changed(trigger(), "routing_key", to=KEY[:-1] + "-"), "32 letters and digits"),
+    (changed(trigger(), "event_action", to="resolve"), "dedup_key: is missing"),
+    (changed(trigger(), "event_action", to="open"), "trigger"),
+]
+BAD_V1 = [
+    (b"not json", "JSON"),
+    (changed(v1_trigger(), "service_key"), "service_key: is missing"),
+    (changed(v1_trigger(), "event_type"), "event_type: is missing"),
+    (changed(v1_trigger(), "description"), "description: is missing"),
+    (changed(v1_trigger(), "service_key", to="too-short"), "32 letters and digits"),
+    (changed(v1_trigger(), "event_type", to="acknowledge"), "incident_key: is missing"),
+]
+
+
+@pytest.mark.parametrize(("event", "reason"), BAD_V2)
+def test_an_invalid_v2_event_is_a_400_that_names_the_mistake(
+    event: object, reason: str, agent: AgentProcess
+) -> None:
+    assert reason in one_error(agent.send_v2(event), 400)
+
+
+@pytest.mark.parametrize(("event", "reason"), BAD_V1)
+def test_an_invalid_v1_event_is_a_400_that_names_the_mistake(
+    event: object, reason: str, agent: AgentProcess
+) -> None:
+    assert reason in one_error(agent.send_v1(event), 400)
+
+
+def test_every_mistake_of_an_event_is_named_at_once(agent: AgentProcess) -> None:
+    response = agent.send_v2({"event_action": "trigger", "payload": {"severity": "bad"}})
+    assert response.status_code == 400
+    named = {error.split(":")[0] for error in response.json()["errors"]}
+    assert named == {"routing_key", "payload.summary", "payload.source", "payload.severity"}
+
+
+@pytest.mark.parametrize("path", ["/v2/enqueue", "/v2/change/enqueue", V1_PATH])
+def test_on_pagerdutys_own_paths_an_invalid_event_gets_pagerdutys_own_answer(
+    path: str, agent: AgentProcess
+) -> None:
+    for body in (b"{", b"{}"):
+        response = agent.session().post(agent.url + path, data=body, timeout=20)
+        assert response.status_code == 400
+        answer = response.json()
+        assert answer.keys() == {"status", "message", "errors"}
+        assert (answer["status"], bool(answer["errors"])) == ("invalid event", True)
+
+
+@pytest.mark.parametrize("authorization", [None, "token wrong", "Bearer wrong", "token ", "wrong"])
+def test_a_wrong_or_missing_secret_is_a_401(authorization: str, agent: AgentProcess) -> None:
+    error = one_error(agent.send_v2(trigger(), Authorization=authorization), 401)
+    assert "secret" in error
+    for path in ("/status", "/queue/status"):
+        one_error(agent.get(path, headers={"Authorization": authorization}), 401)
+    one_error(agent.post("/queue/retry", headers={"Authorization": authorization}), 401)
+
+
+def test_a_missing_or_unknown_event_version_is_a_400(agent: AgentProcess) -> None:
+    for version in (None, "v3"):
+        response = agent.send_v2(trigger(), **{"Pd-Event-Version": version})  # type: ignore[arg-type]
+        assert "Pd-Event-Version" in one_error(response, 400)
+
+
+def test_an_event_that_is_too_large_is_a_413(agent: AgentProcess) -> None:
+    event = trigger()
+    event["payload"]["custom_details"]["text"] = "x" * 512_000
+    assert "512000 bytes" in one_error(agent.send_v2(event), 413)
+
+
+def test_unknown_paths_and_methods_are_json_errors_too(agent: AgentProcess) -> None:
+    one_error(agent.get("/no/such/path"), 404)
+    one_error(agent.get("/send"), 405)
+
+
+SEND = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
+ENQUEUE = ("enqueue", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-u", "db1")
+USAGE = [
+    ((*SEND, "--colour", "red"), "--colour"),
+    (("--colour", *SEND), "--colour"),
+    (("sned", *SEND[1:]), "Did you mean 'send'?"),
+    (("send", "-t", "trigger", "-d", "Disk full"), "--service-key"),
+    (("send", "-k", KEY, "-d", "Disk full"), "--event-type"),
+    (("send", "-k", KEY, "-t", "open", "-d", "Disk full"), "'open'"),
+    (("send", "-k", KEY, "-t", "trigger"), "description"),
+    (("send", "-k", KEY, "-t", "resolve"), "incident_key"),
+    (("send", "-k", "too-short", "-t", "trigger", "-d", "Disk full"), "32 letters and digits"),
+    (("send", "-k", "@nobody", "-t", "trigger", "-d", "Disk full"), "'nobody'"),
+    ((*SEND, "-f", "no-equals-sign"), "KEY=VALUE"),
+    ((*ENQUEUE, "-e", "bad"), "'bad'"),
+    (("enqueue", "-k", KEY, "-t", "trigger", "-d", "Disk full"), "payload.source"),
+    ((*ENQUEUE, "--details-json", "/no/such/file"), "/no/such/file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), USAGE)
+def test_wrong_usage_is_one_line_and_exit_status_2(
+    arguments: tuple[str, ...], reason: str, agent: AgentProcess
+) -> None:
+    assert reason in one_line(agent, 2, *arguments)
+
+
+def test_a_wrong_secret_is_one_line(agent: AgentProcess) -> None:
+    for command in (SEND, ("status",), ("queue", "status"), ("queue", "retry", "--all")):
+        assert "secret" in one_line(agent, 1, "--secret", "wrong", *command)
+
+
+def test_an_agent_that_is_not_there_is_one_line_and_exit_status_69(agent: AgentProcess) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    for command in (SEND, ("status",), ("queue", "status"), ("health",)):
+        line = one_line(agent, 69, "--address", nobody, *command)
+        assert f"no agent answers at {nobody} (connection refused): nothing was stored" in line
+
+
+def test_a_second_server_is_refused_with_the_pid_of_the_first(
+    agent: AgentProcess, tmp_path: Path
+) -> None:
+    line = one_line(agent, 1, "server")
+    assert "running already" in line
+    assert str(agent.pid) in line
+    # Under another pidfile, the lock on the journal says the same.
+    line = one_line(agent, 1, "--pidfile", str(tmp_path / "pidfile"), "server")
+    assert str(agent.journal) in line
+    assert str(agent.pid) in line
+    # With another journal as well, the address is taken.
+    elsewhere = ("server", "--database", str(tmp_path / "journal"))
+    line = one_line(agent, 1, "--pidfile", str(tmp_path / "pidfile"), *elsewhere)
+    assert f"can't listen on {agent.address}" in line
+    assert agent.is_healthy()
+    assert agent.pidfile.read_text() == f"{agent.pid}\n"
+
+
+BAD_CONFIGS = [
+    ("adress: 127.0.0.1:49463\n", "line 1: unknown key 'adress': did you mean 'address'?"),
+    ("address: 127.0.0.1:49463\nsecrte: abc\n", "line 2: unknown key 'secrte'"),
+    ("address: localhost\n", "line 1: address must be HOST:PORT"),
+    ("max_in_flight: many\n", "line 1: max_in_flight must be a whole number from 1 to 1000"),
+    ("region: mars\n", "line 1: region must be us or eu, not 'mars'"),
+    ("address: [\n", "line 2"),
+    ("routing_keys:\n  db: too-short\n", "routing_keys 'db': the key must be 32 letters"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_CONFIGS)
+def test_a_config_with_a_typo_is_one_line_that_names_file_and_place(
+    text: str, reason: str, agent: AgentProcess, tmp_path: Path
+) -> None:
+    config = tmp_path / "typo.yaml"
+    config.write_text(text)
+    config.chmod(0o600)
+    for command in (("server",), SEND, ("status",)):
+        line = one_line(agent, 1, "--config", str(config), *command)
+        assert str(config) in line
+        assert reason in line
+    assert not list(tmp_path.glob("journal*"))
