@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 from collections import deque
 from typing import Any
@@ -69,12 +70,10 @@ class Mailbox:
         self._scheduled = False
         self._left = _TURN
 
-    def begin_last_turn(self) -> list[Any]:
-        """Let `get` hand out all that is left; return the messages that nobody waits for."""
+    def begin_last_turn(self) -> None:
+        """Let `get` hand out all that is left."""
         self._scheduled = False
-        left = list(self._messages)
-        self._left = len(left)
-        return [envelope.message for envelope in left if envelope.reply_to is None]
+        self._left = sys.maxsize
 
 
 class DispatchedActor(SupervisedActor):
@@ -106,10 +105,8 @@ class DispatchedActor(SupervisedActor):
             if not self.actor_inbox.empty():
                 self.actor_inbox.schedule()
         else:
-            # pykka answers those who asked; whoever told gets an answer here, also one whose
-            # message was put in just after the end.
-            for message in self.actor_inbox.begin_last_turn():
-                self.abandon(message)
+            # A message that is put in after the end has this done once more.
+            self.actor_inbox.begin_last_turn()
             self._actor_loop_teardown()
 
 

@@ -97,6 +97,10 @@ class JournalWriter(SupervisedActor):
     def _create_actor_inbox() -> DeadlineInbox:
         return DeadlineInbox()
 
+    def begin(self) -> None:
+        """An earlier writer may have died while it refused events: look whether it is still so."""
+        self._admit()
+
     def receive(self, message: Any) -> None:
         """A table of what can be asked of the writer."""
         match message:

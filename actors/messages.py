@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -22,12 +22,30 @@ class Perform(msgspec.Struct, frozen=True):
     command: Command
     reply: Reply
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer that the command will not be carried out."""
+        self.reply(refusal)
+
+
+class PerformAll(msgspec.Struct, frozen=True):
+    """Carry out commands of one queue in their order, with one append for all of them.
+
+    A message has its price: ten events in one cost a third of what they cost in ten.
+    """
+
+    performs: Sequence[Perform]
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer each of them that it will not be carried out."""
+        for perform in self.performs:
+            perform.reply(refusal)
+
 
 class Route(msgspec.Struct, frozen=True):
     """To the Supervisor: for the queue of this key, whose Sequencer has to be started first."""
 
     routing_key: RoutingKey
-    perform: Perform
+    perform: Perform | PerformAll
 
     def __repr__(self) -> str:
         return "Route(...)"
@@ -39,6 +57,10 @@ class VerdictReady(msgspec.Struct, frozen=True):
 
 class Wake(msgspec.Struct, frozen=True):
     """To a Sequencer: look again whether something is due."""
+
+
+class TimerReplaced(msgspec.Struct, frozen=True):
+    """To a Sequencer: what you had asked the timer for is lost, ask again."""
 
 
 class IdleCheck(msgspec.Struct, frozen=True):

@@ -7,8 +7,10 @@ fails, the state is thrown away and read from the journal again.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -41,10 +43,12 @@ from actors.messages import (
     FencePassed,
     IdleCheck,
     Perform,
+    PerformAll,
     Reply,
     Rest,
     Rested,
     Route,
+    TimerReplaced,
     VerdictReady,
     Wake,
     WantsRest,
@@ -85,7 +89,7 @@ class Sequencer(DispatchedActor):
         self._incarnation = entry.incarnation
         self._around = around
         self._state: QueueState | None = None
-        self._stash: list[Any] = []
+        self._stash: deque[Any] = deque()
         self._resting = False
         self._records: list[Record] = []
         self._replies: list[tuple[Reply, Answer]] = []
@@ -104,7 +108,7 @@ class Sequencer(DispatchedActor):
 
     def receive(self, message: Any) -> None:
         """A table of what a Sequencer reacts to."""
-        if self._resting:
+        if self._resting or self._is_superseded():
             self._forward(message)
             return
         match message:
@@ -125,25 +129,30 @@ class Sequencer(DispatchedActor):
 
     def on_stop(self) -> None:
         """Have the last verdict recorded: its message may come too late for a stopping agent."""
-        if self._state is not None and not self._resting:
+        if self._resting:
+            return
+        if self._state is not None and not self._failed and not self._is_superseded():
             self._claim(self._state)
             self._flush()
+        while self._stash:
+            self._forward(self._stash.popleft())
 
     def abandon(self, message: Any) -> None:
         """A command that this incarnation will not carry out."""
-        if self._resting:
+        if self._resting or self._is_superseded():
             self._forward(message)
-        elif isinstance(message, Perform):
-            message.reply(UNAVAILABLE)
-        for stashed in self._stash:
-            if isinstance(stashed, Perform):
-                stashed.reply(UNAVAILABLE)
-        self._stash.clear()
+        elif isinstance(message, Perform | PerformAll):
+            message.refuse(UNAVAILABLE)
+        while self._stash:
+            self.abandon(self._stash.popleft())
 
     def _handle(self, state: QueueState, message: Any) -> None:
         match message:
             case Perform(command=command, reply=reply):
                 self._perform(state, command, reply)
+            case PerformAll(performs=performs):
+                for perform in performs:
+                    self._perform(state, perform.command, perform.reply)
             case VerdictReady():
                 self._claim(state)
             case Grant():
@@ -151,6 +160,9 @@ class Sequencer(DispatchedActor):
             case Wake():
                 self._wake_at = None
                 self._claim(state)
+            case TimerReplaced():
+                self._wake_at = self._idle_since = None
+                self._idle_check_pending = False
             case IdleCheck():
                 self._consider_rest(state)
 
@@ -165,13 +177,17 @@ class Sequencer(DispatchedActor):
         if state.in_flight is not None and not around.slots.is_delivering(self._entry.id):
             reason = f"incarnation {self._incarnation} of the queue's actor took over"
             self._apply(state, ResumeQueue(reason))
-        stash, self._stash = self._stash, []
-        for message in stash:
-            self._handle(state, message)
+        # A turn that an earlier incarnation was given is used now or given back.
+        self._wants_turn = True
+        while self._stash:
+            # Kept until it is done: if it is the one that fails, whoever sent it gets an answer.
+            self.receive(self._stash[0])
+            self._stash.popleft()
 
     def _start_over(self) -> None:
         self._state = None
         self._records.clear()
+        self._named = False
         self.begin()
 
     def _perform(self, state: QueueState, command: Command, reply: Reply) -> None:
@@ -249,7 +265,9 @@ class Sequencer(DispatchedActor):
             self._tell_later(IdleCheck(), seconds)
 
     def _tell_later(self, message: Any, seconds: float) -> None:
-        self._around.timer().tell(Schedule(self.actor_ref, message, seconds))
+        # A timer that just died is replaced, and all are told: then it is asked for again.
+        with contextlib.suppress(pykka.ActorDeadError):
+            self._around.timer().tell(Schedule(self.actor_ref, message, seconds))
 
     def _flush(self) -> None:
         """Send the writer all that one message has led to, as one append."""
@@ -320,8 +338,16 @@ class Sequencer(DispatchedActor):
         self._around.supervisor().tell(Rested(self._entry.id, self._incarnation, stays))
 
     def _forward(self, message: Any) -> None:
-        if isinstance(message, Perform):
+        if not isinstance(message, Perform | PerformAll):
+            return
+        try:
             self._around.supervisor().tell(Route(self._entry.routing_key, message))
+        except pykka.ActorDeadError:
+            message.refuse(UNAVAILABLE)  # the agent stops
+
+    def _is_superseded(self) -> bool:
+        """Whether the Supervisor has started another one for this queue, for which all is meant."""
+        return self._entry.incarnation != self._incarnation
 
 
 def _answer(command: Command, records: list[Record]) -> Answer:

@@ -1,8 +1,9 @@
 """What all our pykka actors have in common: they never die in silence.
 
-pykka does not call `on_failure` when `on_start` raises, and an exception under `ask` goes to the
-asker only, leaving the actor to go on with whatever state it was in. Here each of them reports to
-the Supervisor and stops; and the Supervisor looks for actors that could not even report.
+pykka does not call `on_failure` when `on_start` raises, an exception under `ask` goes to the asker
+only, leaving the actor to go on with whatever state it was in, and what was told to an actor that
+ends is dropped. Here each of them reports to the Supervisor, abandons its messages and stops; and
+the Supervisor looks for actors that could not even report.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -19,6 +19,10 @@ import pykka
 from pykka._envelope import Envelope
 
 Report = Callable[[BaseException], None]
+
+
+class ActorEndedError(Exception):
+    """Stands for SystemExit and the like in an actor, on which pykka would stop all actors."""
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -85,6 +89,9 @@ class SupervisedActor(pykka.ThreadingActor):
         except Exception as error:
             self._fail(error)
             raise
+        except BaseException as error:
+            self._fail(error)
+            raise ActorEndedError from error
 
     def on_receive(self, message: Any) -> Any:
         """Run `receive`; a failure ends the actor also under `ask`."""
@@ -93,21 +100,30 @@ class SupervisedActor(pykka.ThreadingActor):
         try:
             return self.receive(message)
         except Exception as error:
-            self._fail(error)
-            self.abandon(message)
-            with contextlib.suppress(pykka.ActorDeadError):
-                self.stop()
+            self._fail_on(message, error)
             raise
+        except BaseException as error:
+            self._fail_on(message, error)
+            raise ActorEndedError from error
 
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Answer those whose messages are left in the inbox; pykka would drop them."""
+    def _actor_loop_teardown(self) -> None:
+        """Abandon what is left in the inbox, however the actor ended; pykka would drop it."""
+        asked = []
         while not self.actor_inbox.empty():
-            self.abandon(self.actor_inbox.get().message)
+            envelope = self.actor_inbox.get()
+            if envelope.reply_to is None:
+                self.abandon(envelope.message)
+            else:
+                asked.append(envelope)
+        for envelope in asked:
+            self.actor_inbox.put(envelope)
+        super()._actor_loop_teardown()
+
+    def _fail_on(self, message: Any, error: BaseException) -> None:
+        self._fail(error)
+        self.abandon(message)
+        with contextlib.suppress(pykka.ActorDeadError):
+            self.stop()
 
     def _fail(self, error: BaseException) -> None:
         self._failed = True

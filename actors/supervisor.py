@@ -20,7 +20,7 @@ from actors.core.commands import Refusal
 from actors.core.restarts import RestartPolicy
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
-from actors.messages import Failed, Perform, Rest, Rested, Route, Wake, WantsRest
+from actors.messages import Failed, Perform, PerformAll, Rest, Rested, Route, Wake, WantsRest
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer, Surroundings
 from actors.slots import SenderId
@@ -73,7 +73,7 @@ class Supervisor(SupervisedActor):
         self._statistics = statistics
         self._policies: dict[tuple[str, int], RestartPolicy] = {}
         self._restart_at: dict[tuple[str, int], float] = {}
-        self._kept_back: dict[QueueId, deque[Perform]] = {}
+        self._kept_back: dict[QueueId, deque[Perform | PerformAll]] = {}
         self._resting_refs: dict[QueueId, pykka.ActorRef[Any]] = {}
 
     @staticmethod
@@ -110,7 +110,7 @@ class Supervisor(SupervisedActor):
     def abandon(self, message: Any) -> None:
         """A command that can't be routed any more."""
         if isinstance(message, Route):
-            message.perform.reply(_unavailable())
+            message.perform.refuse(_unavailable())
 
     # Routing
 
@@ -123,17 +123,17 @@ class Supervisor(SupervisedActor):
             directory.add(entry)
         return entry
 
-    def _route(self, entry: QueueEntry, perform: Perform) -> None:
+    def _route(self, entry: QueueEntry, perform: Perform | PerformAll) -> None:
         match entry.phase:
             case "quarantined":
-                perform.reply(_unavailable())
+                perform.refuse(_unavailable())
                 return
             case "passivating" | "restarting":
                 kept = self._kept_back.setdefault(entry.id, deque())
                 if len(kept) < _KEPT_BACK:
                     kept.append(perform)
                 else:
-                    perform.reply(_unavailable())
+                    perform.refuse(_unavailable())
                 return
             case "resting":
                 self._start_sequencer(entry)
@@ -227,7 +227,7 @@ class Supervisor(SupervisedActor):
                 error,
             )
             for perform in self._kept_back.pop(entry.id, ()):
-                perform.reply(_unavailable())
+                perform.refuse(_unavailable())
         self._restart_if_due(("sequencer", entry.id))
 
     def _sender_failed(self, number: SenderId, error: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pykka
@@ -15,7 +15,7 @@ from actors.dispatcher import Dispatcher
 from actors.heartbeat import Heartbeat
 from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
-from actors.messages import Perform, Reply, Route
+from actors.messages import Perform, PerformAll, Reply, Route
 from actors.ports import HeartbeatPort
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
@@ -106,9 +106,24 @@ class ActorSystem:
         else:
             self.perform(key, AcceptEvent(event), reply)
 
+    def accept_all(self, key: RoutingKey, events: Sequence[tuple[NewEvent, Reply]]) -> None:
+        """Have events of one key stored in their order; each has its own reply, as in `accept`.
+
+        They share an append. Of calls that don't wait for the replies of the one before, the order
+        isn't kept.
+        """
+        refusal = self.admission.refusal
+        performs = [Perform(AcceptEvent(event), reply) for event, reply in events]
+        if refusal is not None:
+            PerformAll(performs).refuse(refusal)
+        else:
+            self._tell(key, PerformAll(performs))
+
     def perform(self, key: RoutingKey, command: Command, reply: Reply) -> None:
         """Have a queue carry out a command; `reply` is called once."""
-        message = Perform(command, reply)
+        self._tell(key, Perform(command, reply))
+
+    def _tell(self, key: RoutingKey, message: Perform | PerformAll) -> None:
         entry = self.directory.by_key(key)
         sequencer = None if entry is None else entry.sequencer
         if sequencer is not None:
@@ -120,7 +135,7 @@ class ActorSystem:
         try:
             self._singles[SUPERVISOR].tell(Route(key, message))
         except pykka.ActorDeadError:
-            reply(_stopping())
+            message.refuse(_stopping())
 
     def trouble(self) -> list[str]:
         """Why the agent can't do its work, one sentence each; empty if it can."""

@@ -31,9 +31,10 @@ from store.lmdb_journal import LmdbJournal
 
 logger = logging.getLogger(__name__)
 
-# Python hands the interpreter lock over at most this often (seconds). The default of 5 ms makes an
-# event wait that long at each hop between threads while others compute; see docs/architecture.md.
-_SWITCH_INTERVAL = 0.0005
+# How long (seconds) a thread may keep the interpreter lock when another one wants it. With Python's
+# default of 5 ms a commit, in which py-lmdb gives the lock away at each of its puts, would wait
+# that long again and again for whoever computes; measured in docs/architecture.md.
+_SWITCH_INTERVAL = 0.00001
 
 
 def run(config: Config) -> int:

@@ -3,57 +3,97 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import time
 
 import msgspec
 
 from pdagent.config import Config
-from pdagent.masking import mask
+from pdagent.log_thread import LogThread, LogThreadHandler
+from pdagent.masking import without_keys
 
-_LIKE_A_KEY = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{32}(?![A-Za-z0-9])")
+_encode = msgspec.json.Encoder().encode
 
 
-class _Masked(logging.Formatter):
-    """Masks the shared secret and whatever looks like a routing key, in tracebacks as well."""
+class Lines:
+    """How a line of the log looks, in `log_format`.
 
-    def __init__(self, config: Config, fmt: str) -> None:
-        super().__init__(fmt, datefmt="%Y-%m-%dT%H:%M:%S")
-        self.converter = time.gmtime
+    `mask` replaces the shared secret and whatever looks like a routing key.
+    """
+
+    def __init__(self, config: Config) -> None:
         self._secret = config.secret
+        self._json = config.log_format == "json"
+        self._second = 0
+        self._shown_second = ""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return self._mask(super().format(record))
-
-    def _mask(self, text: str) -> str:
+    def mask(self, text: str) -> str:
+        """`text` without any credential."""
         if self._secret:
             text = text.replace(self._secret, "…")
-        return _LIKE_A_KEY.sub(lambda match: mask(match.group()), text)
+        return without_keys(text)
+
+    def line(
+        self, at: float, level: str, logger: str, message: str, fields: dict[str, object]
+    ) -> str:
+        """One line with its end; `at` in seconds since 1970. Credentials must be masked already."""
+        stamp = self._stamp(at)
+        if self._json:
+            head = {"at": stamp, "level": level, "logger": logger, "message": message}
+            return f"{_encode(head | fields).decode()}\n"
+        traceback = fields.pop("traceback", None)
+        shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+        end = "\n" if traceback is None else f"\n{traceback}\n"
+        return f"{stamp} {level.upper():<7} {_on_one_line(message)}{shown}{end}"
+
+    def _stamp(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:
+            self._shown_second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        return f"{self._shown_second}.{int(at * 1000) % 1000:03d}Z"
 
 
-class _Json(_Masked):
+def _on_one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = _on_one_line(str(value))
+    return f'"{text}"' if " " in text else text
+
+
+class _Formatter(logging.Formatter):
+    """Formats records of the `logging` module as `Lines` says."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "at": f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
+        """One line; on the console, a traceback follows it."""
+        lines = self._lines
+        fields: dict[str, object] = {}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return self._mask(msgspec.json.encode(line).decode())
+            fields["traceback"] = lines.mask(self.formatException(record.exc_info))
+        message = lines.mask(record.getMessage())
+        level = record.levelname.lower()
+        return lines.line(record.created, level, record.name, message, fields).rstrip("\n")
 
 
-def set_up_logging(config: Config) -> None:
-    """Log to stderr as `log_format` and `log_level` say; replaces any earlier set-up."""
-    console = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s"
-    formatter = _Json(config, "") if config.log_format == "json" else _Masked(config, console)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+def set_up_logging(config: Config) -> LogThread:
+    """Log to stderr as `log_format` and `log_level` say; replaces any earlier set-up.
+
+    The thread returned writes at once until it is started, and has to be stopped at the end.
+    """
+    thread = LogThread(sys.stderr)
+    handler = LogThreadHandler(thread)
+    handler.setFormatter(_Formatter(Lines(config)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())
     for noisy in ("uvicorn", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    return thread

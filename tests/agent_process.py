@@ -87,7 +87,7 @@ class AgentProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.is_running:
+        if self._process is not None:
             self.kill()
 
     def write_config(self, settings: Mapping[str, object]) -> None:
@@ -117,7 +117,10 @@ class AgentProcess:
             )
         # Ends the agent when this process ends without having told it that all is in order.
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _DIE_WITH_ME, str(self._process.pid)], stdin=subprocess.PIPE
+            ["/bin/sh", "-c", _DIE_WITH_ME, str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + START_SECONDS
         while not self.is_healthy():

@@ -113,7 +113,8 @@ class _Folded(msgspec.Struct, kw_only=True, array_like=False):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Folded)
+# msgspec knows dict, but not that an OrderedDict is made from one.
+_decoder = msgspec.msgpack.Decoder(_Folded, dec_hook=lambda kind, value: kind(value))
 
 
 def to_snapshot(state: QueueState) -> bytes:

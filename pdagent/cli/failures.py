@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from enum import IntEnum
 
 import click
-
-from pdagent.masking import mask
 
 
 class ExitCode(IntEnum):
@@ -41,10 +38,3 @@ def say(kind: str, message: str) -> None:
 def abandon_output() -> None:
     """Send what is left of standard output nowhere, so that Python doesn't fail on it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def without_keys(message: str) -> str:
-    """`message` with what may be a routing key masked: an argument in the wrong place is quoted."""
-    return re.sub(
-        r"(?<![A-Za-z0-9])[A-Za-z0-9]{32}(?![A-Za-z0-9])", lambda found: mask(found[0]), message
-    )

@@ -11,9 +11,10 @@ from typing import cast
 
 import click
 
-from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say, without_keys
+from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 from pdagent.config import ConfigError, FlagError, StartRefused
+from pdagent.masking import without_keys
 
 PROGRAM = "pagerduty-agent"
 _COMMANDS = {

@@ -12,6 +12,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     `delivered` counts accepted events that arrived at least once, `duplicates` further arrivals of
     the same event, `out_of_order` events that arrived after one that was accepted later.
+    `incidents` is how many PagerDuty opened: a duplicate joins the one that is there.
     """
 
     accepted: int
@@ -19,6 +20,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     out_of_order: int
     duplicates: int
+    incidents: int
 
     @property
     def promise_kept(self) -> bool:
@@ -26,9 +28,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         return self.lost == 0 and self.out_of_order == 0
 
 
-def judge(
-    accepted: Mapping[str, Sequence[int]], arrived: Mapping[str, Sequence[int]]
-) -> Judgement:
+def judge(accepted: Mapping[str, Sequence[int]], arrived: Mapping[str, Sequence[int]]) -> Judgement:
     """Compare, for each queue, event numbers in order of acceptance and in order of arrival.
 
     An event that was never acknowledged may arrive all the same: it isn't counted.
@@ -55,4 +55,5 @@ def judge(
         lost=total - delivered,
         out_of_order=out_of_order,
         duplicates=duplicates,
+        incidents=incidents,
     )

@@ -64,8 +64,10 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         self._process = subprocess.Popen(
-            _program("sandbox", "--port", "0", "--control-port", "0", "--latency", self._latency)
-            + ["--json", "--quiet", "--stop-on-eof"],
+            _program(
+                *("sandbox", "--port", "0", "--control-port", "0", "--latency", self._latency),
+                *("--json", "--quiet", "--stop-on-eof"),
+            ),
             # The sandbox ends with us, however we end: then its standard input does.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -119,7 +121,9 @@ class Agent:
     """
 
     def __init__(self, directory: Path, events_url: str, queues: Sequence[str]) -> None:
-        self.keys = {name: "".join(secrets.choice(_KEY_LETTERS) for _ in range(32)) for name in queues}
+        self.keys = {
+            name: "".join(secrets.choice(_KEY_LETTERS) for _ in range(32)) for name in queues
+        }
         self._address = f"127.0.0.1:{_free_port()}"
         self.url = f"http://{self._address}"
         self._secret = secrets.token_urlsafe(16)
@@ -143,14 +147,14 @@ class Agent:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self.kill()
         self._session.close()
 
     @property
-    def pid(self) -> int:
-        """The process id of the latest launch."""
-        return self._launched().pid
+    def pid(self) -> int | None:
+        """The process id of the latest launch, None before the first one."""
+        return None if self._process is None else self._process.pid
 
     def launch(self) -> None:
         """Start the process; `is_answering` tells when it is ready."""
@@ -167,6 +171,7 @@ class Agent:
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD, str(self._process.pid)],
             stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
 
@@ -224,6 +229,10 @@ class Agent:
             self._guard.communicate(b"all is in order\n")
             self._guard = None
         return status
+
+
+def _routing_key() -> str:
+    return "".join(secrets.choice(_KEY_LETTERS) for _ in range(32))
 
 
 def _free_port() -> int:

@@ -7,13 +7,11 @@ import unicodedata
 
 import msgspec
 
-from pdagent.masking import mask
+from pdagent.masking import without_keys
 
 MAX_CHARACTERS = 500
 """Longest detail of a verdict, in characters."""
 
-# An integration key is 32 letters and digits. A longer run may hold one, so it is masked as well.
-_MAY_BE_A_KEY = re.compile(r"[A-Za-z0-9]{32,}")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -28,7 +26,7 @@ def presentable(text: str) -> str:
         for character in _BLANKS.sub(" ", text)
         if not unicodedata.category(character).startswith("C")
     ).strip()
-    masked = _MAY_BE_A_KEY.sub(lambda found: mask(found[0]), shown)
+    masked = without_keys(shown)
     return masked if len(masked) <= MAX_CHARACTERS else masked[: MAX_CHARACTERS - 1] + "…"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -15,12 +14,14 @@ from actors.system import ActorSystem
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete
 from pdagent.events.ids import new_event_id, repeatable_event_id
+from pdagent.measuring import IntakeMeasurements
+from pdagent.observers import Observers
 from store.port import Journal
 from store.records import EventId, RoutingKey
 
 ANSWER_WITHIN = 20.0
 
-_NO_ANSWER = Refusal(
+NO_ANSWER = Refusal(
     reason="unavailable",
     message=f"the agent could not confirm the event within {ANSWER_WITHIN:.0f} s: send it again",
     retry_after=5,
@@ -36,6 +37,10 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     version: str
     started_at: float
     replies: Replies
+    observers: Observers = msgspec.field(default_factory=Observers)
+    intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
+    metrics: Callable[[], bytes] | None = None
+    """Prometheus's text; called in a thread of its own."""
 
 
 class Replies:
@@ -46,63 +51,75 @@ class Replies:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._ready: deque[tuple[asyncio.Future[Any], Answer]] = deque()
+        self._ready: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._woken = False
 
     async def ask(self, send: Callable[[Callable[[Answer], None]], None]) -> Answer:
         """Call `send` with a reply function and wait for what it is called with."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
-        def reply(answer: Answer) -> None:
-            self._ready.append((future, answer))
-            if not self._woken:
-                self._woken = True
-                self._loop.call_soon_threadsafe(self._deliver)
+        def settle(answer: Answer) -> None:
+            if not future.done():
+                future.set_result(answer)
 
-        send(reply)
-        expiry = self._loop.call_later(ANSWER_WITHIN, _expire, future)
+        send(self.to(settle))
+        expiry = self._loop.call_later(ANSWER_WITHIN, settle, NO_ANSWER)
         try:
             return await future
         finally:
             expiry.cancel()
 
+    def to(self, take: Callable[[Answer], None]) -> Callable[[Answer], None]:
+        """A function for any thread that has `take` called with its argument in the event loop."""
+
+        def reply(answer: Answer) -> None:
+            self._ready.append((take, answer))
+            if not self._woken:
+                self._woken = True
+                self._loop.call_soon_threadsafe(self._deliver)
+
+        return reply
+
     def _deliver(self) -> None:
         # First the flag: an answer that arrives from here on wakes the loop once more.
         self._woken = False
         while self._ready:
-            future, answer = self._ready.popleft()
-            if not future.done():
-                future.set_result(answer)
+            take, answer = self._ready.popleft()
+            take(answer)
 
 
-def _expire(future: asyncio.Future[Answer]) -> None:
-    if not future.done():
-        future.set_result(_NO_ANSWER)
+def completed(
+    agent: Agent, event: ParsedEvent, *, source: str, idempotency_key: str | None
+) -> tuple[RoutingKey, NewEvent]:
+    """A checked event with its id and all that the agent adds, ready to be accepted."""
+    if idempotency_key is None:
+        event_id = EventId(new_event_id())
+    else:
+        event_id = EventId(repeatable_event_id(event.routing_key, idempotency_key))
+    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=source)
+    whole = complete(event, event_id=event_id, accepted_at=time.time(), agent=stamp)
+    new = NewEvent(
+        id=event_id,
+        kind=whole.kind,
+        action=whole.action,
+        dedup_key=whole.dedup_key,
+        body=whole.body,
+        warnings=whole.warnings,
+        source=source,
+        idempotent=idempotency_key is not None,
+    )
+    return RoutingKey(whole.routing_key), new
 
 
 async def accept(
     agent: Agent, event: ParsedEvent, *, source: str, idempotency_key: str | None
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
-    if idempotency_key is None:
-        event_id = EventId(new_event_id())
-    else:
-        event_id = EventId(repeatable_event_id(event.routing_key, idempotency_key))
-    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=source)
-    completed = complete(event, event_id=event_id, accepted_at=time.time(), agent=stamp)
-    new = NewEvent(
-        id=event_id,
-        kind=completed.kind,
-        action=completed.action,
-        dedup_key=completed.dedup_key,
-        body=completed.body,
-        warnings=completed.warnings,
-        source=source,
-        idempotent=idempotency_key is not None,
-    )
-    key = RoutingKey(completed.routing_key)
+    key, new = completed(agent, event, source=source, idempotency_key=idempotency_key)
+    began = time.perf_counter()
     answer = await agent.replies.ask(lambda reply: agent.system.accept(key, new, reply))
     assert isinstance(answer, Receipt | Refusal)
+    agent.intake.note(answer, time.perf_counter() - began)
     return answer
 
 

@@ -1,0 +1,206 @@
+"""PagerDuty and the network before it, with all that they do to a request.
+
+What becomes of a request is drawn when it is made. Requests are on their way independently of the
+agent: one whose agent crashed may still take effect.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from actors.core.verdict import Deferred, Delivered, Verdict
+from actors.ports import OutgoingEvent
+from pdagent.eventsapi.verdict import verdict_of_answer
+from tests.simulation.runtime import Runtime
+
+Answer = Callable[[Verdict], None]
+
+# Each at least once; 403 is a rate limit for v1 events and final for others.
+FINAL = (400, 401, 403, 404, 405, 409, 410, 413, 414, 415, 422, 431)
+TROUBLE = (500, 501, 502, 503, 504, 507, 520, 599)
+STRANGE = (300, 301, 302, 304, 307, 308, 600, 999)
+RETRY_AFTER = (None, "0", "1", "7", "40", "soon", "Thu, 01 Jan 2026 00:00:00 GMT")
+_CONNECT_TIMEOUT = 3.0
+_READ_TIMEOUT = 30.0
+
+
+class Request(msgspec.Struct, kw_only=True, eq=False):
+    """One attempt as PagerDuty sees it; times in the clock's seconds.
+
+    `took_effect` says whether PagerDuty acts (or will act) on the event because of it; `verdict` is
+    what the agent was given, None if it never got an answer.
+    """
+
+    number: int
+    key: str
+    event: str
+    started: float
+    process: int
+    took_effect: bool = False
+    ended: float | None = None
+    verdict: Verdict | None = None
+
+
+class Weather(msgspec.Struct, kw_only=True):
+    """How likely each kind of trouble is, per request."""
+
+    final: float = 0.0
+    rate_limit: float = 0.0
+    trouble: float = 0.0
+    strange: float = 0.0
+    timeout: float = 0.0
+    reset: float = 0.0
+    unreachable: float = 0.0
+    hang: float = 0.0
+
+
+class SimulatedPort:
+    """One connection of the agent: a `DeliveryPort` that answers later."""
+
+    def __init__(self, pagerduty: SimulatedPagerDuty) -> None:
+        self._pagerduty = pagerduty
+        self._open: tuple[Request, Answer] | None = None
+
+    def begin(self, event: OutgoingEvent, answer: Answer) -> None:
+        """Make a request; `answer` is called once, unless the agent is gone by then."""
+        request, seconds, verdict = self._pagerduty.receive(event)
+        self._open = (request, answer)
+        self._pagerduty.runtime.after(seconds, lambda: self._end(request, verdict))
+
+    def deliver(self, event: OutgoingEvent) -> Verdict:
+        """Of a real port; nobody can wait here."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Break the connection off; a request that is under way ends without an answer."""
+        if self._open is not None:
+            self._end(self._open[0], Deferred(reason="no_answer", detail="closed"))
+
+    def _end(self, request: Request, verdict: Verdict) -> None:
+        if self._open is not None and self._open[0] is request:
+            answer, self._open = self._open[1], None
+            if self._pagerduty.end(request, verdict):
+                answer(verdict)
+
+
+class SimulatedPagerDuty:
+    """Draws what becomes of each request and keeps a list of them.
+
+    `expect` is called with each request at its start, to check it against what the journal says.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        chance: random.Random,
+        weather: Weather,
+        expect: Callable[[Request], None],
+    ) -> None:
+        self.runtime = runtime
+        self.weather = weather
+        self.requests: list[Request] = []
+        self.under_way: list[Request] = []
+        self.process = 0
+        self.outage = False
+        self.kinds: Counter[str] = Counter()
+        self._chance = chance
+        self._expect = expect
+
+    def make_port(self) -> SimulatedPort:
+        """A connection for one sender."""
+        return SimulatedPort(self)
+
+    def forget_agent(self) -> None:
+        """The agent's process ended: nobody waits for an answer any more."""
+        self.process += 1
+        for request in self.under_way:
+            request.ended = self.runtime.clock.now
+        self.under_way.clear()
+
+    def receive(self, event: OutgoingEvent) -> tuple[Request, float, Verdict]:
+        """A request comes in: what becomes of it, after how many seconds, and what is answered."""
+        request = Request(
+            number=len(self.requests),
+            key=event.routing_key,
+            event=event.event_id,
+            started=self.runtime.clock.now,
+            process=self.process,
+        )
+        self._expect(request)
+        self.requests.append(request)
+        self.under_way.append(request)
+        seconds, verdict = self._fate(request, event)
+        return request, seconds, verdict
+
+    def end(self, request: Request, verdict: Verdict) -> bool:
+        """The request is over for the agent; False if that agent is gone."""
+        if request not in self.under_way:
+            return False
+        self.under_way.remove(request)
+        request.ended = self.runtime.clock.now
+        request.verdict = verdict
+        return True
+
+    def _fate(self, request: Request, event: OutgoingEvent) -> tuple[float, Verdict]:
+        chance, weather = self._chance, self.weather
+        if self.outage:
+            refused = chance.random() < 0.5
+            self.kinds["outage"] += 1
+            return (0.01 if refused else _CONNECT_TIMEOUT), _unreachable("outage")
+        kind = self._draw_kind(weather)
+        self.kinds[kind] += 1
+        latency = 0.02 + chance.random() * 0.5
+        # The answer may be lost after the event took effect, or the event before it did.
+        lost_after = chance.random() < 0.5
+        match kind:
+            case "unreachable":
+                return chance.random() * _CONNECT_TIMEOUT, _unreachable("connection refused")
+            case "hang":
+                request.took_effect = lost_after
+                return 100 + chance.random() * 200, Deferred(reason="no_answer", detail="hang")
+            case "timeout":
+                request.took_effect = lost_after
+                return _READ_TIMEOUT, Deferred(reason="no_answer", detail="timeout")
+            case "reset":
+                request.took_effect = lost_after
+                return latency, Deferred(reason="no_answer", detail="reset")
+            case "final":
+                return latency, self._answer(event, chance.choice(FINAL))
+            case "trouble":
+                request.took_effect = lost_after
+                return latency, self._answer(event, chance.choice(TROUBLE))
+            case "strange":
+                return latency, self._answer(event, chance.choice(STRANGE))
+            case "rate_limit":
+                return latency, self._answer(event, 403 if event.kind == "v1" else 429)
+        request.took_effect = True
+        return latency, self._answer(event, 200 if event.kind == "v1" else 202)
+
+    def _draw_kind(self, weather: Weather) -> str:
+        draw = self._chance.random()
+        for kind in weather.__struct_fields__:
+            draw -= getattr(weather, kind)
+            if draw < 0:
+                return kind
+        return "fine"
+
+    def _answer(self, event: OutgoingEvent, status: int) -> Verdict:
+        """By the program's own table."""
+        limited = status in (429, 403)
+        header = self._chance.choice(RETRY_AFTER) if limited else None
+        verdict = verdict_of_answer(event.kind, status, header, b"{}", self.runtime.clock.wall, 0.1)
+        self.kinds[f"{status}"] += 1
+        return verdict
+
+
+def effective(request: Request) -> bool:
+    """Whether PagerDuty acted on the event and said so."""
+    return request.took_effect and isinstance(request.verdict, Delivered)
+
+
+def _unreachable(detail: str) -> Deferred:
+    return Deferred(reason="unreachable", detail=detail)

@@ -1,0 +1,123 @@
+"""Puts the runtime in the place of threads, clock and chance, for the time of one simulation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import msgspec
+import pykka
+
+from actors import (
+    dispatcher,
+    janitor,
+    journal_writer,
+    sequencer,
+    supervised,
+    supervisor,
+    system,
+    timer,
+)
+from actors.core.verdict import Verdict
+from actors.messages import Delivery
+from actors.sender import Sender
+from actors.supervised import SupervisedActor
+from tests.simulation.pagerduty import SimulatedPort
+from tests.simulation.runtime import Runtime
+
+_USE_TIME = (janitor, journal_writer, sequencer, supervised, supervisor, system, timer)
+
+Substitute = tuple[Any, str, Any]
+
+
+class SimulatedDispatcher:
+    """Has Sequencers take their turns when the runtime draws them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.schedule = runtime.schedule
+        self._alive = True
+
+    def is_alive(self) -> bool:
+        """Whether it was not stopped."""
+        return self._alive
+
+    def stop(self) -> None:
+        """There is no thread to end."""
+        self._alive = False
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    """To a simulated Sender: the request has ended."""
+
+    delivery: Delivery
+    verdict: Verdict
+
+
+def substitutes(
+    runtime: Runtime, chance: random.Random, *, snapshot_every: int, turn: int, tick: float
+) -> list[Substitute]:
+    """What is put where, as (owner, name, value).
+
+    `snapshot_every` (records), `turn` (messages) and `tick` (seconds) replace constants of the
+    program, so that few events go through what else takes thousands.
+    """
+
+    class SimulatedFuture(pykka.ThreadingFuture[Any]):
+        """Waiting for it lets simulated time pass."""
+
+        def get(self, *, timeout: float | None = None) -> Any:
+            if self._get_hook is None:
+                limit = 1e9 if timeout is None else timeout
+                if not runtime.run_until(lambda: self._result is not None, limit):
+                    raise pykka.Timeout(f"{timeout} seconds")
+            return super().get(timeout=timeout)
+
+    class SimulatedSender(Sender):
+        """The program's Sender, whose request takes simulated time instead of blocking a thread."""
+
+        def receive(self, message: Any) -> None:
+            match message:
+                case _Answered(delivery=delivery, verdict=verdict):
+                    self._finish(delivery, verdict)
+                case Delivery():
+                    assert isinstance(self._port, SimulatedPort)
+                    self._port.begin(
+                        self._outgoing(message),
+                        lambda verdict: runtime.go_on(self, _Answered(message, verdict)),
+                    )
+                    runtime.block(self)
+                case _:
+                    super().receive(message)
+
+    return [
+        *((module, "time", runtime.clock) for module in _USE_TIME),
+        (sequencer, "random", chance),
+        (sequencer, "SNAPSHOT_EVERY", snapshot_every),
+        (dispatcher, "_TURN", turn),
+        (supervisor, "TICK", tick),
+        (supervisor, "Sender", SimulatedSender),
+        (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
+        (SupervisedActor, "_start_actor_loop", runtime.adopt_method()),
+        (SupervisedActor, "_create_future", staticmethod(SimulatedFuture)),
+    ]
+
+
+_MISSING: Literal["missing"] = "missing"
+
+
+@contextmanager
+def substituted(replacements: list[Substitute]) -> Iterator[None]:
+    """Put values in place, and back at the end."""
+    before = [(owner, name, vars(owner).get(name, _MISSING)) for owner, name, _ in replacements]
+    for owner, name, value in replacements:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            if value is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, value)
