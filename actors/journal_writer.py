@@ -121,9 +121,14 @@ class JournalWriter(SupervisedActor):
 
     def abandon(self, message: Any) -> None:
         """Tell the senders of writes that will never be committed."""
-        if isinstance(message, Write):
-            for reply, _ in message.replies:
-                reply(UNAVAILABLE)
+        match message:
+            case Write(replies=replies):
+                for reply, _ in replies:
+                    reply(UNAVAILABLE)
+            case Flush():
+                for write in self._buffer:
+                    self.abandon(write)
+                self._buffer.clear()
 
     def _gather(self, write: Write) -> None:
         if not self._buffer:
@@ -148,6 +153,10 @@ class JournalWriter(SupervisedActor):
             self._break(error)
             self._lose(valid)
             return
+        except BaseException:
+            for write in valid:
+                self.abandon(write)
+            raise
         self._statistics.commits += 1
         self._statistics.appends += len(valid)
         self._statistics.seconds += time.perf_counter() - started
@@ -156,9 +165,10 @@ class JournalWriter(SupervisedActor):
                 self._hand_over(write.delivery)
             for reply, answer in write.replies:
                 reply(answer)
+        self._admit()
+        for write in valid:
             for record in write.append.records:
                 self._observe(write.append.queue, record)
-        self._admit()
 
     def _is_current(self, write: Write) -> bool:
         fence = self._current.get(write.append.queue)

@@ -101,6 +101,7 @@ class Delivery(msgspec.Struct, frozen=True):
     queue: QueueId
     sender: SenderId
     event: EventId
+    attempt: int
 
 
 class Write(msgspec.Struct, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots, SenderId
 from actors.supervised import Report, SupervisedActor
 from store.port import Journal
-from store.records import EventAccepted
+from store.records import EventAccepted, QueueId
 
 PortFactory = Callable[[], DeliveryPort]
 
@@ -64,7 +65,7 @@ class Sender(SupervisedActor):
         )
 
     def _finish(self, delivery: Delivery, verdict: Verdict) -> None:
-        grants = self._slots.finish(delivery.queue, self._number, delivery.event, verdict)
+        grants = self._slots.finish(delivery.queue, delivery.event, delivery.attempt, verdict)
         if grants is None:
             return  # it took so long that the Supervisor gave it up
         self._directory.tell(delivery.queue, VerdictReady())
@@ -77,23 +78,31 @@ class SenderPool:
 
     def __init__(self, slots: DeliverySlots) -> None:
         self._slots = slots
+        self._lock = threading.Lock()
         self._refs: dict[SenderId, pykka.ActorRef[Any]] = {}
         self._ports: dict[SenderId, DeliveryPort] = {}
 
-    def put(self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]) -> None:
-        """Place a started sender."""
-        self._refs[number] = ref
-        self._ports[number] = port
+    def put(self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]) -> list[QueueId]:
+        """Place a started sender; what its predecessor was busy with counts as without an answer.
+
+        Returns the queue concerned, if any.
+        """
+        with self._lock:
+            self._refs[number] = ref
+            self._ports[number] = port
+            return self._slots.abandon(number, "the agent's sender failed")
 
     def hand_over(self, delivery: Delivery) -> None:
         """Let the sender that was granted begin, now that the start is on disk."""
-        if not self._slots.begin(delivery.queue, delivery.event):
-            return
-        sender = self._refs.get(delivery.sender)
-        if sender is None:
-            return  # being replaced: the Supervisor gives the attempt up and the queue goes on
-        with contextlib.suppress(pykka.ActorDeadError):
-            sender.tell(delivery)
+        # At once: between the two a new sender could be placed, and the attempt given up and made.
+        with self._lock:
+            if not self._slots.begin(delivery.queue, delivery.event, delivery.attempt):
+                return
+            sender = self._refs.get(delivery.sender)
+            if sender is None:
+                return  # being replaced: the attempt is given up when its successor is placed
+            with contextlib.suppress(pykka.ActorDeadError):
+                sender.tell(delivery)
 
     def dead(self) -> list[SenderId]:
         """Senders whose thread has ended."""

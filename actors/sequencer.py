@@ -238,7 +238,8 @@ class Sequencer(DispatchedActor):
                 sender = slots.acquire(queue)
                 if sender is not None:
                     self._apply(state, StartDelivery())
-                    self._delivery = Delivery(queue, sender, event)
+                    attempt = state.waiting[event].attempts
+                    self._delivery = Delivery(queue, sender, event, attempt)
                     self._wants_turn = False
             case WakeAfter(seconds=seconds):
                 self._wake_in(seconds)

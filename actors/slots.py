@@ -33,6 +33,7 @@ class Grant(msgspec.Struct, frozen=True):
 class _Attempt(msgspec.Struct, frozen=True):
     sender: SenderId
     event: EventId
+    number: int
     since: float
 
 
@@ -89,8 +90,8 @@ class DeliverySlots:
                 self._lose_probe(queue)
             return self._grant_all()
 
-    def begin(self, queue: QueueId, event: EventId) -> bool:
-        """The granted delivery is handed to its sender.
+    def begin(self, queue: QueueId, event: EventId, number: int) -> bool:
+        """The granted delivery, attempt `number` of its event, is handed to its sender.
 
         False if the turn was taken back, because the Sequencer that had it died meanwhile.
         """
@@ -98,16 +99,16 @@ class DeliverySlots:
             sender = self._granted.pop(queue, None)
             if sender is None:
                 return False
-            self._delivering[queue] = _Attempt(sender, event, self._clock())
+            self._delivering[queue] = _Attempt(sender, event, number, self._clock())
             return True
 
     def finish(
-        self, queue: QueueId, sender: SenderId, event: EventId, verdict: Verdict
+        self, queue: QueueId, event: EventId, number: int, verdict: Verdict
     ) -> list[Grant] | None:
         """Note a verdict, free its sender, and say who is next; None if it was given up before."""
         with self._lock:
             attempt = self._delivering.get(queue)
-            if attempt is None or (attempt.sender, attempt.event) != (sender, event):
+            if attempt is None or (attempt.event, attempt.number) != (event, number):
                 return None
             del self._delivering[queue]
             self._outcomes[queue] = Outcome(event, verdict)
@@ -117,7 +118,7 @@ class DeliverySlots:
             else:
                 self._breaker.reached()
                 self._answered = True
-            self._idle.append(sender)
+            self._idle.append(attempt.sender)
             return self._grant_all()
 
     def abandon(self, sender: SenderId, detail: str) -> list[QueueId]:

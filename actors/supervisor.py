@@ -20,7 +20,17 @@ from actors.core.commands import Refusal
 from actors.core.restarts import RestartPolicy
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
-from actors.messages import Failed, Perform, PerformAll, Rest, Rested, Route, Wake, WantsRest
+from actors.messages import (
+    Failed,
+    Perform,
+    PerformAll,
+    Rest,
+    Rested,
+    Route,
+    TimerReplaced,
+    Wake,
+    WantsRest,
+)
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer, Surroundings
 from actors.slots import SenderId
@@ -38,7 +48,7 @@ Start = Callable[[Report], pykka.ActorRef[Any]]
 Singles = dict[str, pykka.ActorRef[Any]]
 """The actors of which there is one, by name; replaced when one is restarted."""
 
-SUPERVISOR, WRITER = "supervisor", "writer"
+SUPERVISOR, WRITER, TIMER = "supervisor", "writer", "timer"
 
 
 class Statistics(msgspec.Struct, kw_only=True):
@@ -157,6 +167,8 @@ class Supervisor(SupervisedActor):
         else:
             entry.phase = "resting"
         self._send_kept_back(entry)
+        if entry.phase == "resting" and entry.state.waiting:
+            self._start_sequencer(entry)  # it died on its way to rest
 
     def _send_kept_back(self, entry: QueueEntry) -> None:
         for perform in self._kept_back.pop(entry.id, ()):
@@ -174,7 +186,7 @@ class Supervisor(SupervisedActor):
     def _start_single(self, name: str) -> None:
         self._singles[name] = self._start_singles[name](self._reporter(name))
 
-    def _start_sender(self, number: SenderId) -> None:
+    def _start_sender(self, number: SenderId) -> list[QueueId]:
         port = self._make_port()
         around = self._around
         ref = Sender.start(
@@ -185,7 +197,7 @@ class Supervisor(SupervisedActor):
             around.slots,
             around.directory,
         )
-        self._pool.put(number, port, ref)
+        return self._pool.put(number, port, ref)
 
     def _reporter(self, name: str, number: int = 0, incarnation: int = 0) -> Report:
         supervisor = self.actor_ref
@@ -260,28 +272,24 @@ class Supervisor(SupervisedActor):
                 self._start_sequencer(entry)
                 self._send_kept_back(entry)
             case "sender":
-                self._start_sender(number)
-                queues = self._around.slots.abandon(number, "the agent's sender failed")
-                for queue in queues:
+                for queue in self._start_sender(number):
                     self._around.directory.tell(queue, Wake())
             case _:
                 self._start_single(name)
                 if name == WRITER:
                     self._restart_all_sequencers()
-                else:
-                    self._wake_all()  # what the old timer was to tell is lost
-
-    def _wake_all(self) -> None:
-        for entry in self._around.directory.entries():
-            if entry.sequencer is not None:
-                self._around.directory.tell(entry.id, Wake())
+                elif name == TIMER:
+                    for entry in self._around.directory.entries():
+                        self._around.directory.tell(entry.id, TimerReplaced())
 
     def _restart_all_sequencers(self) -> None:
         for entry in self._around.directory.entries():
-            if entry.sequencer is not None:
+            sequencer = entry.sequencer or self._resting_refs.pop(entry.id, None)
+            if sequencer is not None:
                 with contextlib.suppress(pykka.ActorDeadError):
-                    entry.sequencer.stop(block=False)
+                    sequencer.stop(block=False)
                 self._start_sequencer(entry)
+                self._send_kept_back(entry)
 
     # Liveness
 
@@ -297,6 +305,9 @@ class Supervisor(SupervisedActor):
             self._sender_failed(number, f"no answer within {STUCK_AFTER:.0f} s")
         for entry in self._around.directory.entries():
             dead = entry.sequencer is not None and not entry.sequencer.is_alive()
+            resting = self._resting_refs.get(entry.id)
+            if resting is not None and not resting.is_alive():
+                self._rested(entry, Rested(entry.id, entry.incarnation, stays=False))
             if entry.phase == "running" and dead:
                 self._sequencer_failed(entry, "it was found dead")
         self._tell_grants(self._around.slots.due())

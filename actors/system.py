@@ -143,13 +143,17 @@ class ActorSystem:
         refusal = self.admission.refusal
         if refusal is not None:
             reasons.append(refusal.message)
-        if not self._dispatcher.is_alive():
-            reasons.append("the dispatcher thread is not running")
-        reasons += [
+        return reasons + self.dead_parts()
+
+    def dead_parts(self) -> list[str]:
+        """The part of `trouble` that a new process would mend: what doesn't run, but should."""
+        reasons = [
             f"the {name} actor is not running"
-            for name, ref in self._singles.items()
+            for name, ref in list(self._singles.items())
             if not ref.is_alive()
         ]
+        if not self._dispatcher.is_alive():
+            reasons.append("the dispatcher thread is not running")
         return reasons
 
     def supervisor_failure(self) -> BaseException | None:

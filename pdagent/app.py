@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import platform
 import signal
 import socket
@@ -24,17 +25,24 @@ from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.spooled import take_in, take_in_for_ever
-from pdagent.logs import set_up_logging
+from pdagent.log_thread import LogThread
+from pdagent.logs import Lines, set_up_logging
+from pdagent.measuring import DeliveryMeasurements, IntakeMeasurements
+from pdagent.metrics import Sources, exposition
+from pdagent.observers import Observers
 from pdagent.pidfile import Pidfile
+from pdagent.systemd import ServiceManager
+from pdagent.transitions import TransitionLog
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
+from store.records import QueueId
 
 logger = logging.getLogger(__name__)
 
 # How long (seconds) a thread may keep the interpreter lock when another one wants it. With Python's
 # default of 5 ms a commit, in which py-lmdb gives the lock away at each of its puts, would wait
 # that long again and again for whoever computes; measured in docs/architecture.md.
-_SWITCH_INTERVAL = 0.00001
+_SWITCH_INTERVAL = 0.0005
 
 
 def run(config: Config) -> int:
@@ -43,8 +51,16 @@ def run(config: Config) -> int:
     Raises `StartRefused` with one line if it can't start.
     """
     config.check_listener()
-    set_up_logging(config)
+    log = set_up_logging(config)
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    log.start()
+    try:
+        return _run(config, log)
+    finally:
+        log.stop()
+
+
+def _run(config: Config, log: LogThread) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
     with Pidfile(config.pidfile):
         try:
@@ -52,15 +68,17 @@ def run(config: Config) -> int:
         except JournalError as error:
             raise StartRefused(str(error)) from None
         try:
-            return _serve(config, journal)
+            return _serve(config, journal, log)
         except JournalError as error:
             raise StartRefused(str(error)) from None
         finally:
             journal.close()
 
 
-def _serve(config: Config, journal: LmdbJournal) -> int:
+def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
     listener = server.bind(config)
+    deliveries = DeliveryMeasurements()
+    observers = Observers(deliveries)
     system = ActorSystem(
         journal,
         lambda: _events_api(config),
@@ -68,12 +86,28 @@ def _serve(config: Config, journal: LmdbJournal) -> int:
         max_in_flight=config.max_in_flight,
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
+        observe=observers,
     )
+    if logger.isEnabledFor(logging.INFO):
+        observers.add(TransitionLog(log, Lines(config), _queue_names(config, system)))
+    began = time.perf_counter()
     system.start()
+    metrics = Sources(
+        system=system,
+        journal=journal,
+        database=config.database,
+        version=__version__,
+        routing_keys=config.routing_keys,
+        deliveries=deliveries,
+        intake=IntakeMeasurements(),
+        replay_seconds=time.perf_counter() - began,
+    )
+    manager = ServiceManager(os.environ)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_answer(config, journal, system, listener))
+            runner.run(_answer(config, metrics, observers, manager, listener))
     finally:
+        manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -87,31 +121,54 @@ def _serve(config: Config, journal: LmdbJournal) -> int:
 
 
 async def _answer(
-    config: Config, journal: LmdbJournal, system: ActorSystem, listener: socket.socket
+    config: Config,
+    sources: Sources,
+    observers: Observers,
+    manager: ServiceManager,
+    listener: socket.socket,
 ) -> None:
+    system = sources.system
     agent = Agent(
         system=system,
-        journal=journal,
+        journal=sources.journal,
         config=config,
         version=__version__,
         started_at=time.time(),
         replies=Replies(),
+        observers=observers,
+        intake=sources.intake,
+        metrics=exposition(sources),
     )
-    spool = None
+    tasks: list[asyncio.Task[None]] = []
+
+    def ready() -> None:
+        logger.info("listening on %s, delivering to %s", config.address, config.events_url)
+        manager.tell("READY=1")
+        informing = manager.keep_informed(system.dead_parts, lambda: _in_a_line(system))
+        tasks.append(asyncio.create_task(informing))
+
     if config.spool is not None:
         await take_in(agent, config.spool)
-        spool = asyncio.create_task(take_in_for_ever(agent, config.spool))
+        tasks.append(asyncio.create_task(take_in_for_ever(agent, config.spool)))
     await server.serve(
         application.build(agent),
         config,
         listener,
-        on_ready=lambda: logger.info(
-            "listening on %s, delivering to %s", config.address, config.events_url
-        ),
+        on_ready=ready,
         failed=lambda: system.supervisor_failure() is not None,
     )
-    if spool is not None:
-        spool.cancel()
+    for task in tasks:
+        task.cancel()
+
+
+def _queue_names(config: Config, system: ActorSystem) -> Callable[[QueueId], str]:
+    return lambda queue: config.name_of(system.directory.by_id(queue).routing_key)
+
+
+def _in_a_line(system: ActorSystem) -> str:
+    waiting, link = system.totals()["waiting"], system.link()
+    far = "PagerDuty can't be reached, " if link.open_for is not None else ""
+    return f"{far}{waiting} events wait"
 
 
 def _events_api(config: Config) -> DeliveryPort:

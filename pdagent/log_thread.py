@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
 CAPACITY = 50_000
-_GATHER = 0.05
+_GATHER = 0.2
 _STOP_WITHIN = 2.0
 
 _T = TypeVar("_T")
@@ -75,7 +75,7 @@ class LogThread:
     def _write_waiting(self) -> None:
         with self._writing:
             while self._waiting:
-                lines = []
+                lines: list[str] = []
                 while self._waiting and len(lines) < 1_000:
                     render, item = self._waiting.popleft()
                     lines.append(render(item))

@@ -42,7 +42,7 @@ class Lines:
             head = {"at": stamp, "level": level, "logger": logger, "message": message}
             return f"{_encode(head | fields).decode()}\n"
         traceback = fields.pop("traceback", None)
-        shown = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
+        shown = "".join([f" {name}={_quoted(value)}" for name, value in fields.items()])
         end = "\n" if traceback is None else f"\n{traceback}\n"
         return f"{stamp} {level.upper():<7} {_on_one_line(message)}{shown}{end}"
 
@@ -61,8 +61,10 @@ def _on_one_line(text: str) -> str:
 def _quoted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
-    text = _on_one_line(str(value))
-    return f'"{text}"' if " " in text else text
+    text = str(value)
+    if " " not in text and text.isprintable():
+        return text
+    return f'"{_on_one_line(text)}"'
 
 
 class _Formatter(logging.Formatter):

@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
-from pdagent.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
 from pdagent.httpapi.views import steady
+from pdagent.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
 from store.port import Journal
 from store.records import RoutingKey
 
@@ -82,9 +82,7 @@ class AgentCollector(Collector):
         """All families, as they are now."""
         sources = self._sources
         build = InfoMetricFamily("pdagent_build", "What runs.")
-        build.add_metric(
-            [], {"version": sources.version, "python": platform.python_version()}
-        )
+        build.add_metric([], {"version": sources.version, "python": platform.python_version()})
         yield build
         yield from self._queues(time.time())
         yield from self._pagerduty()
@@ -102,9 +100,7 @@ class AgentCollector(Collector):
             ("discarded", "discarded", "Events given up by an operator or by the retention."),
         ):
             yield _counter(f"pdagent_events_{name}", text, totals[key])
-        deferred = sum(entry.state.counters.deferred for entry in entries)
         dead = sum(entry.state.counters.dead_lettered for entry in entries)
-        yield _counter("pdagent_attempts_failed", "Attempts that will be repeated.", deferred)
         yield _counter("pdagent_events_dead_lettered", "Events that became dead letters.", dead)
 
         named = {name: _Sum() for name in self._names.values()}

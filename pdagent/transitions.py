@@ -19,12 +19,16 @@ from store.records import (
     QueueId,
     QueueReleased,
     Record,
+    event_of,
 )
 
 LOGGER = "pdagent.transitions"
 SAY_AGAIN_AFTER = 60.0
 
 Fields = dict[str, object]
+
+_TELL_OF_THE_LINK = (EventDelivered, DeliveryDeferred, EventDeadLettered)
+_UNUSUAL = (EventDeadLettered, ActorRestarted)
 
 
 class TransitionLog:
@@ -47,20 +51,22 @@ class TransitionLog:
 
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition
-        about_the_link = self._outage.line_about(record)
         text = ""
-        if about_the_link is not None:
-            text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
-        if isinstance(record, DeliveryDeferred) and record.reason == "unreachable":
-            return text  # the same for every event: the line about the link stands for all
+        if type(record) in _TELL_OF_THE_LINK:
+            about_the_link = self._outage.line_about(record)
+            if about_the_link is not None:
+                text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
+            if isinstance(record, DeliveryDeferred) and record.reason == "unreachable":
+                return text  # the same for every event: the line about the link stands for all
         name = self._names.get(queue)
         if name is None:
             name = self._names[queue] = self._name_of(queue)
-        message, fields = self._told(record)
-        event = getattr(record, "event", None)
-        head: Fields = {"queue": name} if event is None else {"event": event, "queue": name}
-        level = "warning" if isinstance(record, EventDeadLettered | ActorRestarted) else "info"
-        return text + self._line(record.at, level, message, head | fields)
+        message, more = self._told(record)
+        fields: Fields = {"event": event_of(record), "queue": name, **more}
+        if fields["event"] is None:
+            del fields["event"]
+        level = "warning" if type(record) in _UNUSUAL else "info"
+        return text + self._line(record.at, level, message, fields)
 
     def _line(self, at: float, level: str, message: str, fields: Fields) -> str:
         return self._lines.line(at, level, LOGGER, message, fields)

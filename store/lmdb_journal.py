@@ -112,6 +112,7 @@ class LmdbJournal(LmdbReader):
                         put(key, value, db=self._snapshots)
         except (lmdb.Error, OSError) as error:
             raise CommitFailedError(f"a commit to the journal failed: {error}") from error
+        self._entries += seq - self._last
         self._last = seq
         self._unmeasured += written
         return seq

@@ -17,6 +17,7 @@ from store.errors import (
     JournalNewerError,
     JournalUnavailableError,
 )
+from store.lives import of_one_event
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
 
@@ -103,6 +104,37 @@ class LmdbReader:
 
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.entries`."""
+        for seq_key, value in self._values(queue, after):
+            yield self._decode(seq_key, value)
+
+    def history(self, event: EventId) -> Iterator[Entry]:
+        """As `store.port.Journal.history`."""
+        accepted = self.accepted(event)
+        if accepted is not None:
+            values = self._values(accepted.queue, accepted.seq - 1)
+            concerned = (row for row in values if codec.may_concern(row[1], event))
+            yield from of_one_event(event, (self._decode(*row) for row in concerned))
+
+    def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
+        """As `store.port.Journal.backwards`."""
+        with self._reading() as txn:
+            if queue is None:
+                cursor, prefix = txn.cursor(self._journal), b""
+            else:
+                cursor, prefix = txn.cursor(self._by_queue), queue_key(queue)
+            end = codec.AFTER_ALL if before is None else codec.key_of(before)
+            # To the first key at or behind the end, then one back; without such a key, to the last.
+            found = cursor.prev() if cursor.set_range(prefix + end) else cursor.last()
+            while found and (key := cursor.key()).startswith(prefix):
+                seq_key = key[len(prefix) :]
+                value = cursor.value() if queue is None else txn.get(seq_key, db=self._journal)
+                if value is None:
+                    self._damaged(seq_key, "the index names it, but it is not there")
+                yield self._decode(seq_key, value)
+                found = cursor.prev()
+
+    def _values(self, queue: QueueId, after: int) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values of a queue's entries with `seq > after`, oldest first."""
         prefix = queue_key(queue)
         with self._reading() as txn:
             cursor = txn.cursor(self._by_queue)
@@ -112,7 +144,7 @@ class LmdbReader:
                 value = txn.get(seq_key, db=self._journal)
                 if value is None:
                     self._damaged(seq_key, "the index names it, but it is not there")
-                yield self._decode(seq_key, value)
+                yield seq_key, value
                 found = cursor.next()
 
     def scan(self, after: int = 0) -> Iterator[Entry]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from store import codec
 from store.errors import JournalFullError
+from store.lives import of_one_event
 from store.port import Append, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
 
@@ -85,6 +86,18 @@ class MemoryJournal:
         """As `store.port.Journal.accepted`."""
         seq = self._events.get(event)
         return None if seq is None else self._entry(seq)
+
+    def history(self, event: EventId) -> Iterator[Entry]:
+        """As `store.port.Journal.history`."""
+        accepted = self.accepted(event)
+        if accepted is not None:
+            yield from of_one_event(event, self.entries(accepted.queue, accepted.seq - 1))
+
+    def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
+        """As `store.port.Journal.backwards`."""
+        seqs = list(self._rows) if queue is None else self._by_queue.get(queue, [])
+        for seq in reversed([s for s in seqs if before is None or s < before]):
+            yield self._entry(seq)
 
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
         """As `store.port.Journal.find_events`."""

@@ -74,6 +74,20 @@ class Journal(Protocol):
     def accepted(self, event: EventId) -> Entry | None:
         """The `EventAccepted` entry of an event, or None if it is unknown or removed."""
 
+    def history(self, event: EventId) -> Iterator[Entry]:
+        """An event's entries from its acceptance on, oldest first, with those about all its queue.
+
+        Ends with the record that ended the event, if one did; empty if it is unknown or removed.
+        Skips over what happened to other events meanwhile, which is checked for nothing.
+        Raises `JournalDamagedError`.
+        """
+
+    def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
+        """Entries with `seq < before` (None: all), of one queue or all of them, newest first.
+
+        Raises `JournalDamagedError`.
+        """
+
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
         """At most `limit` known event ids that begin with `prefix`."""
 

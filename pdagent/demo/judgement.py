@@ -28,7 +28,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
         return self.lost == 0 and self.out_of_order == 0
 
 
-def judge(accepted: Mapping[str, Sequence[int]], arrived: Mapping[str, Sequence[int]]) -> Judgement:
+def judge(
+    accepted: Mapping[str, Sequence[int]], arrived: Mapping[str, Sequence[int]], *, incidents: int
+) -> Judgement:
     """Compare, for each queue, event numbers in order of acceptance and in order of arrival.
 
     An event that was never acknowledged may arrive all the same: it isn't counted.

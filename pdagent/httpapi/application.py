@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, cast
 
 import falcon
 import falcon.asgi
 import msgspec
 
 from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.batch import SendBatch
+from pdagent.httpapi.bodies import SenderGone, whole_requests
+from pdagent.httpapi.errors import PAGERDUTY_PATHS, error_body
 from pdagent.httpapi.guard import BrowserGuard, Secret
-from pdagent.httpapi.intake import PagerDutyPath, Send, refused
+from pdagent.httpapi.intake import PagerDutyPath, Send
+from pdagent.httpapi.metrics import Metrics
 from pdagent.httpapi.operations import Health, Operations
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
-PAGERDUTY_PATHS = {
-    "/v2/enqueue": "v2",
-    "/v2/change/enqueue": "change",
-    "/generic/2010-04-15/create_event.json": "v1",
-}
 
-
-def build(agent: Agent) -> falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]:
+def build(agent: Agent) -> ASGI3Application:
     """The ASGI application for one agent."""
     app: falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response] = falcon.asgi.App(
         middleware=[BrowserGuard(agent.config)]
     )
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(SenderGone, _gone)
     secret = Secret(agent.config.secret)
     operations = Operations(agent, secret)
     app.add_route("/send", Send(agent, secret))
+    app.add_route("/send/batch", SendBatch(agent, secret))
     for path, kind in PAGERDUTY_PATHS.items():
-        app.add_route(path, PagerDutyPath(agent, kind))  # type: ignore[arg-type]
+        app.add_route(path, PagerDutyPath(agent, kind))
     app.add_route("/status", operations, suffix="status")
     app.add_route("/queue/status", operations, suffix="queue_status")
     app.add_route("/queue/retry", operations, suffix="queue_retry")
     app.add_route("/health", Health(agent))
-    return app
+    app.add_route("/metrics", Metrics(agent))
+    return whole_requests(cast("ASGI3Application", app))
 
 
 def _serialize(
@@ -47,16 +52,24 @@ def _serialize(
 ) -> None:
     message = error.description or _SENTENCES.get(str(error.status), error.title)
     response.content_type = falcon.MEDIA_JSON
-    if request.path in PAGERDUTY_PATHS:
-        response.data = _encode(refused(message, (message,)))
-    else:
-        response.data = _encode({"errors": [message]})
+    response.data = error_body(request.path, message)
 
 
 _SENTENCES = {
+    falcon.HTTP_400: "this request can't be understood",
     falcon.HTTP_404: "there is nothing at this path: docs/http-api.md lists what there is",
     falcon.HTTP_405: "this path does not take this method: the Allow header lists what it takes",
 }
+
+
+async def _gone(
+    request: falcon.asgi.Request,
+    response: falcon.asgi.Response,
+    error: Exception,
+    params: dict[str, object],
+) -> None:
+    """Nobody is there to be answered: the server below sees to that."""
+    response.status = falcon.HTTP_400
 
 
 async def _unexpected(

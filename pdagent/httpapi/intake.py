@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import falcon
 import falcon.asgi
 import msgspec
 
 from actors.core.commands import Receipt, Refusal
-from pdagent.events import (
-    MAX_EVENT_BYTES,
-    InvalidEvent,
-    ParsedEvent,
-    parse_change,
-    parse_v1,
-    parse_v2,
-)
+from pdagent.events import EventKind, InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
 from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.bodies import read_body
+from pdagent.httpapi.errors import refused
 from pdagent.httpapi.guard import Secret
 
 _LONGEST_IDEMPOTENCY_KEY = 255
 _encode = msgspec.json.Encoder().encode
 
 Parse = Callable[[bytes], ParsedEvent]
-
-
-async def read_body(request: falcon.asgi.Request) -> bytes:
-    """The whole body; more than `MAX_EVENT_BYTES` is refused with 413, whatever it claims to be."""
-    if (request.content_length or 0) > MAX_EVENT_BYTES:
-        raise _too_large()
-    body = await request.stream.read(MAX_EVENT_BYTES + 1)
-    if len(body) > MAX_EVENT_BYTES:
-        raise _too_large()
-    return bytes(body)
-
-
-def _too_large() -> falcon.HTTPError:
-    return falcon.HTTPContentTooLarge(
-        description=f"the event is larger than {MAX_EVENT_BYTES} bytes, PagerDuty's limit: "
-        "shorten payload.custom_details (v1: details)"
-    )
+PARSERS: dict[EventKind, Parse] = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}
 
 
 def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
@@ -94,10 +72,10 @@ class Send:
 class PagerDutyPath:
     """One of PagerDuty's own paths: status codes and bodies exactly as PagerDuty answers."""
 
-    def __init__(self, agent: Agent, kind: Literal["v1", "v2", "change"]) -> None:
+    def __init__(self, agent: Agent, kind: EventKind) -> None:
         self._agent = agent
         self._kind = kind
-        self._parse: Parse = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}[kind]
+        self._parse = PARSERS[kind]
 
     async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """202 (v1: 200) once the event is on disk."""
@@ -133,11 +111,6 @@ class PagerDutyPath:
         response.status = status
         response.set_header("Retry-After", str(refusal.retry_after))
         response.data = _encode(refused("Event was not stored", (refusal.message,)))
-
-
-def refused(message: str, errors: tuple[str, ...]) -> dict[str, object]:
-    """PagerDuty's shape of an error."""
-    return {"status": "invalid event", "message": message, "errors": errors}
 
 
 def source_of(request: falcon.asgi.Request) -> str:

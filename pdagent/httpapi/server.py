@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-import falcon.asgi
 import uvicorn
 
 from pdagent.config import Config, StartRefused
+from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
+from pdagent.httpapi.connection.protocol import GuardedProtocol
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
+    from uvicorn._types import ASGI3Application
 
-    App = falcon.asgi.App[Any, Any]
+logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _FINISH_REQUESTS_WITHIN = 3
@@ -46,8 +48,23 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _protocol(limits_set: Limits) -> type[GuardedProtocol]:
+    class _Protocol(GuardedProtocol):
+        limits = limits_set
+
+    return _Protocol
+
+
+def _look_at_connections(server: uvicorn.Server, now: float) -> None:
+    for connection in list(server.server_state.connections):
+        try:
+            cast(GuardedProtocol, connection).look(now)
+        except Exception:
+            logger.exception("a connection's time limits could not be checked")
+
+
 async def serve(
-    app: App,
+    app: ASGI3Application,
     config: Config,
     listener: socket.socket,
     *,
@@ -57,7 +74,9 @@ async def serve(
     """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun."""
     server = _Server(
         uvicorn.Config(
-            cast("ASGIApplication", app),
+            app,
+            http=_protocol(limits_of_this_process()),
+            ws="none",
             log_config=None,
             interface="asgi3",
             proxy_headers=False,
@@ -85,6 +104,7 @@ async def serve(
         on_ready()
         while not failed():
             await asyncio.sleep(_LOOK_EVERY)
+            _look_at_connections(server, loop.time())
         stop()
 
     watcher = asyncio.create_task(watch())

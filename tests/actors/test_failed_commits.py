@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from actors import journal_writer
 from actors.core.commands import Receipt, Refusal
 from store.errors import CommitFailedError, JournalFullError
+from store.port import Append
+from store.records import event_of
 from tests.actors.faulty_journal import nothing, times
 from tests.actors.running_actors import (
     KEY,
@@ -88,9 +91,15 @@ def test_a_commit_that_failed_after_it_reached_the_disk_is_noticed_and_not_repea
     actors: RunningActors,
 ) -> None:
     """Nobody can tell whether a failed commit was persisted; the journal is what counts."""
-    actors.accepted(OTHER_KEY)
-    actors.journal.after_commit = times(1, NO_SPACE)
+    actors.wait_until_delivered(actors.accepted(OTHER_KEY), OTHER_KEY)
     event = idempotent()
+
+    def fail_afterwards(batch: Sequence[Append]) -> None:
+        if any(event_of(record) == event.id for append in batch for record in append.records):
+            actors.journal.after_commit = nothing
+            raise NO_SPACE
+
+    actors.journal.after_commit = fail_afterwards
     refusal = actors.accept(event=event).answer()
     assert isinstance(refusal, Refusal)
     wait_until_open(actors)
@@ -109,10 +118,8 @@ def test_a_new_key_whose_first_commit_failed_is_known_after_the_next_start(tmp_p
         actors.accept().answer()
         wait_until_open(actors)
         events = actors.accepted(count=2)
-        # The process ends here without having delivered.
-        hold_release = hold.release
-        actors.system.slots.pause()
-        hold_release()
+        actors.system.slots.pause()  # the second one is left for the next start
+        hold.release()
     with RunningActors(tmp_path) as actors:
         wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
         assert set(actors.delivered()) <= set(events)

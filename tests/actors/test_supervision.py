@@ -176,7 +176,7 @@ def test_more_than_five_failures_in_a_minute_quarantine_one_key_while_others_go_
         wait_for(lambda: actors.entry().phase == "running", "a running actor")
         actors.make_sequencer_fail().answer()
         wait_for(lambda n=failures: actors.restarts("sequencer") == n, "the restart")
-    assert actors.entry().phase == "quarantined"
+    wait_for(lambda: actors.entry().phase == "quarantined", "the quarantine")
 
     refusal = actors.accept().answer()
     assert isinstance(refusal, Refusal)

@@ -134,7 +134,7 @@ def load(address: str, connections: int, seconds: float) -> dict[str, float]:
 def main(seconds: float) -> int:
     """Measure everything; 0 if every goal is reached."""
     missed = 0
-    with tempfile.TemporaryDirectory(dir=ROOT) as name:
+    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
         directory = Path(name)
         cert, key = certificate(directory)
         alone = lmdb_alone(directory / "alone", seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from email.utils import formatdate
 
 import msgspec
 
@@ -23,7 +24,7 @@ Answer = Callable[[Verdict], None]
 FINAL = (400, 401, 403, 404, 405, 409, 410, 413, 414, 415, 422, 431)
 TROUBLE = (500, 501, 502, 503, 504, 507, 520, 599)
 STRANGE = (300, 301, 302, 304, 307, 308, 600, 999)
-RETRY_AFTER = (None, "0", "1", "7", "40", "soon", "Thu, 01 Jan 2026 00:00:00 GMT")
+RETRY_AFTER = (None, "0", "1", "7", "40", "soon", "a date")
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 30.0
 
@@ -192,7 +193,10 @@ class SimulatedPagerDuty:
         """By the program's own table."""
         limited = status in (429, 403)
         header = self._chance.choice(RETRY_AFTER) if limited else None
-        verdict = verdict_of_answer(event.kind, status, header, b"{}", self.runtime.clock.wall, 0.1)
+        wall = self.runtime.clock.wall
+        if header == "a date":
+            header = formatdate(wall + 20, usegmt=True)
+        verdict = verdict_of_answer(event.kind, status, header, b"{}", wall, 0.1)
         self.kinds[f"{status}"] += 1
         return verdict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ def substitutes(
         (supervisor, "TICK", tick),
         (supervisor, "Sender", SimulatedSender),
         (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
-        (SupervisedActor, "_start_actor_loop", runtime.adopt_method()),
+        (SupervisedActor, "_start_actor_loop", lambda actor: runtime.adopt(actor)),
         (SupervisedActor, "_create_future", staticmethod(SimulatedFuture)),
     ]
 
@@ -113,9 +114,11 @@ def substituted(replacements: list[Substitute]) -> Iterator[None]:
     before = [(owner, name, vars(owner).get(name, _MISSING)) for owner, name, _ in replacements]
     for owner, name, value in replacements:
         setattr(owner, name, value)
+    logging.disable(logging.CRITICAL)  # failures are the rule here
     try:
         yield
     finally:
+        logging.disable(logging.NOTSET)
         for owner, name, value in reversed(before):
             if value is _MISSING:
                 delattr(owner, name)

@@ -1,0 +1,271 @@
+"""One request of `POST /send/batch`: from a stream of lines to a stream of results.
+
+Lines of different keys are stored side by side. Of one key, what follows is gathered while the
+lines before are being committed, then handed over at once: that keeps the order, and makes an event
+in a batch several times as cheap as one on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import falcon.asgi
+import msgspec
+
+from actors.core.commands import Answer, NewEvent, Receipt, Refusal
+from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent
+from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
+from pdagent.httpapi.intake import PARSERS
+from pdagent.httpapi.ndjson import LineSplitter, TooLong
+from store.records import RoutingKey
+
+MAX_OPEN_LINES = 1_000
+"""Lines that may wait for their commit at once."""
+
+_MAX_OPEN_BYTES = 8 << 20
+# For clients that send everything before they read anything.
+_MAX_UNREAD_LINES = 100_000
+# Parsing keeps the event loop busy: after so many lines others have a turn.
+_LINES_A_TURN = 256
+_RESULTS_A_PIECE = 1_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LineReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The event of this line is on disk; `key` is its id. Lines count from 1."""
+
+    line: int
+    key: str
+    dedup_key: str = ""
+    incident_key: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class LineError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Nothing was stored for this line; `status` is what its event alone would have got."""
+
+    line: int
+    status: int
+    errors: tuple[str, ...]
+    retry_after: int | None = None
+
+
+class _Line:
+    """One line on its way; `result` is what goes back for it."""
+
+    __slots__ = ("kind", "number", "result", "size")
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = number
+        self.size = size
+        self.kind: EventKind = "v2"
+        self.result: bytes | None = None
+
+
+class _Group:
+    """Lines of one key that were handed over together."""
+
+    def __init__(self, key: RoutingKey, lines: list[_Line]) -> None:
+        self.key = key
+        self.lines = lines
+        self.open = len(lines)
+        self.began = time.perf_counter()
+        self.expiry: asyncio.TimerHandle | None = None
+
+
+class BatchRun:
+    """Everything happens in the event loop's thread.
+
+    `kind_of` tells the kind of the event in a line; `idempotency_key` is the request's, from which
+    each line has its own by its number; lines are counted from `first_line`.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        kind_of: Callable[[bytes], EventKind],
+        source: str,
+        idempotency_key: str | None,
+        first_line: int,
+    ) -> None:
+        self._agent = agent
+        self._kind_of = kind_of
+        self._source = source
+        self._idempotency_key = idempotency_key
+        self._next_number = first_line
+        self._lines: deque[_Line] = deque()
+        self._gathered: dict[RoutingKey, list[tuple[_Line, NewEvent]]] = {}
+        self._under_way: dict[RoutingKey, _Group] = {}
+        self._barred: dict[RoutingKey, Refusal] = {}
+        self._open = 0
+        self._open_bytes = 0
+        self._all_read = False
+        self._progress = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def results(self, stream: falcon.asgi.BoundedStream) -> AsyncIterator[bytes]:
+        """Read all of `stream`; yield results, in the order of their lines, as they come."""
+        reader = asyncio.create_task(self._read(stream))
+        reader.add_done_callback(lambda _: self._progress.set())
+        try:
+            while self._lines or not reader.done():
+                self._progress.clear()
+                ready = self._take_ready()
+                if ready:
+                    yield b"".join(ready)
+                    self._room.set()
+                elif reader.done() and reader.exception() is not None:
+                    break
+                elif self._lines or not reader.done():
+                    await self._progress.wait()
+            await reader
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+
+    def _take_ready(self) -> list[bytes]:
+        ready: list[bytes] = []
+        lines = self._lines
+        while lines and len(ready) < _RESULTS_A_PIECE and (result := lines[0].result) is not None:
+            lines.popleft()
+            ready.append(result)
+        return ready
+
+    async def _read(self, stream: falcon.asgi.BoundedStream) -> None:
+        splitter = LineSplitter(MAX_EVENT_BYTES)
+        taken = 0
+        async for piece in stream:
+            for line in splitter.feed(piece):
+                self._take(line)
+                taken += 1
+                if taken % _LINES_A_TURN == 0 or self._is_full():
+                    self._hand_over()
+                    await self._until_there_is_room()
+            self._hand_over()
+        for line in splitter.end():
+            self._take(line)
+        self._hand_over()
+
+    def _is_full(self) -> bool:
+        return self._open >= MAX_OPEN_LINES or self._open_bytes >= _MAX_OPEN_BYTES
+
+    async def _until_there_is_room(self) -> None:
+        await asyncio.sleep(0)
+        while self._is_full() or len(self._lines) >= _MAX_UNREAD_LINES:
+            self._room.clear()
+            await self._room.wait()
+
+    def _take(self, text: bytes) -> None:
+        number = self._next_number
+        self._next_number += 1
+        if isinstance(text, TooLong):
+            reason = f"the event is larger than {MAX_EVENT_BYTES} bytes, PagerDuty's limit"
+            self._lines.append(_refused(_Line(number, 0), 413, (reason,)))
+            return
+        if not text or text.isspace():
+            return
+        line = _Line(number, len(text))
+        self._lines.append(line)
+        line.kind = self._kind_of(text)
+        try:
+            event = PARSERS[line.kind](text)
+        except InvalidEvent as invalid:
+            _refused(line, 400, invalid.errors)
+            return
+        idempotency_key = None
+        if self._idempotency_key is not None:
+            # No header can hold a line feed: it is no other request's key.
+            idempotency_key = f"{self._idempotency_key}\n{number}"
+        key, new = completed(
+            self._agent, event, source=self._source, idempotency_key=idempotency_key
+        )
+        barred = self._barred.get(key)
+        if barred is not None:
+            self._note(line, barred, 0.0)
+            return
+        self._open += 1
+        self._open_bytes += line.size
+        self._gathered.setdefault(key, []).append((line, new))
+
+    def _hand_over(self) -> None:
+        self._progress.set()
+        for key in [key for key in self._gathered if key not in self._under_way]:
+            self._hand_over_key(key)
+
+    def _hand_over_key(self, key: RoutingKey) -> None:
+        gathered = self._gathered.pop(key)
+        group = _Group(key, [line for line, _ in gathered])
+        self._under_way[key] = group
+        to = self._agent.replies.to
+        self._agent.system.accept_all(
+            key, [(new, to(partial(self._settle, group, line))) for line, new in gathered]
+        )
+        loop = asyncio.get_running_loop()
+        group.expiry = loop.call_later(ANSWER_WITHIN, self._expire, group)
+
+    def _settle(self, group: _Group, line: _Line, answer: Answer) -> None:
+        if line.result is not None:
+            return  # it had expired
+        assert isinstance(answer, Receipt | Refusal)
+        if isinstance(answer, Refusal):
+            # What follows must not overtake: sent again, this line would come after it.
+            self._barred.setdefault(group.key, answer)
+        self._note(line, answer, time.perf_counter() - group.began)
+        self._open -= 1
+        self._open_bytes -= line.size
+        group.open -= 1
+        if not group.open:
+            self._end(group)
+        self._progress.set()
+        self._room.set()
+
+    def _end(self, group: _Group) -> None:
+        if group.expiry is not None:
+            group.expiry.cancel()
+        del self._under_way[group.key]
+        if group.key not in self._gathered:
+            return
+        barred = self._barred.get(group.key)
+        if barred is None:
+            self._hand_over_key(group.key)
+            return
+        for line, _ in self._gathered.pop(group.key):
+            self._note(line, barred, 0.0)
+            self._open -= 1
+            self._open_bytes -= line.size
+
+    def _expire(self, group: _Group) -> None:
+        for line in group.lines:
+            self._settle(group, line, NO_ANSWER)
+
+    def _note(self, line: _Line, answer: Receipt | Refusal, seconds: float) -> None:
+        self._agent.intake.note(answer, seconds)
+        if isinstance(answer, Refusal):
+            status = 429 if answer.reason == "queue_full" else 503
+            _refused(line, status, (answer.message,), answer.retry_after)
+            return
+        line.result = b"%b\n" % _encode(
+            LineReceipt(
+                line=line.number,
+                key=answer.event,
+                dedup_key=answer.dedup_key if line.kind == "v2" else "",
+                incident_key=answer.dedup_key if line.kind == "v1" else "",
+                warnings=answer.warnings,
+            )
+        )
+
+
+def _refused(
+    line: _Line, status: int, errors: tuple[str, ...], retry_after: int | None = None
+) -> _Line:
+    error = LineError(line=line.number, status=status, errors=errors, retry_after=retry_after)
+    line.result = b"%b\n" % _encode(error)
+    return line

@@ -1,0 +1,49 @@
+"""How much of everything the HTTP listener takes."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+
+import msgspec
+
+_FILES_FOR_THE_REST = 200
+_FILES_WANTED = 8_192
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds, sizes in bytes.
+
+    `head_seconds` is from the connection, or a request's first byte, to the end of its headers.
+    `body_seconds` is for the rest of a request; for a streamed body, without which nothing may
+    come. `stall_seconds` is how long a client may leave an answer unread. `linger_seconds` and
+    `linger_bytes` are what is still read, and thrown away, of a request that was answered before
+    it was complete: closing at once would take the answer away from a client that still sends.
+    """
+
+    connections: int = 1_000
+    head_bytes: int = 32_768
+    head_seconds: float = 10.0
+    body_seconds: float = 30.0
+    stall_seconds: float = 60.0
+    linger_seconds: float = 5.0
+    linger_bytes: int = 64 << 20
+    pipelined: int = 32
+
+
+def limits_of_this_process() -> Limits:
+    """The limits, with no more connections than the process may have files open.
+
+    The journal, deliveries and logs need descriptors too: running out of them must not be left
+    to whoever opens connections.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FILES_WANTED:
+        wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = Limits().connections
+    if soft == resource.RLIM_INFINITY:
+        return Limits()
+    return Limits(connections=max(1, min(most, soft - _FILES_FOR_THE_REST)))

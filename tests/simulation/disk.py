@@ -1,0 +1,174 @@
+"""A journal on a disk that fails, fills up, and is there after a crash with what was committed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
+from store.port import Append, Journal, Snapshot, Usage
+from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
+from tests.simulation.runtime import Clock, Crash
+from tests.simulation.witness import Witness
+
+
+class DiskTrouble(msgspec.Struct, kw_only=True):
+    """How likely each trouble is: per commit, per removal or per read."""
+
+    crash: float = 0.0
+    failure: float = 0.0
+    removal_failure: float = 0.0
+    unreadable: float = 0.0
+
+
+class SimulatedDisk:
+    """Wraps a journal; the witness sees what is committed when it is."""
+
+    def __init__(
+        self,
+        open_journal: Callable[[], Journal],
+        witness: Witness,
+        clock: Clock,
+        chance: random.Random,
+        trouble: DiskTrouble,
+    ) -> None:
+        self.trouble = trouble
+        self.full = False
+        self.removed_anything = False
+        self.disturbances: list[float] = []
+        self._open = open_journal
+        self._inner = open_journal()
+        self._witness = witness
+        self._clock = clock
+        self._draw = chance.random
+        self._broken_until = 0.0
+
+    @property
+    def agent_id(self) -> str:
+        """Of the journal."""
+        return self._inner.agent_id
+
+    @agent_id.setter
+    def agent_id(self, value: str) -> None:
+        raise AttributeError("the journal's agent id is its own")
+
+    @property
+    def works(self) -> bool:
+        """Whether commits can succeed just now."""
+        return self._clock.now >= self._broken_until
+
+    def reopen(self) -> None:
+        """The process that had it open ended, another one begins."""
+        self._inner.close()
+        self._inner = self._open()
+
+    def commit(self, batch: Sequence[Append]) -> int:
+        """Commit, crash or fail; neither says whether the disk has got it."""
+        trouble = self.trouble
+        draw = self._draw()
+        if draw < trouble.crash:
+            self._perhaps(lambda: self._commit(batch))
+            raise Crash("in a commit")
+        if not self.works:
+            raise CommitFailedError("the disk is broken")
+        if draw < trouble.crash + trouble.failure:
+            self._perhaps(lambda: self._commit(batch))
+            self._break()
+            raise CommitFailedError("the disk has just broken")
+        return self._commit(batch)
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Remove, or fail before or after it."""
+        entries = list(entries)
+        if not self.works:
+            raise CommitFailedError("the disk is broken")
+        if self._draw() < self.trouble.removal_failure:
+            self._perhaps(lambda: self._remove(entries))
+            self._break()
+            raise CommitFailedError("the disk has just broken")
+        self._remove(entries)
+
+    def admit(self) -> None:
+        """As the journal, and refuse while the disk is full."""
+        if self.full:
+            raise JournalFullError("the disk has no room")
+        self._inner.admit()
+
+    def usage(self) -> Usage:
+        """Of the journal."""
+        return self._inner.usage()
+
+    def queues(self) -> dict[QueueId, RoutingKey]:
+        """Of the journal."""
+        return self._inner.queues()
+
+    def snapshot(self, queue: QueueId) -> Snapshot | None:
+        """Of the journal, if it can be read."""
+        self._perhaps_unreadable()
+        return self._inner.snapshot(queue)
+
+    def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
+        """Of the journal, if they can be read."""
+        self._perhaps_unreadable()
+        return self._inner.entries(queue, after)
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        """Of the journal."""
+        return self._inner.scan(after)
+
+    def accepted(self, event: EventId) -> Entry | None:
+        """Of the journal, if it can be read."""
+        self._perhaps_unreadable()
+        return self._inner.accepted(event)
+
+    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+        """Of the journal."""
+        return self._inner.find_events(prefix, limit)
+
+    def recover(self) -> None:
+        """Works again once the disk does."""
+        if not self.works:
+            raise CommitFailedError("the disk is still broken")
+        self._inner.recover()
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._inner.close()
+
+    def quietly(self) -> Journal:
+        """The journal itself, for looking at it without any trouble."""
+        return self._inner
+
+    def _commit(self, batch: Sequence[Append]) -> int:
+        last = self._inner.commit(batch)
+        for append in batch:
+            for record in append.records:
+                self._witness.see(append.queue, record)
+        return last
+
+    def _remove(self, entries: Sequence[Entry]) -> None:
+        self._witness.removed(entry for entry in entries if self._is_there(entry))
+        self._inner.remove(entries)
+        self.removed_anything = True
+
+    def _is_there(self, entry: Entry) -> bool:
+        """False for one that was removed before; its event's id may be another's by now."""
+        if not isinstance(entry.record, EventAccepted):
+            return False
+        found = self._inner.accepted(entry.record.event)
+        return found is not None and found.seq == entry.seq
+
+    def _perhaps(self, action: Callable[[], object]) -> None:
+        if self._draw() < 0.5:
+            action()
+
+    def _break(self) -> None:
+        self.disturbances.append(self._clock.now)
+        self._broken_until = self._clock.now + self._draw() * 20
+
+    def _perhaps_unreadable(self) -> None:
+        if self.trouble.unreadable and self._draw() < self.trouble.unreadable:
+            self.disturbances.append(self._clock.now)
+            raise JournalUnavailableError("the disk can't be read just now")

@@ -1,0 +1,158 @@
+"""Those who use the agent: clients that send events, and operators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from actors.core.commands import (
+    Answer,
+    Command,
+    DiscardEvents,
+    HoldQueue,
+    NewEvent,
+    Receipt,
+    ReleaseQueue,
+    RetryEvents,
+)
+from actors.system import ActorSystem
+from store.records import EventId, RoutingKey
+from tests.simulation.runtime import Runtime
+from tests.simulation.scenario import KINDS, Scenario
+from tests.simulation.witness import Witness, require
+
+_TRIES = 4
+
+
+class Call(msgspec.Struct, eq=False):
+    """A request to the agent that waits for its answer."""
+
+    answered: int = 0
+
+
+class People:
+    """They ask the agent that runs just now, and come back later if none does.
+
+    `acknowledged` holds the events whose receipt was given: those that must not be lost. `plans`
+    counts what they are still going to do.
+    """
+
+    def __init__(self, runtime: Runtime, chance: random.Random, scenario: Scenario) -> None:
+        self.agent: ActorSystem | None = None
+        self.acknowledged: dict[EventId, RoutingKey] = {}
+        self.calls: list[Call] = []
+        self.plans = 0
+        self._runtime = runtime
+        self._chance = chance
+        self._scenario = scenario
+
+    def plan(self, witness: Witness) -> None:
+        """Put all that they are going to do on the agenda."""
+        chance, scenario = self._chance, self._scenario
+        bursts = [chance.random() * scenario.duration for _ in range(3)]
+        for number in range(scenario.events):
+            when = chance.choice([*bursts, chance.random() * scenario.duration])
+            self._later(when, self._send(number))
+        for _ in range(scenario.operations):
+            self._later(chance.random() * scenario.duration, self._operate(witness))
+
+    def process_ended(self) -> None:
+        """Whoever waits for an answer sees a broken connection."""
+        self.agent = None
+        self.calls.clear()
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        def act() -> None:
+            self.plans -= 1
+            action()
+
+        self.plans += 1
+        self._runtime.after(seconds, act)
+
+    def _send(self, number: int) -> Callable[[], None]:
+        """A client with one event; with an Idempotency-Key it may ask again after any failure."""
+        chance = self._chance
+        key = chance.choice(self._scenario.keys)
+        idempotent = chance.random() < 0.4
+        tries = _TRIES
+
+        def send() -> None:
+            nonlocal tries, event
+            tries -= 1
+            if self.agent is None:
+                again()
+                return
+            self.agent.accept(key, event, self._call(take))
+            if idempotent and chance.random() < 0.2:
+                self.agent.accept(key, event, self._call(take))
+
+        def take(answer: Answer) -> None:
+            if isinstance(answer, Receipt):
+                require(answer.event == event.id, f"the receipt of {event.id} names another event")
+                self.acknowledged[event.id] = key
+                if idempotent and chance.random() < 0.2:
+                    again()
+            else:
+                again()
+
+        def again() -> None:
+            nonlocal event
+            if tries:
+                if not idempotent:
+                    event = new_event()
+                self._later(chance.random() * 30, send)
+
+        def new_event() -> NewEvent:
+            return self._new_event(f"{number}-{_TRIES - tries}", idempotent=idempotent)
+
+        event = new_event()
+        return send
+
+    def _new_event(self, name: str, *, idempotent: bool) -> NewEvent:
+        chance = self._chance
+        return NewEvent(
+            id=EventId(name),
+            kind=chance.choice(KINDS),  # type: ignore[arg-type]
+            action=chance.choice(["trigger", "trigger", "acknowledge", "resolve"]),
+            dedup_key=f"alert-{chance.randrange(3)}",
+            body=b'{"routing_key":""}',
+            idempotent=idempotent,
+        )
+
+    def _operate(self, witness: Witness) -> Callable[[], None]:
+        chance = self._chance
+        key = chance.choice(self._scenario.keys)
+
+        def some_ids() -> list[EventId] | None:
+            known = list(witness.lives)
+            if chance.random() < 0.5 or not known:
+                return None
+            return [chance.choice(known) for _ in range(chance.randrange(1, 4))]
+
+        def operate() -> None:
+            command: Command = chance.choice(
+                [
+                    RetryEvents(some_ids(), force=chance.random() < 0.3),
+                    RetryEvents(some_ids()),
+                    DiscardEvents(some_ids(), "by hand"),
+                    HoldQueue("by hand"),
+                    ReleaseQueue(),
+                ]
+            )
+            if self.agent is not None:
+                self.agent.perform(key, command, self._call(lambda answer: None))
+
+        return operate
+
+    def _call(self, take: Callable[[Answer], None]) -> Callable[[Answer], None]:
+        call = Call()
+        self.calls.append(call)
+
+        def reply(answer: Answer) -> None:
+            call.answered += 1
+            require(call.answered == 1, "one request was answered twice")
+            take(answer)
+
+        return reply

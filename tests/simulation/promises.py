@@ -1,0 +1,175 @@
+"""The promises, as checks of a simulation at one moment of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.core.evolve import evolve
+from actors.core.state import QueueState, to_snapshot
+from actors.core.verdict import Delivered
+from actors.recovery import recover_all, recover_queue
+from tests.simulation.pagerduty import Request
+from tests.simulation.witness import Violation, require
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+
+def request_is_due(simulation: Simulation, request: Request) -> None:
+    """At its start: recorded, alone for its key, and not one too many."""
+    under_way = simulation.pagerduty.under_way
+    require(
+        all(other.key != request.key for other in under_way),
+        f"{request.event} was sent while another event of its key is under way",
+    )
+    require(
+        len(under_way) < simulation.scenario.max_in_flight,
+        f"{len(under_way) + 1} requests at once",
+    )
+    life = simulation.witness.lives.get(request.event)  # type: ignore[call-overload]
+    require(life, f"{request.event} was sent without being accepted")
+    line = simulation.witness.lines[life.queue]
+    require(
+        line.in_flight == request.event,
+        f"{request.event} was sent without a record of it",
+    )
+
+
+def kept_on_disk(simulation: Simulation) -> None:
+    """After a crash: whatever was acknowledged is there, and the journal can be read."""
+    lives = simulation.witness.lives
+    for event in simulation.people.acknowledged:
+        require(event in lives, f"{event} was acknowledged and is lost")
+    journal = simulation.disk.quietly()
+    states = recover_all(journal)
+    for queue, state in states.items():
+        alone, _ = recover_queue(journal, queue)
+        require(to_snapshot(alone) == to_snapshot(state), f"queue {queue} has two histories")
+        line = simulation.witness.line(queue)
+        require(list(state.waiting) == line.waiting, f"queue {queue}: another order after a crash")
+
+
+def replay_gives_the_live_state(simulation: Simulation) -> None:
+    """While nothing is under way between actors and disk: memory and journal agree bit for bit."""
+    agent = simulation.agent
+    assert agent is not None
+    if not simulation.disk.works or agent.admission.refusal is not None:
+        return
+    journal = simulation.disk.quietly()
+    for entry in agent.directory.entries():
+        if entry.phase not in ("running", "resting"):
+            continue
+        replayed, _ = recover_queue(journal, entry.id)
+        require(
+            to_snapshot(replayed) == to_snapshot(entry.state),
+            f"queue {entry.id} ({entry.phase}): {_difference(entry.state, replayed)}",
+        )
+        if not simulation.disk.removed_anything:
+            state = QueueState(queue=entry.id)
+            for each in journal.entries(entry.id):
+                evolve(state, each.record)
+            require(to_snapshot(state) == to_snapshot(replayed), f"queue {entry.id}: a false past")
+
+
+def all_is_accounted_for(simulation: Simulation) -> None:
+    """Of a drained agent: each acknowledged event came to one end, in order, without need twice."""
+    people, witness, agent = simulation.people, simulation.witness, simulation.agent
+    assert agent is not None
+    for event in people.acknowledged:
+        require(event in witness.lives, f"{event} was acknowledged and is lost")
+        require(
+            witness.lives[event].state.startswith(("delivered", "dead", "discarded")),
+            f"{event} is {witness.lives[event].state}",
+        )
+    _counters_add_up(simulation)
+    _deliveries_are_true_and_in_order(simulation)
+    _no_needless_duplicates(simulation)
+    unanswered = sum(not call.answered for call in people.calls)
+    require(not unanswered, f"{unanswered} requests were never answered")
+
+
+def the_agent_is_idle(simulation: Simulation) -> None:
+    """Nothing waits, no turn is taken, no actor of a queue is left, no timer is set."""
+    agent = simulation.agent
+    assert agent is not None
+    for entry in agent.directory.entries():
+        require(
+            entry.phase == "resting" and entry.sequencer is None,
+            f"queue {entry.id} is {entry.phase} after {entry.state.condition}",
+        )
+    slots = agent.slots
+    require(slots.busy() == 0, "a delivery is under way")
+    require(slots.link().waiting_for_turn == 0, "a queue waits for its turn")
+    require(
+        sorted(slots._idle) == list(range(simulation.scenario.max_in_flight)),
+        f"of {simulation.scenario.max_in_flight} senders only {slots._idle} are free",
+    )
+    require(not slots._granted, f"turns are lost: {slots._granted}")
+    require(not slots._outcomes, f"verdicts nobody claims: {list(slots._outcomes)}")
+
+
+def _difference(live: QueueState, replayed: QueueState) -> str:
+    names = [
+        name
+        for name in QueueState.__struct_fields__
+        if getattr(live, name) != getattr(replayed, name)
+    ]
+    return "; ".join(
+        f"{name} is {getattr(live, name)!r} in memory, {getattr(replayed, name)!r} by replay"
+        for name in names
+    )
+
+
+def _counters_add_up(simulation: Simulation) -> None:
+    agent = simulation.agent
+    assert agent is not None
+    totals = agent.totals()
+    require(
+        totals["accepted"]
+        == totals["delivered"] + totals["waiting"] + totals["dead_lettered"] + totals["discarded"],
+        f"the counters don't add up: {totals}",
+    )
+    lines = simulation.witness.lines.values()
+    seen = {
+        "accepted": sum(line.accepted for line in lines),
+        "delivered": sum(line.delivered for line in lines),
+        "waiting": sum(len(line.waiting) for line in lines),
+        "dead_lettered": sum(line.dead for line in lines),
+        "discarded": sum(line.discarded for line in lines),
+    }
+    require(totals == seen, f"counted {totals}, seen {seen}")
+
+
+def _deliveries_are_true_and_in_order(simulation: Simulation) -> None:
+    """PagerDuty's own list: each key's events took effect first in the order of acceptance."""
+    lives = simulation.witness.lives
+    last: dict[str, int] = {}
+    seen: set[str] = set()
+    for request in simulation.pagerduty.requests:
+        if not request.took_effect or request.event in seen:
+            continue
+        seen.add(request.event)
+        life = lives[request.event]  # type: ignore[index]
+        if life.requeued:
+            continue
+        require(
+            life.place > last.get(request.key, 0),
+            f"{request.event} ({life.place}) was delivered after {last.get(request.key)}",
+        )
+        last[request.key] = life.place
+    for life in lives.values():
+        if life.state.startswith("delivered"):
+            require(life.event in seen, f"{life.event} is recorded as delivered, but never was")
+
+
+def _no_needless_duplicates(simulation: Simulation) -> None:
+    """After PagerDuty took an event and said so, only a disturbance explains another request."""
+    answered: dict[str, Request] = {}
+    for request in simulation.pagerduty.requests:
+        earlier = answered.get(request.event)
+        if earlier is not None and not any(
+            earlier.started <= at <= request.started for at in simulation.disturbances
+        ):
+            raise Violation(f"{request.event} was sent again although it had been delivered")
+        if isinstance(request.verdict, Delivered):
+            answered[request.event] = request

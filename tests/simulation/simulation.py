@@ -1,0 +1,222 @@
+"""One run: an agent, its users, its disk and PagerDuty, everything drawn from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from actors.core.commands import ReleaseQueue
+from actors.supervised import SupervisedActor
+from actors.supervisor import Supervisor
+from actors.system import ActorSystem
+from store.errors import JournalError
+from store.memory_journal import MemoryJournal
+from store.port import Journal
+from tests.simulation import promises
+from tests.simulation.disk import DiskTrouble, SimulatedDisk
+from tests.simulation.pagerduty import Request, SimulatedPagerDuty, Weather
+from tests.simulation.people import People
+from tests.simulation.runtime import Crash, Moment, Runtime
+from tests.simulation.scenario import draw_scenario
+from tests.simulation.substitution import Substitute, substituted, substitutes
+from tests.simulation.witness import Violation, Witness, require
+
+_TICK = 0.5
+_DRAIN = 7_200.0
+_IDLE = 300.0
+
+
+class Simulation:
+    """`run` it once; it raises `Violation` if a promise is broken.
+
+    `mutations` are further substitutes, by which a fault is built into the program.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        open_journal: Callable[[int], Callable[[], Journal]] | None = None,
+        mutations: list[Substitute] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.scenario = draw_scenario(self.chance)
+        self.runtime = Runtime(self.chance)
+        self.witness = Witness(self.scenario.policy.max_queue_length)
+        limit = self.scenario.journal_limit
+        memory = MemoryJournal(limit=limit)
+        self.disk = SimulatedDisk(
+            open_journal(limit) if open_journal else lambda: memory,
+            self.witness,
+            self.runtime.clock,
+            self.chance,
+            self.scenario.disk,
+        )
+        self.pagerduty = SimulatedPagerDuty(
+            self.runtime, self.chance, self.scenario.weather, self._request_begins
+        )
+        self.people = People(self.runtime, self.chance, self.scenario)
+        self.agent: ActorSystem | None = None
+        self.processes = 0
+        self.injected = 0
+        self.disturbances = self.disk.disturbances
+        self._mutations = mutations or []
+        self._troubled = True
+        self._stop_wanted = False
+
+    def run(self) -> None:
+        """From the first start to an idle agent with nothing left to do."""
+        scenario = self.scenario
+        replacements = substitutes(
+            self.runtime,
+            self.chance,
+            snapshot_every=scenario.snapshot_every,
+            turn=scenario.turn,
+            tick=_TICK,
+        )
+        with substituted([*replacements, *self._mutations]):
+            try:
+                self._live()
+                self._drain()
+                self._rest()
+            finally:
+                self.runtime.lose_everything()
+                self.disk.close()
+
+    # The life of the agent
+
+    def _live(self) -> None:
+        scenario, runtime = self.scenario, self.runtime
+        runtime.disturb = self._perhaps_failing
+        runtime.before_step = self._perhaps_crash
+        runtime.calm = self._perhaps_compare
+        self.people.plan(self.witness)
+        for start, end in scenario.outages:
+            self._window(start, end, self._set_outage)
+        for start, end in scenario.full_disk:
+            self._window(start, end, self._set_full)
+        for when in scenario.stops:
+            runtime.after(when, self._want_stop)
+        for _ in range(scenario.jumps):
+            runtime.after(self.chance.random() * scenario.duration, self._jump)
+        end = runtime.clock.now + scenario.duration
+        while runtime.clock.now < end:
+            try:
+                if self.agent is None:
+                    self._start()
+                stop = runtime.run_until(lambda: self._stop_wanted, end - runtime.clock.now)
+                if stop:
+                    self._stop()
+            except (Crash, JournalError):
+                self._ended()
+                runtime.run_for(self.chance.choice([0.0, 1.0, 30.0]))
+
+    def _start(self) -> None:
+        scenario = self.scenario
+        self.processes += 1
+        agent = ActorSystem(
+            self.disk,
+            self.pagerduty.make_port,  # type: ignore[arg-type]
+            policy=scenario.policy,
+            max_in_flight=scenario.max_in_flight,
+            retention=scenario.retention,
+            passivate_after=scenario.passivate_after,
+            clock=self.runtime.clock.time,
+        )
+        agent.start()
+        self.agent = self.people.agent = agent
+
+    def _stop(self) -> None:
+        self._stop_wanted = False
+        agent = self.agent
+        assert agent is not None
+        agent.stop()
+        self._ended()
+
+    def _ended(self) -> None:
+        self.runtime.lose_everything()
+        self.people.process_ended()
+        self.pagerduty.forget_agent()
+        self.disk.reopen()
+        self.agent = None
+        self.disturbances.append(self.runtime.clock.now)
+        promises.kept_on_disk(self)
+
+    # Trouble
+
+    def _perhaps_crash(self) -> None:
+        if self.scenario.crash and self._troubled and self.agent is not None:
+            if self.chance.random() < self.scenario.crash:
+                raise Crash("at a step")
+
+    def _perhaps_failing(self, actor: SupervisedActor) -> Moment | None:
+        if not self.scenario.failure or not self._troubled or isinstance(actor, Supervisor):
+            return None
+        if self.chance.random() >= self.scenario.failure:
+            return None
+        self.injected += 1
+        self.disturbances.append(self.runtime.clock.now)
+        return self.chance.choice(["before", "after"])
+
+    def _perhaps_compare(self) -> None:
+        if self.agent is not None and self.chance.random() < 0.02:
+            promises.replay_gives_the_live_state(self)
+
+    def _window(self, start: float, end: float, switch: Callable[[bool], None]) -> None:
+        self.runtime.after(start, lambda: switch(True))
+        self.runtime.after(end, lambda: switch(False))
+
+    def _set_outage(self, on: bool) -> None:
+        self.pagerduty.outage = on and self._troubled
+
+    def _set_full(self, on: bool) -> None:
+        self.disk.full = on and self._troubled
+
+    def _want_stop(self) -> None:
+        self._stop_wanted = self._troubled and self.agent is not None
+
+    def _jump(self) -> None:
+        if self._troubled:
+            self.runtime.clock.wall += self.chance.choice([-86_400.0, -3_600.0, 60.0, 86_400.0])
+
+    def _request_begins(self, request: Request) -> None:
+        promises.request_is_due(self, request)
+
+    # The end
+
+    def _drain(self) -> None:
+        """Trouble ends; all that was accepted must come to its end by itself."""
+        self._troubled = False
+        self.pagerduty.outage = False
+        self.pagerduty.weather = Weather()
+        self.disk.trouble = DiskTrouble()
+        self.disk.full = self.scenario.full_at_the_end
+        if self.agent is None:
+            self._start()
+        for key in self.scenario.keys:
+            self._release(key)
+        self.runtime.run_until(lambda: not self.people.plans, _DRAIN)
+        if not self.runtime.run_until(lambda: not self.witness.waiting(), _DRAIN):
+            raise Violation(f"{self.witness.waiting()} still wait after {_DRAIN:.0f} s of calm")
+        self.runtime.run_for(5.0)
+        promises.all_is_accounted_for(self)
+        promises.replay_gives_the_live_state(self)
+
+    def _release(self, key: str) -> None:
+        agent = self.agent
+        assert agent is not None
+
+        def again(answer: object) -> None:
+            if not any(line.held for line in self.witness.lines.values()):
+                return
+            self.runtime.after(5.0, lambda: self._release(key))
+
+        agent.perform(key, ReleaseQueue(), again)  # type: ignore[arg-type]
+
+    def _rest(self) -> None:
+        """With nothing to do, the agent does nothing."""
+        assert self.agent is not None
+        self.runtime.run_for(self.scenario.passivate_after + _IDLE)
+        promises.the_agent_is_idle(self)
+        require(not self.witness.waiting(), "something waits again")

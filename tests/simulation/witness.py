@@ -1,0 +1,198 @@
+"""Watches every record as it reaches the disk, and knows what must be true of the next one.
+
+It shares nothing with the core: what it knows about a queue it has from the promises alone. A
+broken promise raises `Violation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from store.records import (
+    ActorRestarted,
+    DeliveryDeferred,
+    DeliveryStarted,
+    Entry,
+    EventAccepted,
+    EventDeadLettered,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+    EventRetried,
+    QueueHeld,
+    QueueId,
+    QueueReleased,
+    Record,
+)
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+def require(condition: object, message: str) -> None:
+    """Raise `Violation` unless `condition` holds."""
+    if not condition:
+        raise Violation(message)
+
+
+class Life(msgspec.Struct, kw_only=True, eq=False):
+    """What is known of one event. `place` counts acceptances of its queue."""
+
+    event: EventId
+    queue: QueueId
+    place: int
+    action: str
+    dedup_key: str
+    state: str = "waiting"
+    attempts: int = 0
+    requeued: bool = False
+    resolved_later: bool = False
+
+
+class Line(msgspec.Struct, kw_only=True, eq=False):
+    """One queue: the events that wait in the order of delivery, and how many went where."""
+
+    waiting: list[EventId] = []
+    in_flight: EventId | None = None
+    held: bool = False
+    accepted: int = 0
+    delivered: int = 0
+    discarded: int = 0
+    dead: int = 0
+
+
+class Witness:
+    """All queues by id and all events by id, as told by the records alone."""
+
+    def __init__(self, max_queue_length: int) -> None:
+        self.lines: dict[QueueId, Line] = {}
+        self.lives: dict[EventId, Life] = {}
+        self._limit = max_queue_length
+
+    def line(self, queue: QueueId) -> Line:
+        """A queue, made known if it is new."""
+        return self.lines.setdefault(queue, Line())
+
+    def see(self, queue: QueueId, record: Record) -> None:
+        """A record was committed. Raises `Violation`."""
+        line = self.line(queue)
+        match record:
+            case EventAccepted():
+                self._accepted(queue, line, record)
+            case DeliveryStarted():
+                self._started(line, record)
+            case DeliveryDeferred():
+                self._ended(line, record.event, "waiting")
+            case EventDelivered():
+                life = self._ended(line, record.event, "delivered")
+                line.delivered += 1
+                if life.action == "resolve":
+                    self._resolve(life)
+            case EventDeadLettered():
+                self._ended(line, record.event, "dead")
+                line.dead += 1
+            case EventRetried():
+                self._retried(line, record)
+            case EventDiscarded():
+                self._discarded(line, record.event)
+            case QueueHeld():
+                line.held = True
+            case QueueReleased():
+                require(line.held, f"queue {queue} was released without being held")
+                line.held = False
+            case ActorRestarted():
+                require(line.in_flight, f"queue {queue}: a restart without an attempt in flight")
+                line.in_flight = None
+
+    def removed(self, entries: Iterable[Entry]) -> None:
+        """The `EventAccepted` entries of these events are removed: are they done with?"""
+        for entry in entries:
+            if isinstance(entry.record, EventAccepted):
+                life = self.lives[entry.record.event]
+                require(
+                    life.state in ("delivered", "discarded"),
+                    f"{life.event} was removed from the journal while {life.state}",
+                )
+                life.state += ", removed"
+
+    def waiting(self) -> list[EventId]:
+        """All events that are neither delivered nor given up."""
+        return [event for line in self.lines.values() for event in line.waiting]
+
+    def _accepted(self, queue: QueueId, line: Line, record: EventAccepted) -> None:
+        known = self.lives.get(record.event)
+        require(
+            known is None or known.state.endswith("removed"), f"{record.event} was accepted twice"
+        )
+        require(len(line.waiting) < self._limit, f"queue {queue} is longer than its limit")
+        line.accepted += 1
+        line.waiting.append(record.event)
+        self.lives[record.event] = Life(
+            event=record.event,
+            queue=queue,
+            place=line.accepted,
+            action=record.action,
+            dedup_key=record.dedup_key,
+        )
+
+    def _started(self, line: Line, record: DeliveryStarted) -> None:
+        event = record.event
+        require(not line.held, f"{event} was started although its queue is held")
+        require(line.in_flight is None, f"{event} was started while {line.in_flight} is in flight")
+        require(
+            line.waiting and line.waiting[0] == event,
+            f"{event} was started before its turn, which is {line.waiting[:1]}'s",
+        )
+        life = self.lives[event]
+        life.attempts += 1
+        require(record.attempt == life.attempts, f"{event}: attempt {record.attempt} is miscounted")
+        line.in_flight = event
+
+    def _ended(self, line: Line, event: EventId, state: str) -> Life:
+        require(line.in_flight == event, f"{event} {state} without being in flight")
+        line.in_flight = None
+        life = self.lives[event]
+        life.state = state
+        if state != "waiting":
+            line.waiting.remove(event)
+        return life
+
+    def _retried(self, line: Line, record: EventRetried) -> None:
+        life = self.lives[record.event]
+        if life.state == "dead":
+            require(
+                record.forced or not life.resolved_later,
+                f"{life.event}, a trigger that was resolved later, was retried without force",
+            )
+            line.dead -= 1
+            line.waiting.append(life.event)
+            life.state, life.requeued = "waiting", True
+        require(
+            life.state == "waiting" and line.in_flight != life.event,
+            f"{life.event} was retried while {life.state}",
+        )
+
+    def _discarded(self, line: Line, event: EventId) -> None:
+        life = self.lives[event]
+        if life.state == "dead":
+            line.dead -= 1
+        else:
+            require(
+                life.state == "waiting" and line.in_flight != event,
+                f"{event} was discarded while {life.state}",
+            )
+            line.waiting.remove(event)
+        line.discarded += 1
+        life.state = "discarded"
+
+    def _resolve(self, resolve: Life) -> None:
+        for life in self.lives.values():
+            if (
+                life.state == "dead"
+                and life.action == "trigger"
+                and (life.queue, life.dedup_key) == (resolve.queue, resolve.dedup_key)
+            ):
+                life.resolved_later = True
