@@ -1,35 +1,71 @@
-# make demo, make test: each does all its set-up. See README.md.
+# Everything runs in a virtual environment of its own, .venv, made by the first target that needs
+# it. PYTHON=... chooses the Python to make it with.
 
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench lint format clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format clean
 
-$(VENV)/installed: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or later is needed: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+help:
+	@echo "make demo     watch an outage and a crash: nothing lost, nothing out of order"
+	@echo "make test     run all tests"
+	@echo "make lint     check style (ruff) and types (mypy)"
+	@echo "make format   put the code into the style that lint asks for"
+	@echo "make bench    measure accepting and delivering against LMDB alone"
+	@echo "make clean    remove .venv and everything that was built"
 
-demo: $(VENV)/installed
-	@$(BIN)/pagerduty-agent demo
+demo: $(INSTALLED)
+	@$(BIN)/python -m pdagent demo
 
-test: $(VENV)/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# The system tests start many processes and look at what happens when: alone, one after the other.
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --ignore tests/system
+	$(BIN)/python -m pytest -q tests/system
 
-bench: $(VENV)/installed
+bench: $(INSTALLED)
 	$(BIN)/python tests/bench/accepting.py
 
-lint: $(VENV)/installed
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/installed
+format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find pdagent actors store tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A Python that is too old, or a Debian without python3-venv, gets a line and not a traceback.
+define CHOOSE_PYTHON
+for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not:" \
+    "install it, or name it with 'make PYTHON=/path/to/python3.11'" >&2; \
+  exit 1; \
+fi; \
+if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+  echo "$$python can't make virtual environments: install its venv package" \
+    "(Debian, Ubuntu: apt install python3-venv)" >&2; \
+  exit 1; \
+fi
+endef
+
+# The stamp makes later runs start at once; a change of the dependencies installs again.
+$(INSTALLED): pyproject.toml
+	@$(CHOOSE_PYTHON); \
+	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	  echo "Making a virtual environment in $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing what pdagent needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -11,7 +11,7 @@ from typing import Any
 from actors.core.commands import Answer, ExpireDeadLetters
 from actors.directory import QueueEntry
 from actors.journal_writer import Admission, Remove
-from actors.messages import Perform, Route
+from actors.messages import Perform, Route, SaveSnapshot
 from actors.sequencer import Surroundings
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from store.records import Entry
@@ -27,8 +27,9 @@ _ATTEMPTS_KEPT = 200
 class Janitor(SupervisedActor):
     """Goes over all queues once a minute.
 
-    `retention` in seconds. When the journal is full, only the last hour of what has ended is kept:
-    refusing an alert to save the history of delivered ones would be the wrong way round.
+    `retention` in seconds. While the journal is full, only the last hour of what has ended is kept,
+    and half as much in each further round: refusing an alert to save the history of delivered ones
+    would be the wrong way round. Dead letters are no history: they always have their time.
     """
 
     actor_inbox: DeadlineInbox
@@ -40,6 +41,7 @@ class Janitor(SupervisedActor):
         self._around = around
         self._admission = admission
         self._retention = retention
+        self._full_rounds = 0
 
     @staticmethod
     def _create_actor_inbox() -> DeadlineInbox:
@@ -57,12 +59,18 @@ class Janitor(SupervisedActor):
 
     def _go_round(self) -> float:
         full = self._is_full()
-        retention = min(self._retention, RETENTION_WHEN_FULL) if full else self._retention
-        before = self._around.clock() - retention
+        history = self._retention
+        if full:
+            history = min(history, RETENTION_WHEN_FULL / 2.0**self._full_rounds)
+        self._full_rounds = self._full_rounds + 1 if full else 0
+        now = self._around.clock()
         more = False
         for entry in self._around.directory.entries():
-            self._expire(entry, before)
-            more = self._sweep(entry, before) or more
+            self._expire(entry, now - self._retention)
+            more = self._sweep(entry, now - history) or more
+            if full:
+                # Only what a saved snapshot covers can be removed, in the next round then.
+                self._around.directory.tell(entry.id, SaveSnapshot())
         return min(PERIOD_WHEN_FULL if full or more else PERIOD, self._retention)
 
     def _is_full(self) -> bool:

@@ -22,23 +22,16 @@ class Perform(msgspec.Struct, frozen=True):
     command: Command
     reply: Reply
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer that the command will not be carried out."""
-        self.reply(refusal)
-
 
 class PerformAll(msgspec.Struct, frozen=True):
     """Carry out commands of one queue in their order, with one append for all of them.
 
-    A message has its price: ten events in one cost a third of what they cost in ten.
+    `reply` is called once with `Answers`, or with a `Refusal` if nothing was carried out. A message
+    has its price: an event among ten in one message costs a third of one on its own.
     """
 
-    performs: Sequence[Perform]
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer each of them that it will not be carried out."""
-        for perform in self.performs:
-            perform.reply(refusal)
+    commands: Sequence[Command]
+    reply: Reply
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -61,6 +54,10 @@ class Wake(msgspec.Struct, frozen=True):
 
 class TimerReplaced(msgspec.Struct, frozen=True):
     """To a Sequencer: what you had asked the timer for is lost, ask again."""
+
+
+class SaveSnapshot(msgspec.Struct, frozen=True):
+    """To a Sequencer: save your state now, so that old records can be removed."""
 
 
 class IdleCheck(msgspec.Struct, frozen=True):

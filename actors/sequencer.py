@@ -20,6 +20,7 @@ import pykka
 from actors.core.commands import (
     AcceptEvent,
     Answer,
+    Answers,
     Command,
     DiscardEvents,
     Done,
@@ -48,6 +49,7 @@ from actors.messages import (
     Rest,
     Rested,
     Route,
+    SaveSnapshot,
     TimerReplaced,
     VerdictReady,
     Wake,
@@ -142,7 +144,7 @@ class Sequencer(DispatchedActor):
         if self._resting or self._is_superseded():
             self._forward(message)
         elif isinstance(message, Perform | PerformAll):
-            message.refuse(UNAVAILABLE)
+            message.reply(UNAVAILABLE)
         while self._stash:
             self.abandon(self._stash.popleft())
 
@@ -150,9 +152,9 @@ class Sequencer(DispatchedActor):
         match message:
             case Perform(command=command, reply=reply):
                 self._perform(state, command, reply)
-            case PerformAll(performs=performs):
-                for perform in performs:
-                    self._perform(state, perform.command, perform.reply)
+            case PerformAll(commands=commands, reply=reply):
+                answers = tuple(self._carry_out(state, command) for command in commands)
+                self._replies.append((reply, Answers(answers)))
             case VerdictReady():
                 self._claim(state)
             case Grant():
@@ -165,6 +167,8 @@ class Sequencer(DispatchedActor):
                 self._idle_check_pending = False
             case IdleCheck():
                 self._consider_rest(state)
+            case SaveSnapshot() if self._since_snapshot:
+                self._take_snapshot(state)
 
     def _recover(self) -> None:
         around = self._around
@@ -191,16 +195,20 @@ class Sequencer(DispatchedActor):
         self.begin()
 
     def _perform(self, state: QueueState, command: Command, reply: Reply) -> None:
+        answer = self._carry_out(state, command)
+        if isinstance(answer, Refusal):
+            reply(answer)
+        else:
+            self._replies.append((reply, answer))
+
+    def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
+        """Decide and apply; the answer holds once the records are on disk."""
         if isinstance(command, AcceptEvent) and command.event.idempotent:
             earlier = self._earlier_receipt(state, command)
             if earlier is not None:
-                self._replies.append((reply, earlier))
-                return
+                return earlier
         result = self._apply(state, command)
-        if isinstance(result, Refusal):
-            reply(result)
-        else:
-            self._replies.append((reply, _answer(command, result)))
+        return result if isinstance(result, Refusal) else _answer(command, result)
 
     def _earlier_receipt(self, state: QueueState, command: AcceptEvent) -> Receipt | None:
         """The receipt of the same request that came before; it waits for its commit as well."""
@@ -344,14 +352,14 @@ class Sequencer(DispatchedActor):
         try:
             self._around.supervisor().tell(Route(self._entry.routing_key, message))
         except pykka.ActorDeadError:
-            message.refuse(UNAVAILABLE)  # the agent stops
+            message.reply(UNAVAILABLE)  # the agent stops
 
     def _is_superseded(self) -> bool:
         """Whether the Supervisor has started another one for this queue, for which all is meant."""
         return self._entry.incarnation != self._incarnation
 
 
-def _answer(command: Command, records: list[Record]) -> Answer:
+def _answer(command: Command, records: list[Record]) -> Receipt | Done:
     match command:
         case AcceptEvent(event=event):
             return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=event.warnings)

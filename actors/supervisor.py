@@ -120,7 +120,7 @@ class Supervisor(SupervisedActor):
     def abandon(self, message: Any) -> None:
         """A command that can't be routed any more."""
         if isinstance(message, Route):
-            message.perform.refuse(_unavailable())
+            message.perform.reply(_unavailable())
 
     # Routing
 
@@ -136,14 +136,14 @@ class Supervisor(SupervisedActor):
     def _route(self, entry: QueueEntry, perform: Perform | PerformAll) -> None:
         match entry.phase:
             case "quarantined":
-                perform.refuse(_unavailable())
+                perform.reply(_unavailable())
                 return
             case "passivating" | "restarting":
                 kept = self._kept_back.setdefault(entry.id, deque())
                 if len(kept) < _KEPT_BACK:
                     kept.append(perform)
                 else:
-                    perform.refuse(_unavailable())
+                    perform.reply(_unavailable())
                 return
             case "resting":
                 self._start_sequencer(entry)
@@ -239,7 +239,7 @@ class Supervisor(SupervisedActor):
                 error,
             )
             for perform in self._kept_back.pop(entry.id, ()):
-                perform.refuse(_unavailable())
+                perform.reply(_unavailable())
         self._restart_if_due(("sequencer", entry.id))
 
     def _sender_failed(self, number: SenderId, error: str) -> None:

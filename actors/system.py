@@ -106,18 +106,17 @@ class ActorSystem:
         else:
             self.perform(key, AcceptEvent(event), reply)
 
-    def accept_all(self, key: RoutingKey, events: Sequence[tuple[NewEvent, Reply]]) -> None:
-        """Have events of one key stored in their order; each has its own reply, as in `accept`.
+    def accept_all(self, key: RoutingKey, events: Sequence[NewEvent], reply: Reply) -> None:
+        """Have events of one key stored in their order, with one append for all of them.
 
-        They share an append. Of calls that don't wait for the replies of the one before, the order
-        isn't kept.
+        `reply` gets `Answers` when they are on disk, or a `Refusal` of them all. Calls that don't
+        wait for the reply to the one before may overtake each other.
         """
         refusal = self.admission.refusal
-        performs = [Perform(AcceptEvent(event), reply) for event, reply in events]
         if refusal is not None:
-            PerformAll(performs).refuse(refusal)
+            reply(refusal)
         else:
-            self._tell(key, PerformAll(performs))
+            self._tell(key, PerformAll([AcceptEvent(event) for event in events], reply))
 
     def perform(self, key: RoutingKey, command: Command, reply: Reply) -> None:
         """Have a queue carry out a command; `reply` is called once."""
@@ -135,7 +134,7 @@ class ActorSystem:
         try:
             self._singles[SUPERVISOR].tell(Route(key, message))
         except pykka.ActorDeadError:
-            message.refuse(_stopping())
+            message.reply(_stopping())
 
     def trouble(self) -> list[str]:
         """Why the agent can't do its work, one sentence each; empty if it can."""

@@ -30,6 +30,8 @@ from pdagent.logs import Lines, set_up_logging
 from pdagent.measuring import DeliveryMeasurements, IntakeMeasurements
 from pdagent.metrics import Sources, exposition
 from pdagent.observers import Observers
+from pdagent.operating.followers import Followers
+from pdagent.operating.traffic import Traffic
 from pdagent.pidfile import Pidfile
 from pdagent.systemd import ServiceManager
 from pdagent.transitions import TransitionLog
@@ -136,10 +138,12 @@ async def _answer(
         started_at=time.time(),
         replies=Replies(),
         observers=observers,
+        followers=Followers(observers),
+        traffic=Traffic(system.totals),
         intake=sources.intake,
         metrics=exposition(sources),
     )
-    tasks: list[asyncio.Task[None]] = []
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(agent.traffic.keep_sampling())]
 
     def ready() -> None:
         logger.info("listening on %s, delivering to %s", config.address, config.events_url)
@@ -155,6 +159,7 @@ async def _answer(
         config,
         listener,
         on_ready=ready,
+        on_stop=agent.followers.end_all,
         failed=lambda: system.supervisor_failure() is not None,
     )
     for task in tasks:

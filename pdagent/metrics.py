@@ -25,8 +25,8 @@ from prometheus_client.registry import Collector
 
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
-from pdagent.httpapi.views import steady
 from pdagent.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
+from pdagent.operating.reading import steady
 from store.port import Journal
 from store.records import RoutingKey
 

@@ -161,6 +161,11 @@ def mark_complete(directory: Path) -> None:
         file.write(_MARKER_TEXT)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a file's new name in `directory` survive a crash of the machine."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

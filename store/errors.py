@@ -23,6 +23,16 @@ class JournalLockedError(JournalError):
         self.pid = pid
 
 
+class JournalChangedError(JournalError):
+    """An agent wrote the journal while it was being read."""
+
+    def __init__(self, directory: object) -> None:
+        super().__init__(
+            f"the journal {directory} was written by an agent meanwhile: what was read of it "
+            "means nothing; stop the agent, or read a copy that was made while it was stopped"
+        )
+
+
 class JournalNewerError(JournalError):
     """Written by a newer program, which alone can read it."""
 

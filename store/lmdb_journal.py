@@ -10,6 +10,7 @@ import lmdb
 import msgspec
 
 from store import codec, environment
+from store.data_file import refuse_damage
 from store.errors import CommitFailedError, JournalError, JournalFullError
 from store.headroom import Headroom
 from store.lmdb_reader import LmdbReader, check_format, queue_key
@@ -37,6 +38,8 @@ class LmdbJournal(LmdbReader):
         self._lock = JournalLock(directory)
         try:
             environment.check_data_file(directory)
+            if (directory / environment.MARKER_FILE).exists():
+                refuse_damage(directory)
             self._start()
         except BaseException:
             self._lock.release()

@@ -11,6 +11,7 @@ import lmdb
 import msgspec
 
 from store import codec, environment
+from store.data_file import refuse_damage
 from store.errors import (
     JournalDamagedError,
     JournalError,
@@ -53,6 +54,7 @@ class LmdbReader:
                 f"there is no journal in {directory}: name its directory with 'database'"
             )
         environment.check_data_file(directory)
+        refuse_damage(directory)
         size = (directory / environment.DATA_FILE).stat().st_size
         self.directory = directory
         self._open(environment.open_environment(directory, map_size=size, readonly=True))

@@ -29,9 +29,9 @@ class JournalLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._fd, _WIDTH, 0).decode("ascii", "replace").strip()
+            holder = _holder(self._fd)
             os.close(self._fd)
-            raise JournalLockedError(directory, int(holder) if holder.isdigit() else None) from None
+            raise JournalLockedError(directory, holder) from None
         # A full disk has no room for the pid: the message is the poorer for it, the lock holds.
         with contextlib.suppress(OSError):
             os.pwrite(self._fd, f"{os.getpid()}\n".ljust(_WIDTH).encode(), 0)
@@ -41,3 +41,27 @@ class JournalLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def refuse_if_held(directory: Path) -> None:
+    """Raise `JournalLockedError` if a process has the journal open.
+
+    Takes the lock for no longer than it takes to see that it is free, and writes nothing.
+    """
+    try:
+        descriptor = os.open(directory / "agent.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # a copy of the data alone
+    except OSError as error:
+        raise unusable(directory, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise JournalLockedError(directory, _holder(descriptor)) from None
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> int | None:
+    holder = os.pread(descriptor, _WIDTH, 0).decode("ascii", "replace").strip()
+    return int(holder) if holder.isdigit() else None

@@ -125,7 +125,13 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
 
 
-Answer = Receipt | Refusal | Done
+class Answers(msgspec.Struct, frozen=True):
+    """What became of several commands that were asked for together, in their order."""
+
+    each: tuple[Receipt | Refusal | Done, ...]
+
+
+Answer = Receipt | Refusal | Done | Answers
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

@@ -175,11 +175,12 @@ def _delay(state: QueueState, verdict: Deferred, chance: float) -> float:
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:
     """Dead letters first, in the order in which they died; a superseded trigger only by force."""
-    dead = [id_ for id_ in state.dead if command.ids is None or id_ in command.ids]
+    wanted = None if command.ids is None else frozenset(command.ids)
+    dead = [id_ for id_ in state.dead if wanted is None or id_ in wanted]
     deferred = [
         id_
         for id_, event in state.waiting.items()
-        if event.state == "deferred" and (command.ids is None or id_ in command.ids)
+        if event.state == "deferred" and (wanted is None or id_ in wanted)
     ]
     resolves = {
         event.dedup_key: id_ for id_, event in state.waiting.items() if event.action == "resolve"
@@ -192,14 +193,15 @@ def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] 
         if resolve is None or command.force:
             allowed.append(letter.id)
         elif command.ids is not None:
-            return _superseded(letter, resolve)
+            return superseded(letter, resolve)
     return [
         EventRetried(event=id_, position=state.next_position + n, at=now, forced=command.force)
         for n, id_ in enumerate([*allowed, *deferred])
     ]
 
 
-def _superseded(letter: DeadLetter, resolve: EventId) -> Refusal:
+def superseded(letter: DeadLetter, resolve: EventId) -> Refusal:
+    """Why a trigger is not retried after the `resolve` of its alert."""
     return Refusal(
         reason="superseded",
         message=f"event {letter.id} is a trigger for {letter.dedup_key!r}, which the later event "

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -21,6 +21,8 @@ _RETRY_SECONDS = 0.2
 _ANSWER_SECONDS = 10.0
 _TRY_AGAIN = (429, 503)
 _UNREACHABLE, _REFUSED_FOR_NOW = 69, 75
+
+_Done = TypeVar("_Done")
 
 Offer = Callable[[int], bool]
 """Offers the event with this number once; True if it was acknowledged, False to try again."""
@@ -107,12 +109,48 @@ def over_http(agent: Agent, queue: str, summary: str) -> Offer:
     return offer
 
 
-def by_command_line(agent: Agent, queue: str, summary: str, undisturbed: threading.Lock) -> Offer:
-    """`send` (v1) and `enqueue` (v2) in turn.
+class Undisturbed:
+    """Lets commands finish before the agent is killed.
 
     A command makes up its own Idempotency-Key, so nobody could repeat one that the agent's death
-    cut short: it holds `undisturbed` while it runs, and who kills the agent waits for that.
+    cut short.
     """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._closed = False
+        self._running = 0
+
+    def run(self, command: Callable[[], _Done]) -> _Done:
+        """Run a command, after a wait if the agent is about to be killed."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._closed)
+            self._running += 1
+        try:
+            return command()
+        finally:
+            with self._changed:
+                self._running -= 1
+
+    def close(self) -> None:
+        """Let no further command begin."""
+        with self._changed:
+            self._closed = True
+
+    def is_quiet(self) -> bool:
+        """Whether no command runs; after `close`, none will."""
+        with self._changed:
+            return self._running == 0
+
+    def open(self) -> None:
+        """Let commands begin again."""
+        with self._changed:
+            self._closed = False
+            self._changed.notify_all()
+
+
+def by_command_line(agent: Agent, queue: str, summary: str, undisturbed: Undisturbed) -> Offer:
+    """`send` (v1) and `enqueue` (v2) in turn."""
 
     def offer(number: int) -> bool:
         text = f"{summary} (event {number})"
@@ -120,8 +158,7 @@ def by_command_line(agent: Agent, queue: str, summary: str, undisturbed: threadi
             arguments = ["send", "-k", f"@{queue}", "-t", "trigger", "-d", text]
         else:
             arguments = ["enqueue", "-k", f"@{queue}", "-t", "trigger", "-d", text, "-u", queue]
-        with undisturbed:
-            done = agent.command(*arguments, "-f", f"number={number}")
+        done = undisturbed.run(lambda: agent.command(*arguments, "-f", f"number={number}"))
         if done.returncode in (_UNREACHABLE, _REFUSED_FOR_NOW):
             return False
         if done.returncode:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,11 +14,12 @@ import msgspec
 from pdagent.demo.judgement import Judgement, judge
 from pdagent.demo.picture import AgentState, Chapter, Picture, QueueCounts, Reachability
 from pdagent.demo.processes import Agent, DemoFailed, Sandbox
-from pdagent.demo.senders import Sender, by_command_line, number_of, over_http
+from pdagent.demo.senders import Sender, Undisturbed, by_command_line, number_of, over_http
 
 _CALM, _OUTAGE, _DEAD, _STILL_DOWN, _BACK = 5.0, 6.0, 3.0, 4.5, 3.0
 _LONGEST_DRAIN = 30.0
 _START_SECONDS = 20.0
+_LONGEST_COMMAND = 20.0
 _FRAME_SECONDS = 0.12
 _FASTEST, _SLOWEST_ANSWER = 0.05, 0.1
 
@@ -57,7 +57,7 @@ class Demo:
         self._pagerduty: Reachability = "up"
         self._senders: list[Sender] = []
         self._queues = tuple(QueueCounts(name) for name in (*_TOOLS, _SCRIPT[0]))
-        self._undisturbed = threading.Lock()
+        self._undisturbed = Undisturbed()
         self._finished = False
 
     def tell(self) -> Judgement:
@@ -96,8 +96,10 @@ class Demo:
         self._watch(_OUTAGE)
 
     def _crash(self) -> None:
-        with self._undisturbed:
-            self._agent.kill()
+        self._undisturbed.close()
+        self._watch_until(self._undisturbed.is_quiet, _LONGEST_COMMAND)
+        self._agent.kill()
+        self._undisturbed.open()
         self._agent_state = "killed"
         self._say("The agent is killed with SIGKILL. Senders get no answer and try again.")
         self._watch(_DEAD)
@@ -116,8 +118,7 @@ class Demo:
         self._say("The senders have finished; what still waits drains.")
         drained = self._watch_until(self._is_drained, _LONGEST_DRAIN)
         self._finished = True
-        waiting = self._picture().total.waiting
-        self._say("All queues are empty." if drained else f"Time is up, and {waiting} events wait.")
+        self._say("All queues are empty." if drained else f"Time is up: {self._hold_up()}")
 
     def _judge(self) -> Judgement:
         status = self._agent.stop()
@@ -143,6 +144,14 @@ class Demo:
         status = self._agent.status()
         waiting: int = status["totals"]["waiting"] if status else 0
         return waiting
+
+    def _hold_up(self) -> str:
+        """What the first queue that isn't empty waits for."""
+        for item in (self._agent.status() or {"queues": ()})["queues"]:
+            if item["pending"]:
+                error = item["last_error"] or "no error"
+                return f"{item['pending']} events of {item['queue']} wait ({error})."
+        return "the senders have not finished."
 
     def _is_drained(self) -> bool:
         if any(sender.is_alive() for sender in self._senders):

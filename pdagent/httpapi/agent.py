@@ -16,6 +16,8 @@ from pdagent.events import AgentStamp, ParsedEvent, complete
 from pdagent.events.ids import new_event_id, repeatable_event_id
 from pdagent.measuring import IntakeMeasurements
 from pdagent.observers import Observers
+from pdagent.operating.followers import Followers
+from pdagent.operating.traffic import Traffic
 from store.port import Journal
 from store.records import EventId, RoutingKey
 
@@ -38,6 +40,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     started_at: float
     replies: Replies
     observers: Observers = msgspec.field(default_factory=Observers)
+    followers: Followers
+    traffic: Traffic
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
     metrics: Callable[[], bytes] | None = None
     """Prometheus's text; called in a thread of its own."""

@@ -9,14 +9,19 @@ import falcon
 import falcon.asgi
 import msgspec
 
+from pdagent.httpapi import tail
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.batch import SendBatch
 from pdagent.httpapi.bodies import SenderGone, whole_requests
+from pdagent.httpapi.commands import QueueCommands
 from pdagent.httpapi.errors import PAGERDUTY_PATHS, error_body
+from pdagent.httpapi.events import Events
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake import PagerDutyPath, Send
 from pdagent.httpapi.metrics import Metrics
 from pdagent.httpapi.operations import Health, Operations
+from pdagent.httpapi.selection import Selection
+from store.errors import JournalError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -30,21 +35,31 @@ def build(agent: Agent) -> ASGI3Application:
     app: falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response] = falcon.asgi.App(
         middleware=[BrowserGuard(agent.config)]
     )
+    app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(SenderGone, _gone)
+    app.add_error_handler(JournalError, _journal_trouble)
     secret = Secret(agent.config.secret)
-    operations = Operations(agent, secret)
+    selection = Selection(agent)
+    operations = Operations(agent, secret, selection)
+    commands = QueueCommands(agent, secret, selection)
+    events = Events(agent, secret, selection)
     app.add_route("/send", Send(agent, secret))
     app.add_route("/send/batch", SendBatch(agent, secret))
     for path, kind in PAGERDUTY_PATHS.items():
         app.add_route(path, PagerDutyPath(agent, kind))
     app.add_route("/status", operations, suffix="status")
     app.add_route("/queue/status", operations, suffix="queue_status")
-    app.add_route("/queue/retry", operations, suffix="queue_retry")
+    app.add_route("/queue/events", events)
+    app.add_route("/queue/events/{event}", events, suffix="one")
+    app.add_route("/queue/events/{event}/retry", events, suffix="retry")
+    for command in ("retry", "discard", "hold", "release"):
+        app.add_route(f"/queue/{command}", commands, suffix=command)
+    app.add_route(tail.PATH, tail.Tail(agent, secret, selection))
     app.add_route("/health", Health(agent))
     app.add_route("/metrics", Metrics(agent))
-    return whole_requests(cast("ASGI3Application", app))
+    return whole_requests(tail.letting_followers_go(cast("ASGI3Application", app)))
 
 
 def _serialize(
@@ -70,6 +85,18 @@ async def _gone(
 ) -> None:
     """Nobody is there to be answered: the server below sees to that."""
     response.status = falcon.HTTP_400
+
+
+async def _journal_trouble(
+    request: falcon.asgi.Request,
+    response: falcon.asgi.Response,
+    error: JournalError,
+    params: dict[str, object],
+) -> None:
+    """What the journal says is for people, and for those who have the secret: others read none."""
+    logger.error("%s %s: %s", request.method, request.path, error)
+    response.status = falcon.HTTP_503
+    response.data = error_body(request.path, str(error))
 
 
 async def _unexpected(

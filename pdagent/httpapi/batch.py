@@ -1,4 +1,4 @@
-"""`POST /send/batch`: events as NDJSON, one a line; a line of result for each, in the same order."""
+"""`POST /send/batch`: events as NDJSON, one a line; a line of result for each, in their order."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from functools import partial
 import falcon.asgi
 import msgspec
 
-from actors.core.commands import Answer, NewEvent, Receipt, Refusal
+from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent
 from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
 from pdagent.httpapi.intake import PARSERS
@@ -71,10 +71,11 @@ class _Line:
 class _Group:
     """Lines of one key that were handed over together."""
 
+    __slots__ = ("began", "expiry", "key", "lines")
+
     def __init__(self, key: RoutingKey, lines: list[_Line]) -> None:
         self.key = key
         self.lines = lines
-        self.open = len(lines)
         self.began = time.perf_counter()
         self.expiry: asyncio.TimerHandle | None = None
 
@@ -96,12 +97,13 @@ class BatchRun:
         first_line: int,
     ) -> None:
         self._agent = agent
+        self._loop = asyncio.get_running_loop()
         self._kind_of = kind_of
         self._source = source
         self._idempotency_key = idempotency_key
         self._next_number = first_line
         self._lines: deque[_Line] = deque()
-        self._gathered: dict[RoutingKey, list[tuple[_Line, NewEvent]]] = {}
+        self._gathered: dict[RoutingKey, tuple[list[_Line], list[NewEvent]]] = {}
         self._under_way: dict[RoutingKey, _Group] = {}
         self._barred: dict[RoutingKey, Refusal] = {}
         self._open = 0
@@ -193,7 +195,9 @@ class BatchRun:
             return
         self._open += 1
         self._open_bytes += line.size
-        self._gathered.setdefault(key, []).append((line, new))
+        lines, events = self._gathered.setdefault(key, ([], []))
+        lines.append(line)
+        events.append(new)
 
     def _hand_over(self) -> None:
         self._progress.set()
@@ -201,52 +205,45 @@ class BatchRun:
             self._hand_over_key(key)
 
     def _hand_over_key(self, key: RoutingKey) -> None:
-        gathered = self._gathered.pop(key)
-        group = _Group(key, [line for line, _ in gathered])
-        self._under_way[key] = group
-        to = self._agent.replies.to
-        self._agent.system.accept_all(
-            key, [(new, to(partial(self._settle, group, line))) for line, new in gathered]
-        )
-        loop = asyncio.get_running_loop()
-        group.expiry = loop.call_later(ANSWER_WITHIN, self._expire, group)
+        lines, events = self._gathered.pop(key)
+        group = self._under_way[key] = _Group(key, lines)
+        settle = partial(self._settle, group)
+        self._agent.system.accept_all(key, events, self._agent.replies.to(settle))
+        group.expiry = self._loop.call_later(ANSWER_WITHIN, settle, NO_ANSWER)
 
-    def _settle(self, group: _Group, line: _Line, answer: Answer) -> None:
-        if line.result is not None:
+    def _settle(self, group: _Group, answer: Answer) -> None:
+        key, lines = group.key, group.lines
+        if self._under_way.get(key) is not group:
             return  # it had expired
-        assert isinstance(answer, Receipt | Refusal)
-        if isinstance(answer, Refusal):
-            # What follows must not overtake: sent again, this line would come after it.
-            self._barred.setdefault(group.key, answer)
-        self._note(line, answer, time.perf_counter() - group.began)
-        self._open -= 1
-        self._open_bytes -= line.size
-        group.open -= 1
-        if not group.open:
-            self._end(group)
+        assert group.expiry is not None
+        group.expiry.cancel()
+        del self._under_way[key]
+        seconds = time.perf_counter() - group.began
+        answers = answer.each if isinstance(answer, Answers) else (answer,) * len(lines)
+        for line, each in zip(lines, answers, strict=True):
+            if isinstance(each, Refusal):
+                # What follows must not overtake: sent again, this line would come after it.
+                self._barred.setdefault(key, each)
+            self._note(line, each, seconds)
+            self._open -= 1
+            self._open_bytes -= line.size
+        if key in self._gathered:
+            self._go_on_with(key)
         self._progress.set()
         self._room.set()
 
-    def _end(self, group: _Group) -> None:
-        if group.expiry is not None:
-            group.expiry.cancel()
-        del self._under_way[group.key]
-        if group.key not in self._gathered:
-            return
-        barred = self._barred.get(group.key)
+    def _go_on_with(self, key: RoutingKey) -> None:
+        barred = self._barred.get(key)
         if barred is None:
-            self._hand_over_key(group.key)
+            self._hand_over_key(key)
             return
-        for line, _ in self._gathered.pop(group.key):
+        for line in self._gathered.pop(key)[0]:
             self._note(line, barred, 0.0)
             self._open -= 1
             self._open_bytes -= line.size
 
-    def _expire(self, group: _Group) -> None:
-        for line in group.lines:
-            self._settle(group, line, NO_ANSWER)
-
-    def _note(self, line: _Line, answer: Receipt | Refusal, seconds: float) -> None:
+    def _note(self, line: _Line, answer: Answer, seconds: float) -> None:
+        assert isinstance(answer, Receipt | Refusal)
         self._agent.intake.note(answer, seconds)
         if isinstance(answer, Refusal):
             status = 429 if answer.reason == "queue_full" else 503

@@ -70,7 +70,8 @@ def whole_requests(app: ASGI3Application) -> ASGI3Application:
     """`app`, which never takes the beginning of a body for all of it, and answers HEAD as GET.
 
     A framework's stream just ends when its connection does, and what was sent until then may well
-    be valid JSON: here reading it raises `SenderGone`.
+    be valid JSON: here reading it raises `SenderGone`. Two slashes at the beginning of a path count
+    as one: that is what a base URL with a slash at its end makes of it.
     """
 
     async def guarded(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -83,6 +84,8 @@ def whole_requests(app: ASGI3Application) -> ASGI3Application:
         if scope["type"] == "http" and scope["method"] == "HEAD":
             # The server below knows that it is a HEAD, and sends the headers alone.
             scope = cast("Scope", {**scope, "method": "GET"})
+        if scope["type"] == "http" and scope["path"].startswith("//"):
+            scope = cast("Scope", {**scope, "path": "/" + scope["path"].lstrip("/")})
         try:
             await app(scope, receive_or_raise, send)
         except SenderGone:

@@ -15,8 +15,10 @@ from pdagent.config import Config
 class BrowserGuard:
     """Refuses what only a web browser sends: a page must not reach the agent on its user's host.
 
-    A cross-origin request carries `Origin`; one that came by DNS rebinding carries a foreign
-    `Host`. An IP address can't be rebound, so any is fine.
+    A cross-origin request carries `Origin`, or where that is left out (images, links)
+    `Sec-Fetch-Site`; one that came by DNS rebinding carries a foreign `Host`. An IP address can't
+    be rebound, so any is fine. This protects whatever the type of the body: a form can be sent
+    without asking the agent first, and its text can be valid JSON.
     """
 
     def __init__(self, config: Config) -> None:
@@ -27,7 +29,7 @@ class BrowserGuard:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Falcon calls this before routing."""
-        if request.get_header("Origin") is not None:
+        if request.get_header("Origin") is not None or _is_from_elsewhere(request):
             raise falcon.HTTPForbidden(
                 description="requests from web pages (Origin header) are refused: "
                 "use the command line or a tool on this host"
@@ -55,6 +57,11 @@ class BrowserGuard:
         except ValueError:
             return False
         return True
+
+
+def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:
+    # "none" is an address that the browser's user has typed in.
+    return request.get_header("Sec-Fetch-Site") not in (None, "none", "same-origin")
 
 
 class Secret:

@@ -69,9 +69,13 @@ async def serve(
     listener: socket.socket,
     *,
     on_ready: Callable[[], None],
+    on_stop: Callable[[], None],
     failed: Callable[[], bool],
 ) -> None:
-    """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun."""
+    """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun.
+
+    `on_stop` is told first, for answers that would not end by themselves.
+    """
     server = _Server(
         uvicorn.Config(
             app,
@@ -94,6 +98,7 @@ async def serve(
 
     def stop() -> None:
         server.should_exit = True
+        on_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

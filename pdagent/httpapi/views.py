@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
-from pdagent.events.timestamps import utc_timestamp
 from pdagent.httpapi.agent import Agent
+from pdagent.operating.reading import steady
+from pdagent.operating.rows import timestamp
 
-_T = TypeVar("_T")
 Json = dict[str, object]
-
-
-def steady(read: Callable[[], _T]) -> _T:
-    """Repeat a read that a Sequencer's change has just upset."""
-    while True:
-        try:
-            return read()
-        except (RuntimeError, KeyError, StopIteration):
-            continue
-
-
-def timestamp(seconds: float | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds, or None."""
-    if seconds is None:
-        return None
-    return utc_timestamp(seconds)
 
 
 def queue_item(entry: QueueEntry, name: str) -> Json:

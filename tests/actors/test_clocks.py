@@ -67,7 +67,9 @@ def test_without_a_jump_the_wait_is_kept_over_a_restart(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_to_and_fro_reorders_nothing(tmp_path: Path) -> None:
     clock = Clock()
     with RunningActors(tmp_path, clock=clock) as actors:
-        answers = iter([Deferred(reason="server_error", retry_after=0.02), Delivered(status=202)] * 30)
+        answers = iter(
+            [Deferred(reason="server_error", retry_after=0.02), Delivered(status=202)] * 30
+        )
         actors.pagerduty.answer = lambda event: next(answers, Delivered(status=202))
         events = []
         for number in range(30):

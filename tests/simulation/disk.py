@@ -10,7 +10,7 @@ import msgspec
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
 from store.port import Append, Journal, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
-from tests.simulation.runtime import Clock, Crash
+from tests.simulation.runtime import Runtime
 from tests.simulation.witness import Witness
 
 
@@ -30,7 +30,7 @@ class SimulatedDisk:
         self,
         open_journal: Callable[[], Journal],
         witness: Witness,
-        clock: Clock,
+        runtime: Runtime,
         chance: random.Random,
         trouble: DiskTrouble,
     ) -> None:
@@ -41,7 +41,8 @@ class SimulatedDisk:
         self._open = open_journal
         self._inner = open_journal()
         self._witness = witness
-        self._clock = clock
+        self._runtime = runtime
+        self._clock = runtime.clock
         self._draw = chance.random
         self._broken_until = 0.0
 
@@ -70,7 +71,7 @@ class SimulatedDisk:
         draw = self._draw()
         if draw < trouble.crash:
             self._perhaps(lambda: self._commit(batch))
-            raise Crash("in a commit")
+            self._runtime.crash("in a commit")
         if not self.works:
             raise CommitFailedError("the disk is broken")
         if draw < trouble.crash + trouble.failure:

@@ -99,7 +99,7 @@ class People:
 
         def again() -> None:
             nonlocal event
-            if tries:
+            if tries > 0:
                 if not idempotent:
                     event = new_event()
                 self._later(chance.random() * 30, send)
@@ -151,6 +151,8 @@ class People:
         self.calls.append(call)
 
         def reply(answer: Answer) -> None:
+            if self._runtime.crashing:
+                return  # nothing leaves a process that is gone
             call.answered += 1
             require(call.answered == 1, "one request was answered twice")
             take(answer)

@@ -150,7 +150,7 @@ def _deliveries_are_true_and_in_order(simulation: Simulation) -> None:
             continue
         seen.add(request.event)
         life = lives[request.event]  # type: ignore[index]
-        if life.requeued:
+        if life.requeued or life.again:
             continue
         require(
             life.place > last.get(request.key, 0),
@@ -165,10 +165,14 @@ def _deliveries_are_true_and_in_order(simulation: Simulation) -> None:
 def _no_needless_duplicates(simulation: Simulation) -> None:
     """After PagerDuty took an event and said so, only a disturbance explains another request."""
     answered: dict[str, Request] = {}
+    failures = simulation.failures
     for request in simulation.pagerduty.requests:
         earlier = answered.get(request.event)
-        if earlier is not None and not any(
-            earlier.started <= at <= request.started for at in simulation.disturbances
+        if (
+            earlier is not None
+            and not simulation.witness.lives[request.event].again  # type: ignore[index]
+            and not any(earlier.started <= at <= request.started for at in simulation.disturbances)
+            and not any(-60 < at - earlier.started and at <= request.started for at in failures)
         ):
             raise Violation(f"{request.event} was sent again although it had been delivered")
         if isinstance(request.verdict, Delivered):

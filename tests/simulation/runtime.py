@@ -11,7 +11,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pykka
 from pykka._envelope import Envelope
@@ -27,7 +27,7 @@ _NEVER = float("inf")
 
 
 class Crash(BaseException):
-    """The process is gone, in the middle of whatever it was doing; no actor can catch it."""
+    """The process is gone, in the middle of whatever it was doing."""
 
 
 class Injected(Exception):
@@ -85,6 +85,7 @@ class Runtime:
         self.clock = Clock()
         self.clock.sleep = self.run_for
         self.steps = 0
+        self.crashing = False
         self.disturb: Callable[[SupervisedActor], Moment | None] = lambda actor: None
         self.before_step: Callable[[], None] = lambda: None
         self.calm: Callable[[], None] = lambda: None
@@ -131,10 +132,16 @@ class Runtime:
             self._first[id(actor)] = message
             self._list(actor)
 
+    def crash(self, where: str) -> NoReturn:
+        """End the process here. Actors may try to catch it; from now on nothing leaves them."""
+        self.crashing = True
+        raise Crash(where)
+
     def lose_everything(self) -> None:
         """The process has ended: no actor runs any more, no message is left."""
         for actor in self._alive.values():
             pykka.ActorRegistry.unregister(actor.actor_ref)
+        self.crashing = False
         self._alive.clear()
         self._ready.clear()
         self._listed.clear()
@@ -174,6 +181,8 @@ class Runtime:
             place = int(self._draw() * len(ready))
             ready[place], ready[-1] = ready[-1], ready[place]
             self._run(ready.pop())
+            if self.crashing:
+                raise Crash("in a step")
             clock.advance(self._draw() * _LONGEST_STEP)
             return True
         if following <= clock.now:

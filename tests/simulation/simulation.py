@@ -49,7 +49,7 @@ class Simulation:
         self.disk = SimulatedDisk(
             open_journal(limit) if open_journal else lambda: memory,
             self.witness,
-            self.runtime.clock,
+            self.runtime,
             self.chance,
             self.scenario.disk,
         )
@@ -59,7 +59,7 @@ class Simulation:
         self.people = People(self.runtime, self.chance, self.scenario)
         self.agent: ActorSystem | None = None
         self.processes = 0
-        self.injected = 0
+        self.failures: list[float] = []
         self.disturbances = self.disk.disturbances
         self._mutations = mutations or []
         self._troubled = True
@@ -148,15 +148,15 @@ class Simulation:
     def _perhaps_crash(self) -> None:
         if self.scenario.crash and self._troubled and self.agent is not None:
             if self.chance.random() < self.scenario.crash:
-                raise Crash("at a step")
+                self.runtime.crash("at a step")
 
     def _perhaps_failing(self, actor: SupervisedActor) -> Moment | None:
         if not self.scenario.failure or not self._troubled or isinstance(actor, Supervisor):
             return None
         if self.chance.random() >= self.scenario.failure:
             return None
-        self.injected += 1
-        self.disturbances.append(self.runtime.clock.now)
+        # It may take a tick to be found, a delay to be repaired, and be due to another's.
+        self.failures.append(self.runtime.clock.now)
         return self.chance.choice(["before", "after"])
 
     def _perhaps_compare(self) -> None:

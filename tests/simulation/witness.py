@@ -39,7 +39,10 @@ def require(condition: object, message: str) -> None:
 
 
 class Life(msgspec.Struct, kw_only=True, eq=False):
-    """What is known of one event. `place` counts acceptances of its queue."""
+    """What is known of one event. `place` counts acceptances of its queue.
+
+    `again`: it was accepted anew after its records had been removed, as retention allows.
+    """
 
     event: EventId
     queue: QueueId
@@ -49,6 +52,7 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     state: str = "waiting"
     attempts: int = 0
     requeued: bool = False
+    again: bool = False
     resolved_later: bool = False
 
 
@@ -136,6 +140,7 @@ class Witness:
             place=line.accepted,
             action=record.action,
             dedup_key=record.dedup_key,
+            again=known is not None,
         )
 
     def _started(self, line: Line, record: DeliveryStarted) -> None:

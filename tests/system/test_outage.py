@@ -86,8 +86,10 @@ def test_an_outage_in_the_middle_of_deliveries_gives_no_event_up(
         accept(agent, keys, 10, first=10 * round_)
         sandbox.behave(down=True)
         agent.wait_for(
-            lambda: agent.status()["pagerduty"]["state"] == "unreachable"
-            or agent.totals()["waiting"] == 0,
+            lambda: (
+                agent.status()["pagerduty"]["state"] == "unreachable"
+                or agent.totals()["waiting"] == 0
+            ),
             "the outage is noticed",
         )
         sandbox.behave(down=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -74,20 +73,3 @@ def test_a_v1_key_is_limited_by_403(agent: AgentProcess, sandbox: SandboxProcess
     assert statuses[:2] == [200, 403]
     assert statuses[-1] == 200
     assert agent.totals()["delivered"] == 2
-
-
-def test_rate_limits_never_make_a_dead_letter(
-    agent: AgentProcess, sandbox: SandboxProcess
-) -> None:
-    """More refusals than the tries that an event has on which PagerDuty itself fails."""
-    sandbox.behave(fail=429, retry_after=0)
-    agent.send_v2(trigger(KEY, 0)).raise_for_status()
-    sandbox.wait_for(lambda: sandbox.stats()["statuses"].get("429", 0) >= 3, "refusals")
-    began = time.monotonic()
-    while sandbox.stats()["statuses"]["429"] < 65:
-        assert time.monotonic() - began < 60
-        agent.post("/queue/retry").raise_for_status()
-    assert agent.totals()["dead_lettered"] == 0
-    sandbox.behave(fail=None)
-    agent.post("/queue/retry").raise_for_status()
-    agent.wait_until_drained()

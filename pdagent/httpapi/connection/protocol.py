@@ -28,12 +28,14 @@ STREAMED_PATHS = (b"/send/batch",)
 # So many connections beyond the limit are told that they are too many; more are just closed.
 _TOLD = 100
 
+# Headers that offer another protocol (h2c, WebSocket).
+_OFFERS = (b"upgrade", b"http2-settings")
 _TOO_LARGE_HEAD = "the request's headers are too large"
 
 Phase = Literal["idle", "head", "body", "ending"]
 
 
-class _TooMuch(Exception):
+class _Refused(Exception):
     """Raised through the parser, which then reads nothing more."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -84,7 +86,7 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _TooMuch):
+            if isinstance(error.__context__, _Refused):
                 self._give_up(error.__context__.status, error.__context__.sentence)
             else:
                 logger.info("a client sent what is not HTTP: %s", error)
@@ -104,10 +106,21 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                # Offers of another protocol (h2c, WebSocket) are declined by going on in this one.
-                data = data[upgrade.args[0] :]
-                if not data:
-                    return
+                # The parser takes what follows for another protocol, but many clients (Java's, curl
+                # --http2) only offer one, and send their body all the same.
+                data = self._head_without_offer() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+
+    def _head_without_offer(self) -> bytes:
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                options = [option for option in value.split(b",") if _is_no_offer(option)]
+                value = b",".join(options)
+            if name not in _OFFERS:
+                lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -118,10 +131,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser; starts the application unless the headers are too large."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _Refused(400, "this agent is no proxy: CONNECT is not understood")
+            return  # `_feed` begins this request anew
         if len(self.pipeline) >= self.limits.pipelined:
-            raise _TooMuch(429, "too many requests at once on one connection")
+            raise _Refused(429, "too many requests at once on one connection")
         if self._received > self.limits.head_bytes and self._head_size() > self.limits.head_bytes:
-            raise _TooMuch(431, _TOO_LARGE_HEAD)
+            raise _Refused(431, _TOO_LARGE_HEAD)
         super().on_headers_complete()
         self.phase = "body"
         self._received = 0
@@ -135,7 +152,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_body(body)
         if self._streamed and not self.cycle.response_complete:
             self._received = 0
-            self.due = self.loop.time() + self.limits.body_seconds
+            self.due = self.loop.time() + self.limits.pause_seconds
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
@@ -181,7 +198,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if self.phase == "body" and not self.cycle.response_complete:
             if self.flow.read_paused:
-                self.due = now + limits.body_seconds  # it is us who don't read on
+                self.due = now + limits.body_seconds  # it is the agent that doesn't read on
             else:
                 self._give_up(408, "the request's body took too long to arrive")
         elif self.phase == "head" and self._begun:
@@ -242,6 +259,8 @@ class GuardedProtocol(HttpToolsProtocol):
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b"
             b"connection: close\r\n\r\n%b" % (STATUS_LINE[status], len(body), waiting, body)
         )
+        if self.transport.can_write_eof():
+            self.transport.write_eof()  # so that the client needn't wait for the end
 
 
 class _AfterTheBody:
@@ -255,3 +274,7 @@ class _AfterTheBody:
     def close(self) -> None:
         """As `GuardedProtocol.close_after_the_body`."""
         self._protocol.close_after_the_body()
+
+
+def _is_no_offer(option: bytes) -> bool:
+    return option.strip().lower() not in _OFFERS

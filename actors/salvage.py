@@ -1,0 +1,129 @@
+"""`journal salvage`: a new journal with all that is intact in a damaged one, ready to be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from actors.core.evolve import evolve
+from actors.core.state import QueueState, from_snapshot, to_snapshot
+from store.environment import DATA_FILE
+from store.journal_file import Damage, JournalFile
+from store.port import Snapshot
+from store.rebuilding import rebuild
+from store.records import Entry, EventAccepted, EventId, QueueId
+
+
+class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
+    """What was saved. `left_out` are intact records that mean nothing without lost ones.
+
+    `lost` are events whose body or routing key is gone. `waiting` and `dead` count the events that
+    the new journal will deliver or show.
+    """
+
+    damage: list[Damage]
+    records: int
+    left_out: int
+    lost: list[EventId]
+    waiting: int
+    dead: int
+
+
+def salvage(source: Path, target: Path) -> Salvaged:
+    """Write what can be saved of the journal in `source` as a new one in `target`.
+
+    `source` is not changed. An event whose delivery was recorded in a lost record is delivered
+    again. Raises what `JournalFile` and `rebuild` raise.
+    """
+    with JournalFile(source) as file:
+        choice = _Choice(file)
+        for entry in file.entries():
+            choice.note(entry)
+        choice.finish()
+        agent_id = file.meta.get(b"agent_id", b"").decode("ascii", "replace")
+        last_seq = max(choice.last, file.last_removed)
+        damage = file.damage
+    with JournalFile(source) as again:
+        rebuild(
+            target,
+            agent_id=agent_id,
+            last_seq=last_seq,
+            queues=again.queues,
+            snapshots={
+                queue: Snapshot(last_seq, to_snapshot(state))
+                for queue, state in choice.states.items()
+            },
+            entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
+            room=(source / DATA_FILE).stat().st_size,
+        )
+    states = choice.states.values()
+    return Salvaged(
+        damage=damage,
+        records=choice.records - len(choice.left_out),
+        left_out=len(choice.left_out),
+        lost=choice.lost,
+        waiting=sum(len(state.waiting) for state in states),
+        dead=sum(len(state.dead) for state in states),
+    )
+
+
+class _Choice:
+    """Folds what is there and finds out which records to leave out, and which events are lost."""
+
+    def __init__(self, file: JournalFile) -> None:
+        self.states: dict[QueueId, QueueState] = {}
+        self.left_out: set[int] = set()
+        self.lost: list[EventId] = []
+        self.records = 0
+        self.last = 0
+        self._accepted: set[EventId] = set()
+        self._folded: dict[QueueId, int] = {}
+        for queue in file.queues:
+            self.states[queue] = QueueState(queue=queue)
+            snapshot = file.snapshots.get(queue)
+            if snapshot is not None:
+                self._begin_with(queue, snapshot)
+
+    def _begin_with(self, queue: QueueId, snapshot: Snapshot) -> None:
+        try:
+            state = from_snapshot(snapshot.state)
+        except (msgspec.MsgspecError, ValueError, TypeError):
+            return  # then the records that are left have to do
+        if state.queue == queue:
+            self.states[queue] = state
+            self._folded[queue] = snapshot.seq
+
+    def note(self, entry: Entry) -> None:
+        """Fold one entry, or leave it out."""
+        self.records += 1
+        self.last = entry.seq
+        record = entry.record
+        state = self.states.get(entry.queue)
+        if state is None:
+            self.left_out.add(entry.seq)
+            if isinstance(record, EventAccepted):
+                self.lost.append(record.event)
+            return
+        if entry.seq > self._folded.get(entry.queue, 0):
+            try:
+                evolve(state, record)
+            except KeyError:
+                self.left_out.add(entry.seq)
+                return
+        if isinstance(record, EventAccepted):
+            self._accepted.add(record.event)
+
+    def finish(self) -> None:
+        """Take out events that can't be delivered any more; what was under way starts again."""
+        for state in self.states.values():
+            for event in [id_ for id_ in state.waiting if id_ not in self._accepted]:
+                del state.waiting[event]
+                self.lost.append(event)
+            for event in [id_ for id_ in state.dead if id_ not in self._accepted]:
+                del state.dead[event]
+                self.lost.append(event)
+            state.in_flight = None
+            for waiting in state.waiting.values():
+                if waiting.state == "in_flight":
+                    waiting.state = "queued"

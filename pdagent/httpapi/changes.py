@@ -1,0 +1,134 @@
+"""Retries and discards events, in portions that hold nothing else up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from actors.core.commands import Command, DiscardEvents, Done, Refusal, RetryEvents
+from actors.directory import QueueEntry
+from pdagent.httpapi.agent import Agent, perform
+from pdagent.operating.changes import Change, obstacle
+from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
+from store.records import EventId, QueueId
+
+_PORTION = 1_000
+
+
+class RefusedEvent(msgspec.Struct, frozen=True):
+    """An event that stays as it is (`id` as it was given), and the sentence that says why.
+
+    `status` is the HTTP status that fits if this event alone was asked for.
+    """
+
+    id: str
+    error: str
+    status: int
+
+
+class Outcome(msgspec.Struct):
+    """What a request for several events came to."""
+
+    events: list[EventId] = msgspec.field(default_factory=list)
+    refused: list[RefusedEvent] = msgspec.field(default_factory=list)
+
+
+class Changes:
+    """Carries out one kind of change.
+
+    `force` retries what is superseded too; `reason` is recorded with what is discarded.
+    """
+
+    def __init__(
+        self, agent: Agent, change: Change, *, force: bool = False, reason: str = ""
+    ) -> None:
+        self._agent = agent
+        self._change = change
+        self._force = force
+        self._reason = reason
+
+    async def of_ids(self, given: Sequence[str]) -> Outcome:
+        """Change the events that these ids, or beginnings of ids, mean.
+
+        Raises `store.errors.JournalError`, before anything is changed.
+        """
+        outcome = Outcome()
+        chosen = await asyncio.to_thread(self._found, given, outcome)
+        await self.of_queues(chosen, outcome)
+        return outcome
+
+    async def of_queues(
+        self, chosen: Mapping[QueueId, Iterable[EventId]], outcome: Outcome
+    ) -> None:
+        """Change these events, each under the queue that it belongs to; adds to `outcome`."""
+        directory = self._agent.system.directory
+        await asyncio.gather(
+            *(
+                self._of_queue(directory.by_id(queue), list(events), outcome)
+                for queue, events in chosen.items()
+            )
+        )
+
+    def _found(self, given: Iterable[str], outcome: Outcome) -> dict[QueueId, dict[EventId, None]]:
+        chosen: dict[QueueId, dict[EventId, None]] = {}
+        for text in given:
+            try:
+                known = find(self._agent.journal, text)
+            except NoSuchEvent as error:
+                status = 404 if isinstance(error, UnknownId) else 409
+                outcome.refused.append(RefusedEvent(text, str(error), status))
+            else:
+                chosen.setdefault(known.queue, {})[known.accepted.event] = None
+        return chosen
+
+    async def _of_queue(
+        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+    ) -> None:
+        possible = []
+        for event in events:
+            problem = obstacle(entry.state, event, self._change, force=self._force)
+            if problem is None:
+                possible.append(event)
+            else:
+                outcome.refused.append(RefusedEvent(event, problem, 409))
+        for portion in _portions(possible):
+            await self._perform(entry, portion, outcome)
+
+    async def _perform(
+        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+    ) -> None:
+        answer = await perform(self._agent, entry.routing_key, self._command(events))
+        if isinstance(answer, Refusal):
+            if answer.reason == "superseded" and len(events) > 1:
+                # One that may not be retried, by an event that still waits, refuses all of them.
+                for event in events:
+                    await self._perform(entry, [event], outcome)
+                return
+            status = 409 if answer.reason == "superseded" else 503
+            outcome.refused += [RefusedEvent(event, answer.message, status) for event in events]
+            return
+        assert isinstance(answer, Done)
+        outcome.events += answer.events
+        done = set(answer.events)
+        for event in [event for event in events if event not in done]:
+            problem = obstacle(entry.state, event, self._change, force=self._force)
+            outcome.refused.append(RefusedEvent(event, problem or _changed(event), 409))
+
+    def _command(self, events: Sequence[EventId]) -> Command:
+        if self._change == "retry":
+            return RetryEvents(tuple(events), force=self._force)
+        return DiscardEvents(tuple(events), self._reason)
+
+
+def _portions(events: Sequence[EventId]) -> Iterator[Sequence[EventId]]:
+    for begin in range(0, len(events), _PORTION):
+        yield events[begin : begin + _PORTION]
+
+
+def _changed(event: EventId) -> str:
+    return (
+        f"event {event} changed in this very moment: look at it again with "
+        f"'pagerduty-agent queue show {event}'"
+    )

@@ -1,0 +1,175 @@
+"""What operators have done to whole queues, or to several events at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from actors.core.commands import Command, HoldQueue, Refusal, ReleaseQueue, RetryEvents
+from actors.directory import QueueEntry
+from pdagent.httpapi.agent import Agent, perform
+from pdagent.httpapi.bodies import read_body
+from pdagent.httpapi.changes import Changes, Outcome
+from pdagent.httpapi.events import message, states_of
+from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.selection import Selection
+from pdagent.operating.changes import BY_OPERATOR, Change
+from pdagent.operating.reading import first
+from pdagent.operating.rows import DEAD, WAITING
+from store.records import EventId
+
+_encode = msgspec.json.Encoder().encode
+_MOST_IDS = 10_000
+_HELD_BY_OPERATOR = "by an operator"
+
+Reason = Annotated[str, msgspec.Meta(max_length=1_000)]
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON body of these calls; all of it may be left out."""
+
+    ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_MOST_IDS)] | None = None
+    force: bool = False
+    reason: Reason = ""
+
+
+_wish = msgspec.json.Decoder(Wish)
+
+
+class QueueCommands:
+    """`POST /queue/retry`, `/queue/discard`, `/queue/hold`, `/queue/release`: with the secret."""
+
+    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
+        self._agent = agent
+        self._secret = secret
+        self._selection = selection
+
+    async def on_post_retry(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Events with these `ids`; otherwise of the queue named (of all, if none is) all that
+        failed: dead letters to the tail, deferred events at once.
+
+        200 `{"message", "count", "events", "refused": [{"id", "error"}], "left"}`; `left` counts
+        the dead letters that are not retried without `force`.
+        """
+        self._secret.check(request)
+        wish = await _wish_of(request)
+        force = wish.force or request.get_param("force") == "1"
+        if wish.ids is not None:
+            changes = Changes(self._agent, "retry", force=force)
+            _answer(response, "retry", await changes.of_ids(wish.ids))
+            return
+        queues = [q for q in self._selection.queues(request) if q.state.dead or q.state.failures]
+        answers = await asyncio.gather(
+            *(perform(self._agent, q.routing_key, RetryEvents(force=force)) for q in queues)
+        )
+        refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+        if refusals:
+            _refuse(response, refusals)
+            return
+        events = [event for answer in answers for event in getattr(answer, "events", ())]
+        left = sum(len(queue.state.dead) for queue in queues)
+        _answer(response, "retry", Outcome(events), left=left)
+
+    async def on_post_discard(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Events with these `ids`, or all of the queue named that are in one of the states given.
+
+        200 `{"message", "count", "events", "refused": [{"id", "error"}]}`.
+        """
+        self._secret.check(request)
+        wish = await _wish_of(request)
+        changes = Changes(self._agent, "discard", reason=wish.reason or BY_OPERATOR)
+        if wish.ids is not None:
+            _answer(response, "discard", await changes.of_ids(wish.ids))
+            return
+        if not self._selection.is_limited(request):
+            raise falcon.HTTPBadRequest(
+                description="say what to discard: 'ids' in a JSON body, or a queue by rk= or queue="
+            )
+        states = states_of(request)
+        outcome = Outcome()
+        chosen = {q.id: _events_in(q, states) for q in self._selection.queues(request)}
+        await changes.of_queues(chosen, outcome)
+        _answer(response, "discard", outcome)
+
+    async def on_post_hold(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Accept, but don't deliver; a `reason` in the body, or as a parameter, is recorded."""
+        self._secret.check(request)
+        wish = await _wish_of(request)
+        reason = wish.reason or (request.get_param("reason") or "")[:1_000] or _HELD_BY_OPERATOR
+        await self._set(request, response, HoldQueue(reason), f"Holding %s: {reason}.")
+
+    async def on_post_release(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Deliver again."""
+        self._secret.check(request)
+        await _wish_of(request)
+        await self._set(request, response, ReleaseQueue(), "Released %s.")
+
+    async def _set(
+        self,
+        request: falcon.asgi.Request,
+        response: falcon.asgi.Response,
+        command: Command,
+        said: str,
+    ) -> None:
+        key = self._selection.key(request)
+        answer = await perform(self._agent, key, command)
+        if isinstance(answer, Refusal):
+            _refuse(response, [answer])
+            return
+        entry = self._agent.system.directory.by_key(key)
+        name = self._selection.names.of(key)
+        response.data = _encode(
+            {
+                "message": said.replace("%s", name, 1),
+                "queue": name,
+                "held": isinstance(command, HoldQueue),
+                "waiting": 0 if entry is None else len(entry.state.waiting),
+            }
+        )
+
+
+def _events_in(entry: QueueEntry, states: list[str]) -> list[EventId]:
+    state, chosen = entry.state, []
+    if DEAD in states:
+        chosen += [letter.id for letter in first(state.dead, len(state.dead))]
+    if not set(WAITING).isdisjoint(states):
+        waiting = first(state.waiting, len(state.waiting))
+        chosen += [event.id for event in waiting if event.state in states]
+    return chosen
+
+
+async def _wish_of(request: falcon.asgi.Request) -> Wish:
+    body = await read_body(request)
+    if not body.strip():
+        return Wish()
+    try:
+        return _wish.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise falcon.HTTPBadRequest(description=f"the JSON body: {error}") from None
+
+
+def _answer(
+    response: falcon.asgi.Response, change: Change, outcome: Outcome, **more: object
+) -> None:
+    count = len(outcome.events)
+    refused = [{"id": event.id, "error": event.error} for event in outcome.refused]
+    told = {"message": message(change, count), "count": count, "events": outcome.events}
+    response.data = _encode({**told, "refused": refused, **more})
+
+
+def _refuse(response: falcon.asgi.Response, refusals: list[Refusal]) -> None:
+    response.status = falcon.HTTP_503
+    response.set_header("Retry-After", str(refusals[0].retry_after or 5))
+    response.data = _encode({"errors": [refusal.message for refusal in refusals]})

@@ -1,0 +1,143 @@
+"""`/queue/events`: which events there are, the life of one, and what operators do with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.changes import Changes, Outcome
+from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.selection import Selection
+from pdagent.operating.changes import BY_OPERATOR, Change
+from pdagent.operating.listing import BadCursor, Cursor, Listing
+from pdagent.operating.lives import Life, life_of
+from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
+from pdagent.operating.rows import DEAD, STATES, WAITING
+
+_encode = msgspec.json.Encoder().encode
+_USUAL, _MOST = 100, 1_000
+_LONGEST_REASON = 1_000
+
+
+class Events:
+    """The calls about single events; each needs the secret."""
+
+    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
+        self._agent = agent
+        self._secret = secret
+        self._selection = selection
+
+    async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """`GET /queue/events[?state=][&rk=|&queue=][&limit=][&after=]`: `{"events", "next"}`."""
+        self._secret.check(request)
+        states, limit, after = states_of(request), _limit_of(request), _cursor_of(request)
+        queues = self._selection.queues(request)
+        listing = Listing(self._agent.journal, self._selection.names, queues, states)
+        page = await asyncio.to_thread(listing.page, limit, after)
+        response.data = _encode(page)
+
+    async def on_get_one(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
+    ) -> None:
+        """`GET /queue/events/{id}`: the event with its body and history."""
+        self._secret.check(request)
+        try:
+            life = await asyncio.to_thread(self._life, event)
+        except UnknownId as error:
+            raise falcon.HTTPNotFound(description=str(error)) from None
+        except NoSuchEvent as error:
+            raise falcon.HTTPConflict(description=str(error)) from None
+        response.data = _encode(life.as_json())
+
+    async def on_delete_one(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
+    ) -> None:
+        """`DELETE /queue/events/{id}[?reason=]`: discard it."""
+        self._secret.check(request)
+        reason = (request.get_param("reason") or BY_OPERATOR)[:_LONGEST_REASON]
+        changes = Changes(self._agent, "discard", reason=reason)
+        _answer_for_one(response, "discard", await changes.of_ids([event]))
+
+    async def on_post_retry(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
+    ) -> None:
+        """`POST /queue/events/{id}/retry[?force=1]`."""
+        self._secret.check(request)
+        changes = Changes(self._agent, "retry", force=request.get_param("force") == "1")
+        _answer_for_one(response, "retry", await changes.of_ids([event]))
+
+    def _life(self, given: str) -> Life:
+        agent = self._agent
+        known = find(agent.journal, given)
+        entry = agent.system.directory.by_id(known.queue)
+        life = life_of(
+            agent.journal,
+            known,
+            key=entry.routing_key,
+            name=self._selection.names.of(entry.routing_key),
+            letter=entry.state.dead.get(known.accepted.event),
+        )
+        if life is None:
+            raise UnknownId(given)
+        return life
+
+
+def states_of(request: falcon.asgi.Request) -> list[str]:
+    """The states of `state=` (several with commas); without it, all that have not ended.
+
+    `waiting` stands for all three states of an event that waits. Raises 400 for unknown ones.
+    """
+    text = request.get_param("state") or f"waiting,{DEAD}"
+    states: list[str] = []
+    for state in text.replace("-", "_").split(","):
+        if state == "waiting":
+            states += WAITING
+        elif state in STATES:
+            states.append(state)
+        else:
+            raise falcon.HTTPBadRequest(
+                description=f"state: there is no {state!r}; known are waiting, {', '.join(STATES)}"
+            )
+    return states
+
+
+def message(change: Change, count: int) -> str:
+    """What was done, in the words that go-pdagent's client prints."""
+    return f"{'Retrying' if change == 'retry' else 'Discarded'} {count} events."
+
+
+def _answer_for_one(response: falcon.asgi.Response, change: Change, outcome: Outcome) -> None:
+    if outcome.refused:
+        [refused] = outcome.refused
+        response.status = falcon.code_to_http_status(refused.status)
+        if refused.status == 503:
+            response.set_header("Retry-After", "5")
+        response.data = _encode({"errors": [refused.error]})
+        return
+    count = len(outcome.events)
+    response.data = _encode(
+        {"message": message(change, count), "count": count, "events": outcome.events}
+    )
+
+
+def _limit_of(request: falcon.asgi.Request) -> int:
+    text = request.get_param("limit") or str(_USUAL)
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= _MOST):
+        raise falcon.HTTPBadRequest(description=f"limit: 1 to {_MOST} are allowed")
+    return int(text)
+
+
+def _cursor_of(request: falcon.asgi.Request) -> Cursor | None:
+    text = request.get_param("after")
+    if text is None:
+        return None
+    try:
+        return Cursor.parse(text)
+    except BadCursor:
+        raise falcon.HTTPBadRequest(
+            description="after: give the 'next' of the page before, as it was"
+        ) from None

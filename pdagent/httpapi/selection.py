@@ -1,0 +1,63 @@
+"""Which queues a request means: `rk=` a routing key, or `queue=` a name as tables show it."""
+
+from __future__ import annotations
+
+import falcon
+import falcon.asgi
+
+from actors.directory import QueueEntry
+from pdagent.httpapi.agent import Agent
+from pdagent.operating.names import QueueNames
+from store.records import RoutingKey
+
+
+class Selection:
+    """Reads `rk` and `queue` of a request's query."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._directory = agent.system.directory
+        self.names = QueueNames(agent.config.routing_keys)
+
+    def is_limited(self, request: falcon.asgi.Request) -> bool:
+        """Whether the request names a queue at all."""
+        return request.get_param("rk") is not None or request.get_param("queue") is not None
+
+    def queues(self, request: falcon.asgi.Request) -> list[QueueEntry]:
+        """The queues that are named, none if there is no such queue; all if none is named."""
+        key, name = request.get_param("rk"), request.get_param("queue")
+        if key is not None:
+            entry = self._directory.by_key(RoutingKey(key))
+            return [] if entry is None else [entry]
+        entries = self._directory.entries()
+        return entries if name is None else self.names.called(name, entries)
+
+    def key(self, request: falcon.asgi.Request) -> RoutingKey:
+        """The one key that is named; it need not have a queue yet if the config knows it.
+
+        Raises 400 if none is named, 404 for an unknown one, 409 if several go by the name.
+        """
+        if not self.is_limited(request):
+            raise falcon.HTTPBadRequest(
+                description="name a queue: rk=ROUTING_KEY, or queue=NAME as 'status' shows it"
+            )
+        found = [entry.routing_key for entry in self.queues(request)]
+        if not found:
+            found = self._configured(request)
+        if len(found) > 1:
+            raise falcon.HTTPConflict(
+                description=f"{len(found)} routing keys look like this: give the whole key with "
+                "rk=, or give them names (routing_keys in the config)"
+            )
+        if not found:
+            raise falcon.HTTPNotFound(
+                description="no event was ever accepted for this routing key, and the agent's "
+                "config has no name for it: 'pagerduty-agent queue status' shows the known ones"
+            )
+        return found[0]
+
+    def _configured(self, request: falcon.asgi.Request) -> list[RoutingKey]:
+        key = RoutingKey(request.get_param("rk") or "")
+        if self.names.is_configured(key):
+            return [key]
+        named = self.names.key_of(request.get_param("queue") or "")
+        return [] if named is None else [named]

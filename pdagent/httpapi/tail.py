@@ -1,0 +1,124 @@
+"""`GET /queue/tail`: transitions as they are committed, one JSON object a line, without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, cast
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from pdagent.events import summary_of
+from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.bodies import SenderGone
+from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.selection import Selection
+from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
+from pdagent.operating.lives import shown
+from store.records import EventAccepted, RoutingKey, event_of
+
+if TYPE_CHECKING:
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        Scope,
+    )
+
+PATH = "/queue/tail"
+_RECEIVE = "pdagent.receive"
+_encode = msgspec.json.Encoder().encode
+
+Json = dict[str, object]
+
+
+class Tail:
+    """Follows one queue (`rk=` or `queue=`) or all; needs the secret.
+
+    A line has the fields of a `history` entry, and `queue` and `id`. A blank line says that the
+    agent is still there; `{"record": "Missed", "count": N}`, that this client reads too slowly.
+    """
+
+    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
+        self._directory = agent.system.directory
+        self._secret = secret
+        self._selection = selection
+        self._followers = agent.followers
+
+    async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """200 and lines, until the client or the agent ends it."""
+        self._secret.check(request)
+        key = self._selection.key(request) if self._selection.is_limited(request) else None
+        try:
+            follower = self._join(key)
+        except TooManyFollowers:
+            raise falcon.HTTPServiceUnavailable(
+                description="too many follow already: end some of the other 'queue tail'",
+                retry_after=60,
+            ) from None
+        gone = asyncio.create_task(self._leave_with_client(request.scope[_RECEIVE], follower))
+        response.content_type = "application/x-ndjson"
+        response.stream = self._lines(follower, gone)
+
+    def _join(self, key: RoutingKey | None) -> Follower:
+        if key is None:
+            return self._followers.join(lambda queue: True)
+        directory = self._directory
+        # By key: the queue of a key that is only configured comes to be with its first event.
+        return self._followers.join(lambda queue: directory.by_id(queue).routing_key == key)
+
+    async def _lines(self, follower: Follower, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:
+        try:
+            yield b"\n"  # the client learns at once that it is following
+            async for news in follower.transitions():
+                match news:
+                    case Transition():
+                        yield _encode(self._shown(news)) + b"\n"
+                    case Missed(count=count):
+                        yield _encode({"record": "Missed", "count": count}) + b"\n"
+                    case _:
+                        yield b"\n"
+        finally:
+            gone.cancel()
+            self._followers.leave(follower)
+
+    async def _leave_with_client(
+        self, receive: Callable[[], Awaitable[object]], follower: Follower
+    ) -> None:
+        try:
+            while True:
+                await receive()
+        except SenderGone:
+            follower.end()
+            self._followers.leave(follower)
+
+    def _shown(self, transition: Transition) -> Json:
+        record = transition.record
+        fields = shown(record)
+        key = self._directory.by_id(transition.queue).routing_key
+        head: Json = {
+            "at": fields.pop("at"),
+            "record": fields.pop("record"),
+            "queue": self._selection.names.of(key),
+        }
+        event = event_of(record)
+        if event is not None:
+            head["id"] = event
+        if isinstance(record, EventAccepted):
+            fields["summary"] = summary_of(record.kind, record.body)
+        return head | fields
+
+
+def letting_followers_go(app: ASGI3Application) -> ASGI3Application:
+    """`app`, whose `Tail` is told when its client has gone: frameworks keep that to themselves."""
+
+    async def passing_on(
+        scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http" and scope["path"] == PATH:
+            scope = cast("Scope", {**scope, _RECEIVE: receive})
+        await app(scope, receive, send)
+
+    return passing_on

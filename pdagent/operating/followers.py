@@ -1,0 +1,129 @@
+"""Passes committed transitions on to whoever follows them live, without ever waiting for one.
+
+Each follower has a bounded buffer. One that reads too slowly is told how many it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from pdagent.observers import Observers
+from store.records import QueueId, Record
+
+BUFFER = 1_000
+MOST_FOLLOWERS = 50
+IDLE_SECONDS = 5.0
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """A record that was committed for a queue."""
+
+    queue: QueueId
+    record: Record
+
+
+class Missed(msgspec.Struct, frozen=True):
+    """So many transitions were not kept for a follower that was too slow."""
+
+    count: int
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """Nothing has happened for `IDLE_SECONDS`."""
+
+
+class TooManyFollowers(Exception):
+    """`MOST_FOLLOWERS` are there already."""
+
+
+class Follower:
+    """One of those who follow. Made and used in the event loop; called in the writer's thread."""
+
+    def __init__(self, wants: Callable[[QueueId], bool]) -> None:
+        self._wants = wants
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._buffer: deque[Transition] = deque()
+        self._missed = 0
+        self._news = asyncio.Event()
+        self._woken = False
+        self._ended = False
+        self.observer = self._note
+
+    def _note(self, queue: QueueId, record: Record) -> None:
+        if not self._wants(queue):
+            return
+        with self._lock:
+            if len(self._buffer) >= BUFFER or self._missed:
+                # Once something is missing nothing is kept until the follower has been told, so
+                # that it learns where the gap is.
+                self._missed += 1
+            else:
+                self._buffer.append(Transition(queue, record))
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    def end(self) -> None:
+        """Let `transitions` come to its end."""
+        self._ended = True
+        self._news.set()
+
+    async def transitions(self) -> AsyncIterator[Transition | Missed | Idle]:
+        """What is committed from now on, until `end`."""
+        while not self._ended:
+            # First the flag: what arrives from here on wakes the loop once more.
+            self._woken = False
+            self._news.clear()
+            while self._buffer:
+                yield self._buffer.popleft()
+            with self._lock:
+                missed, self._missed = self._missed, 0
+            if missed:
+                yield Missed(missed)
+                continue
+            if not await self._news_within(IDLE_SECONDS):
+                yield Idle()
+
+    async def _news_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+class Followers:
+    """All who follow at the moment."""
+
+    def __init__(self, observers: Observers) -> None:
+        self._observers = observers
+        self._followers: set[Follower] = set()
+        self._ended = False
+
+    def join(self, wants: Callable[[QueueId], bool]) -> Follower:
+        """A new follower of the queues that `wants` names. Raises `TooManyFollowers`."""
+        if len(self._followers) >= MOST_FOLLOWERS:
+            raise TooManyFollowers
+        follower = Follower(wants)
+        self._followers.add(follower)
+        self._observers.add(follower.observer)
+        if self._ended:
+            follower.end()
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """It follows no more; harmless when repeated."""
+        self._observers.remove(follower.observer)
+        self._followers.discard(follower)
+
+    def end_all(self) -> None:
+        """The agent stops: nobody can follow any more."""
+        self._ended = True
+        for follower in self._followers:
+            follower.end()

@@ -1,0 +1,199 @@
+"""Pages of events: dead letters first, then what waits, then (from the journal) what has ended.
+
+Reads the queues' live states from any thread, a slice at a time, each in one step of the
+interpreter: nothing is locked, and a page costs what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from actors.directory import QueueEntry
+from pdagent.operating.names import QueueNames
+from pdagent.operating.reading import first
+from pdagent.operating.rows import (
+    DEAD,
+    ENDED,
+    WAITING,
+    EventRow,
+    dead_row,
+    ended_row,
+    waiting_row,
+)
+from store.port import Journal
+from store.records import (
+    DeliveryStarted,
+    Entry,
+    EventAccepted,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+)
+
+# What one page may read of the journal in search of events that have ended, in records, and in
+# search of the last attempt of each.
+_MOST_READ = 20_000
+_MOST_READ_FOR_ATTEMPTS = 500
+
+Section = Literal["dead", "waiting", "ended"]
+_SECTIONS: tuple[Section, ...] = ("dead", "waiting", "ended")
+
+
+class _Placed(Protocol):
+    @property
+    def position(self) -> int: ...
+
+
+_Event = TypeVar("_Event", bound=_Placed)
+
+
+class BadCursor(ValueError):
+    """This is not the `next` of an earlier page."""
+
+
+class Cursor(msgspec.Struct, frozen=True, order=True):
+    """Where a page ended: a place in a queue or, where `queue` is 0, in the journal."""
+
+    section: int
+    queue: int
+    position: int
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """The inverse of `str`. Raises `BadCursor`."""
+        parts = text.split(".")
+        if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) < 20 for p in parts):
+            raise BadCursor(text)
+        cursor = cls(*map(int, parts))
+        if cursor.section >= len(_SECTIONS):
+            raise BadCursor(text)
+        return cursor
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.queue}.{self.position}"
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Events, and where the next page begins; None at the end.
+
+    Of events that have ended, a page may hold fewer than asked for and not be the last.
+    """
+
+    events: list[EventRow]
+    next: str | None
+
+
+Found = tuple[Cursor, Callable[[], EventRow] | None]
+"""A place and the event there; None where reading stopped before one was found."""
+
+
+class Listing:
+    """Lists events of `queues` in one of `states` (see `rows.STATES`)."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        names: QueueNames,
+        queues: Sequence[QueueEntry],
+        states: Iterable[str],
+    ) -> None:
+        self._journal = journal
+        self._names = names
+        self._queues = sorted(queues, key=lambda entry: entry.id)
+        self._states = frozenset(states)
+
+    def page(self, limit: int, after: Cursor | None = None) -> Page:
+        """At most `limit` events behind `after`. Raises `store.errors.JournalError`."""
+        rows: list[EventRow] = []
+        last: Cursor | None = None
+        for cursor, row in self._found(limit + 1, after or Cursor(0, 0, 0)):
+            if row is None:
+                return Page(rows, str(cursor))
+            if len(rows) == limit:
+                return Page(rows, str(last))
+            rows.append(row())
+            last = cursor
+        return Page(rows, None)
+
+    def _found(self, limit: int, after: Cursor) -> Iterator[Found]:
+        for number in range(after.section, len(_SECTIONS)):
+            place = after if number == after.section else Cursor(number, 0, 0)
+            match _SECTIONS[number]:
+                case "dead" if DEAD in self._states:
+                    yield from self._dead(limit, place)
+                case "waiting" if self._states.intersection(WAITING):
+                    yield from self._waiting(limit, place)
+                case "ended" if self._states.intersection(ENDED):
+                    yield from self._ended(place)
+
+    def _dead(self, limit: int, after: Cursor) -> Iterator[Found]:
+        for entry, position in self._from(after):
+            name = self._names.of(entry.routing_key)
+            for letter in _beyond(entry.state.dead, position, limit):
+                cursor = Cursor(after.section, entry.id, letter.position)
+                yield cursor, partial(dead_row, letter, name, self._journal)
+
+    def _waiting(self, limit: int, after: Cursor) -> Iterator[Found]:
+        # Only the head of a queue is ever tried: the others are all `queued`.
+        most = limit + 1 if "queued" in self._states else 1
+        for entry, position in self._from(after):
+            name = self._names.of(entry.routing_key)
+            for event in _beyond(entry.state.waiting, position, most):
+                if event.state in self._states:
+                    cursor = Cursor(after.section, entry.id, event.position)
+                    yield cursor, partial(waiting_row, event, name, self._journal)
+
+    def _from(self, after: Cursor) -> Iterator[tuple[QueueEntry, int]]:
+        """The queues from the one of a cursor on, each with the position to begin behind."""
+        for entry in self._queues:
+            if entry.id >= after.queue:
+                yield entry, after.position if entry.id == after.queue else 0
+
+    def _ended(self, after: Cursor) -> Iterator[Found]:
+        """The latest first."""
+        queues = {entry.id: self._names.of(entry.routing_key) for entry in self._queues}
+        only = self._queues[0].id if len(queues) == 1 else None
+        for count, entry in enumerate(self._journal.backwards(after.position or None, only), 1):
+            cursor = Cursor(after.section, 0, entry.seq)
+            match entry.record:
+                case EventDelivered(event=event):
+                    state = "delivered"
+                case EventDiscarded(event=event):
+                    state = "discarded"
+                case _:
+                    state = ""
+            if state in self._states and entry.queue in queues:
+                accepted = self._journal.accepted(event)
+                if accepted is not None and isinstance(accepted.record, EventAccepted):
+                    name = queues[entry.queue]
+                    yield cursor, partial(self._ended_row, accepted.record, state, name, entry)
+            if count == _MOST_READ:
+                yield cursor, None
+                return
+
+    def _ended_row(self, accepted: EventAccepted, state: str, name: str, end: Entry) -> EventRow:
+        return ended_row(accepted, state, name, self._attempts(end, accepted.event))
+
+    def _attempts(self, end: Entry, event: EventId) -> int | None:
+        earlier = self._journal.backwards(end.seq, end.queue)
+        for entry in islice(earlier, _MOST_READ_FOR_ATTEMPTS):
+            match entry.record:
+                case DeliveryStarted(event=tried, attempt=attempt) if tried == event:
+                    return attempt
+                case EventAccepted(event=accepted) if accepted == event:
+                    return 0
+        return None
+
+
+def _beyond(events: Mapping[EventId, _Event], position: int, limit: int) -> list[_Event]:
+    """At most `limit` events with a higher position; they are in the order of their positions."""
+    head = first(events, 1)
+    if not head:
+        return []
+    passed = max(0, position - head[0].position + 1)
+    return [event for event in first(events, passed + limit) if event.position > position][:limit]

@@ -1,0 +1,117 @@
+"""The whole life of one event, as the journal tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from actors.core.evolve import evolve
+from actors.core.state import DeadLetter, QueueState, WaitingEvent
+from pdagent.events import with_routing_key
+from pdagent.masking import mask
+from pdagent.operating.lookup import KnownEvent
+from pdagent.operating.rows import EventRow, dead_row, ended_row, timestamp, waiting_row
+from store.port import Journal
+from store.records import (
+    ActorRestarted,
+    Entry,
+    EventAccepted,
+    EventDeadLettered,
+    EventDelivered,
+    QueueHeld,
+    QueueReleased,
+    Record,
+    RoutingKey,
+)
+
+Json = dict[str, object]
+
+_TIMES = ("at", "retry_at")
+_NOT_SHOWN = ("event", "body")
+
+
+class Life(msgspec.Struct, frozen=True):
+    """How an event stands, what it says (its key masked), and the records that led there."""
+
+    row: EventRow
+    event: msgspec.Raw
+    history: list[Json]
+
+    def as_json(self) -> Json:
+        """The fields of the row, then `event` and `history`."""
+        fields: Json = msgspec.structs.asdict(self.row)
+        return {**fields, "event": self.event, "history": self.history}
+
+
+def life_of(
+    journal: Journal, event: KnownEvent, *, key: RoutingKey, name: str, letter: DeadLetter | None
+) -> Life | None:
+    """The life of an event of the queue with `key`, which goes by `name`.
+
+    `letter` is given if the event is a dead letter now: then nothing is read beyond its death.
+    None if the event has just been removed. Raises `store.errors.JournalError`.
+    """
+    accepted, id_ = event.accepted, event.accepted.event
+    # Folded by the same function as the whole queue, only without its other events.
+    state = QueueState(queue=event.queue)
+    history: list[Json] = []
+    known: WaitingEvent | None = None
+    last: Record = accepted
+    for last in _told(_until_death(journal.history(id_), letter), state):
+        history.append(shown(last))
+        evolve(state, last)
+        known = state.waiting.get(id_) or known
+    if known is None:
+        return None
+    if id_ in state.waiting:
+        row = waiting_row(known, name, journal)
+    elif id_ in state.dead:
+        row = dead_row(state.dead[id_], name, journal)
+    else:
+        end = "delivered" if isinstance(last, EventDelivered) else "discarded"
+        row = ended_row(accepted, end, name, known.attempts, known.last_error)
+    return Life(row, _body(accepted, key), history)
+
+
+def shown(record: Record) -> Json:
+    """A record as JSON: when, which, and what else it says, without id and body of the event."""
+    fields: Json = {"at": timestamp(record.at), "record": type(record).__name__}
+    for field in record.__struct_fields__:
+        if field not in _NOT_SHOWN and field != "at":
+            value = getattr(record, field)
+            fields[field] = _presentable(field, value)
+    return fields
+
+
+def _presentable(field: str, value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return timestamp(value) if field in _TIMES else round(value, 4)
+
+
+def _told(entries: Iterable[Entry], state: QueueState) -> Iterator[Record]:
+    """The records, without those about the whole queue that meant nothing for the event."""
+    for entry in entries:
+        match entry.record:
+            case QueueHeld() | QueueReleased() if not state.waiting:
+                continue
+            case ActorRestarted() if state.in_flight is None:
+                continue
+            case record:
+                yield record
+
+
+def _until_death(entries: Iterator[Entry], letter: DeadLetter | None) -> Iterator[Entry]:
+    for entry in entries:
+        yield entry
+        record = entry.record
+        if isinstance(record, EventDeadLettered) and letter and record.at == letter.died_at:
+            return
+
+
+def _body(accepted: EventAccepted, key: RoutingKey) -> msgspec.Raw:
+    masked = mask(key)
+    # Some tools repeat the key somewhere in the details.
+    body = accepted.body.replace(key.encode(), masked.encode())
+    return msgspec.Raw(with_routing_key(accepted.kind, body, masked))

@@ -1,0 +1,29 @@
+"""Reading the live states of queues while their Sequencers go on changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+def steady(read: Callable[[], _T]) -> _T:
+    """Repeat a read that a Sequencer's change has just upset.
+
+    Only for reads of a few steps: one that takes long would be upset again and again.
+    """
+    while True:
+        try:
+            return read()
+        except (RuntimeError, KeyError, StopIteration):
+            continue
+
+
+def first(values: Mapping[Any, _T], count: int) -> list[_T]:
+    """The first `count` values of an ordered mapping that another thread changes.
+
+    However many they are, the interpreter copies them in one step, which nobody comes between.
+    """
+    return steady(lambda: list(islice(values.values(), count)))

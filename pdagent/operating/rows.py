@@ -1,0 +1,100 @@
+"""How an event is shown in JSON: by the agent's HTTP API, and by `queue list` and `queue show`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.core.state import DeadLetter, WaitingEvent
+from pdagent.events import summary_of
+from pdagent.events.timestamps import utc_timestamp
+from store.port import Journal
+from store.records import EventAccepted, EventId
+
+WAITING = ("queued", "in_flight", "deferred")
+DEAD = "dead_lettered"
+ENDED = ("delivered", "discarded")
+STATES = (*WAITING, DEAD, *ENDED)
+
+
+class EventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One event. Times are ISO 8601 in UTC.
+
+    `queue` is the configured name of its routing key, or the masked key. `attempts` is None for an
+    event that has ended where counting would mean to read much: `queue show` counts them.
+    """
+
+    id: str = ""
+    state: str = ""
+    queue: str = ""
+    kind: str = ""
+    dedup_key: str = ""
+    summary: str = ""
+    accepted_at: str | None = None
+    attempts: int | None = 0
+    next_attempt_at: str | None = None
+    last_error: str | None = None
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, or None."""
+    return None if seconds is None else utc_timestamp(seconds)
+
+
+def waiting_row(event: WaitingEvent, queue: str, journal: Journal) -> EventRow:
+    """An event that waits. Raises `store.errors.JournalError` if its record can't be read."""
+    return EventRow(
+        id=event.id,
+        state=event.state,
+        queue=queue,
+        kind=event.kind,
+        dedup_key=event.dedup_key,
+        summary=summary(journal, event.id),
+        accepted_at=timestamp(event.accepted_at),
+        attempts=event.attempts,
+        next_attempt_at=timestamp(event.next_attempt_at),
+        last_error=event.last_error,
+    )
+
+
+def dead_row(letter: DeadLetter, queue: str, journal: Journal) -> EventRow:
+    """A dead letter. Raises `store.errors.JournalError` if its record can't be read."""
+    return EventRow(
+        id=letter.id,
+        state=DEAD,
+        queue=queue,
+        kind=letter.kind,
+        dedup_key=letter.dedup_key,
+        summary=summary(journal, letter.id),
+        accepted_at=timestamp(letter.accepted_at),
+        attempts=letter.attempts,
+        last_error=letter.error,
+    )
+
+
+def ended_row(
+    accepted: EventAccepted,
+    state: str,
+    queue: str,
+    attempts: int | None,
+    last_error: str | None = None,
+) -> EventRow:
+    """An event that was delivered or discarded."""
+    return EventRow(
+        id=accepted.event,
+        state=state,
+        queue=queue,
+        kind=accepted.kind,
+        dedup_key=accepted.dedup_key,
+        summary=summary_of(accepted.kind, accepted.body),
+        accepted_at=timestamp(accepted.at),
+        attempts=attempts,
+        last_error=last_error,
+    )
+
+
+def summary(journal: Journal, event: EventId) -> str:
+    """What an event says for people; empty while its acceptance isn't on disk yet."""
+    entry = journal.accepted(event)
+    if entry is None or not isinstance(entry.record, EventAccepted):
+        return ""
+    return summary_of(entry.record.kind, entry.record.body)

@@ -1,0 +1,150 @@
+"""Slow clients, silent clients and too many clients don't keep the agent from its work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from tests.pdagent.httpapi.impatient_agent import (
+    BODY_SECONDS,
+    CONNECTIONS,
+    HEAD_SECONDS,
+    PAUSE_SECONDS,
+    STALL_SECONDS,
+    ImpatientAgent,
+)
+from tests.pdagent.httpapi.raw_http import RawConnection, head
+from tests.pdagent.httpapi.sample_events import ndjson, trigger
+
+# How late the agent may notice, on a busy machine.
+SLACK = 4.0
+
+
+@pytest.fixture(scope="module")
+def running_impatient(
+    tmp_path_factory: pytest.TempPathFactory, nowhere: str
+) -> Iterator[AgentProcess]:
+    with ImpatientAgent(tmp_path_factory.mktemp("impatient") / "agent", nowhere) as process:
+        yield process
+
+
+@pytest.fixture
+def impatient(running_impatient: AgentProcess) -> Iterator[AgentProcess]:
+    yield running_impatient
+    running_impatient.session().close()
+    running_impatient.wait_for(running_impatient.is_healthy, "it is healthy")
+    assert "Traceback" not in running_impatient.log()
+
+
+def test_headers_that_arrive_byte_by_byte_are_not_waited_for(impatient: AgentProcess) -> None:
+    request = head(impatient, "/health", "GET")
+    began = time.monotonic()
+    with RawConnection(impatient) as connection, contextlib.suppress(OSError):
+        connection.socket.settimeout(0.2)
+        for byte in request:
+            connection.send(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                assert connection.socket.recv(1, 2)  # MSG_PEEK
+                break
+        connection.socket.settimeout(10)
+        answer = connection.answer("GET")
+        assert answer.status == 408
+        assert answer.json() == {"errors": ["the request's headers took too long to arrive"]}
+    assert HEAD_SECONDS < time.monotonic() - began < HEAD_SECONDS + SLACK
+
+
+def test_a_body_that_never_comes_is_not_waited_for(impatient: AgentProcess) -> None:
+    event = json.dumps(trigger()).encode()
+    before = impatient.totals()["accepted"]
+    for part in (b"", event[:-1]):
+        began = time.monotonic()
+        with RawConnection(impatient) as connection:
+            connection.send(head(impatient, Content_Length=len(event)), part)
+            answer = connection.answer()
+            assert answer.status == 408
+            assert answer.json()["errors"] == ["the request's body took too long to arrive"]
+        assert BODY_SECONDS < time.monotonic() - began < BODY_SECONDS + SLACK
+    assert impatient.totals()["accepted"] == before
+
+
+def test_a_body_for_a_path_that_takes_none_is_not_waited_for_either(
+    impatient: AgentProcess,
+) -> None:
+    with RawConnection(impatient) as connection:
+        connection.send(head(impatient, "/nowhere", Content_Length=10))
+        assert connection.answer().status == 408
+
+
+def test_a_connection_without_a_request_is_closed(impatient: AgentProcess) -> None:
+    with RawConnection(impatient) as connection:
+        assert connection.is_closed_by_the_agent()
+    with RawConnection(impatient) as connection:
+        connection.send(head(impatient, "/health", "GET"))
+        assert connection.answer("GET").status == 200
+        connection.send(b"\r\n")  # ends the wait for the next request, and begins none
+        assert connection.is_closed_by_the_agent()
+
+
+def test_a_batch_may_pause_but_not_for_ever(impatient: AgentProcess) -> None:
+    line = ndjson(trigger())
+    piece = b"%x\r\n%b\r\n" % (len(line), line)
+    with RawConnection(impatient) as connection:
+        connection.send(head(impatient, "/send/batch", Transfer_Encoding="chunked"))
+        began = time.monotonic()
+        while time.monotonic() - began < BODY_SECONDS + SLACK:
+            connection.send(piece)
+            time.sleep(PAUSE_SECONDS / 6)
+        answer = connection.send(b"0\r\n\r\n").answer()
+        assert answer.status == 200
+        assert len(answer.body.splitlines()) > 5
+    with RawConnection(impatient) as connection:
+        connection.send(head(impatient, "/send/batch", Transfer_Encoding="chunked"), piece)
+        began = time.monotonic()
+        received = bytearray()
+        while part := connection.socket.recv(65536):
+            received += part
+        assert b'"key"' in received  # what was complete had been taken
+        assert PAUSE_SECONDS < time.monotonic() - began < PAUSE_SECONDS + SLACK
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut_off(impatient: AgentProcess) -> None:
+    bad = ndjson(*([b"{}"] * 1_000))
+    piece = b"%x\r\n%b\r\n" % (len(bad), bad)
+    with RawConnection(impatient) as connection:
+        connection.socket.settimeout(STALL_SECONDS + 2 * SLACK)
+        connection.send(head(impatient, "/send/batch", Transfer_Encoding="chunked"))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(100_000):
+                connection.send(piece)
+
+
+def test_one_connection_too_many_is_told_so_and_the_others_go_on(impatient: AgentProcess) -> None:
+    event = json.dumps(trigger()).encode()
+    request = head(impatient, Content_Length=len(event)) + event
+    with contextlib.ExitStack() as stack:
+        served: list[RawConnection] = []
+        while True:
+            connection = stack.enter_context(RawConnection(impatient))
+            answer = connection.send(request).answer()
+            if answer.status != 202:
+                break
+            served.append(connection)
+        assert answer.status == 503
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["errors"] == ["the agent has too many connections open: try again"]
+        # Earlier tests may have left one or two that wait for their end.
+        assert CONNECTIONS - 4 <= len(served) <= CONNECTIONS
+        assert all(connection.send(request).answer().status == 202 for connection in served)
+    assert impatient.is_healthy()
+
+
+def test_far_too_many_connections_are_survived(impatient: AgentProcess) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS + 300):
+            stack.enter_context(RawConnection(impatient))
+    impatient.wait_for(impatient.is_healthy, "it answers again")

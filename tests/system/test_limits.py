@@ -1,0 +1,220 @@
+"""Full queues, a full journal, a full disk: new events are refused, what was accepted goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.agent_process import AgentProcess
+from tests.sandbox_process import SandboxProcess
+from tests.store.small_disk import small_disk
+from tests.system.numbered_events import key_number, numbers_by_key, trigger
+
+KEY, OTHER_KEY = key_number(1), key_number(2)
+LIMIT = 5
+V1_PATH = "/generic/2010-04-15/create_event.json"
+NO_SECRET = {"Authorization": None}
+
+
+def v1_trigger(key: str) -> dict[str, Any]:
+    return {"service_key": key, "event_type": "trigger", "description": "disk full"}
+
+
+def change(key: str) -> dict[str, Any]:
+    return {"routing_key": key, "payload": {"summary": "deployed"}}
+
+
+def large(key: str, number: int) -> dict[str, Any]:
+    """An event of about 60 kB."""
+    event = trigger(key, number)
+    event["payload"]["custom_details"]["log"] = "x" * 60_000
+    return event
+
+
+def fill_journal(agent: AgentProcess, words: str) -> int:
+    """Have large events accepted until they are refused with 503 and `words`; returns how many."""
+    for number in range(5_000):
+        answer = agent.send_v2(large(KEY, number))
+        if answer.status_code != 200:
+            assert_unavailable(answer, words)
+            return number
+    raise AssertionError("the journal never got full")
+
+
+def assert_unavailable(answer: requests.Response, words: str) -> None:
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert words in answer.json()["errors"][0]
+
+
+@pytest.fixture
+def full_queue(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path / "agent", sandbox.url, max_queue_length=LIMIT) as agent:
+        sandbox.behave(down=True)
+        for number in range(LIMIT):
+            agent.send_v2(trigger(KEY, number)).raise_for_status()
+        yield agent
+
+
+def test_a_full_queue_answers_429_and_says_when_to_try_again(
+    full_queue: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    answer = full_queue.send_v2(trigger(KEY, LIMIT))
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+    (error,) = answer.json()["errors"]
+    assert f"{LIMIT} events wait for this routing key (max_queue_length)" in error
+
+
+@pytest.mark.parametrize(
+    ("path", "event", "status"),
+    [
+        ("/v2/enqueue", trigger(KEY, LIMIT), 429),
+        ("/v2/change/enqueue", change(KEY), 429),
+        (V1_PATH, v1_trigger(KEY), 403),
+    ],
+)
+def test_on_pagerdutys_paths_a_full_queue_looks_like_pagerdutys_rate_limit(
+    full_queue: AgentProcess, path: str, event: dict[str, Any], status: int
+) -> None:
+    answer = full_queue.post(path, json=event, headers=NO_SECRET)
+    assert answer.status_code == status
+    assert int(answer.headers["Retry-After"]) > 0
+    body = answer.json()
+    assert body["status"] != "success"
+    assert body["message"]
+    assert "max_queue_length" in body["errors"][0]
+
+
+def test_a_full_queue_concerns_no_other_key_and_opens_as_it_drains(
+    full_queue: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    assert full_queue.send_v2(trigger(OTHER_KEY, 0)).status_code == 200
+    assert full_queue.send_v2(trigger(KEY, 99)).status_code == 429
+    sandbox.behave(down=False)
+    full_queue.wait_until_drained()
+    assert full_queue.send_v2(trigger(KEY, LIMIT)).status_code == 200
+    full_queue.wait_until_drained()
+    arrived = numbers_by_key(sandbox.events())
+    assert arrived == {KEY: list(range(LIMIT + 1)), OTHER_KEY: [0]}
+
+
+def test_the_command_line_says_refused_for_now(full_queue: AgentProcess) -> None:
+    arguments = ("-k", KEY, "-t", "trigger", "-d", "disk full", "-u", "web-17")
+    done = full_queue.cli("enqueue", *arguments)
+    assert done.returncode == 75, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert KEY not in done.stderr
+
+
+def test_a_backlog_above_the_limits_at_the_start_starts_and_drains(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    """go-pdagent with 1,001 waiting events of one key never listens again after a restart."""
+    backlog = 1_001
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path, sandbox.url) as agent:
+        for number in range(backlog):
+            agent.send_v2(trigger(KEY, number)).raise_for_status()
+        agent.kill()
+    with AgentProcess(tmp_path, sandbox.url, max_queue_length=10, max_journal_mb=1) as agent:
+        assert agent.totals()["waiting"] == backlog
+        assert agent.send_v2(trigger(KEY, backlog)).status_code in (429, 503)
+        sandbox.behave(down=False)
+        agent.wait_until_drained(60)
+    assert numbers_by_key(sandbox.events()) == {KEY: list(range(backlog))}
+
+
+def test_a_full_journal_refuses_all_new_events_delivers_the_old_and_opens_again_by_itself(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    settings = {"max_journal_mb": 1, "retention": "1s"}
+    with AgentProcess(tmp_path, sandbox.url, **settings) as agent:
+        accepted = fill_journal(agent, "the journal is full (1 MB, max_journal_mb)")
+        assert accepted > 5
+        for path, event in (
+            ("/v2/enqueue", trigger(OTHER_KEY)),
+            ("/v2/change/enqueue", change(OTHER_KEY)),
+            (V1_PATH, v1_trigger(OTHER_KEY)),
+        ):
+            assert_unavailable(agent.post(path, json=event, headers=NO_SECRET), "max_journal_mb")
+        assert_unavailable_health(agent)
+        done = agent.cli("enqueue", "-k", OTHER_KEY, "-t", "trigger", "-d", "full", "-u", "web-17")
+        assert done.returncode == 75, done.stderr
+        assert agent.status()["totals"]["waiting"] == accepted, "status answers"
+
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        agent.wait_for(agent.is_healthy, "room again, without a restart")
+        assert agent.send_v2(trigger(KEY, accepted)).status_code == 200
+        agent.wait_until_drained()
+        assert agent.totals()["delivered"] == accepted + 1
+    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted + 1))}
+
+
+def assert_unavailable_health(agent: AgentProcess) -> None:
+    health = agent.get("/health")
+    assert health.status_code == 503
+    assert "max_journal_mb" in health.json()["errors"][0]
+
+
+class StartedFull(AgentProcess):
+    """An agent that is ready for a test as soon as it answers, healthy or not."""
+
+    def is_healthy(self) -> bool:
+        """Whether `/health` says anything."""
+        with contextlib.suppress(requests.RequestException):
+            return self.get("/health").status_code in (200, 503)
+        return False
+
+
+def test_a_full_journal_starts_refuses_at_once_and_drains(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    with StartedFull(tmp_path, sandbox.url, max_journal_mb=1) as agent:
+        accepted = fill_journal(agent, "max_journal_mb")
+        agent.kill()
+        agent.start()
+        assert_unavailable_health(agent)
+        assert_unavailable(agent.send_v2(trigger(OTHER_KEY)), "max_journal_mb")
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        assert agent.totals()["delivered"] == accepted
+    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted))}
+
+
+def test_a_full_disk_refuses_all_new_events_records_deliveries_and_opens_when_there_is_room(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with (
+        small_disk(tmp_path / "disk", 44) as disk,
+        AgentProcess(tmp_path, sandbox.url, database=disk.path / "journal") as agent,
+    ):
+        sandbox.behave(down=True)
+        disk.fill()
+        accepted = fill_journal(agent, "has no room")
+        assert accepted > 5
+        answer = agent.post("/v2/enqueue", json=trigger(OTHER_KEY), headers=NO_SECRET)
+        assert_unavailable(answer, "has no room")
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        assert agent.totals()["delivered"] == accepted
+        assert_unavailable(agent.send_v2(trigger(KEY, accepted)), "has no room")
+
+        disk.free()
+        agent.wait_for(agent.is_healthy, "room again, without a restart")
+        assert agent.send_v2(trigger(KEY, accepted)).status_code == 200
+        agent.wait_until_drained()
+        agent.kill()
+        agent.start()
+        assert agent.totals()["delivered"] == accepted + 1, "all of it was recorded"
+        agent.stop()
+    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted + 1))}
