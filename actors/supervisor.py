@@ -164,6 +164,8 @@ class Supervisor(SupervisedActor):
         sequencer = self._resting_refs.pop(entry.id)
         if answer.stays:
             entry.sequencer, entry.phase = sequencer, "running"
+            # A verdict or a turn that came while it could not be told is still in the slots.
+            self._around.directory.tell(entry.id, Wake())
         else:
             entry.phase = "resting"
         self._send_kept_back(entry)
