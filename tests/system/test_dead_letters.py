@@ -55,7 +55,8 @@ def test_a_retry_puts_dead_letters_at_the_tail_of_their_queues(
         agent.send_v2(trigger(KEY, number)).raise_for_status()
     if by == "http":
         answer = agent.post("/queue/retry", params={"rk": KEY})
-        assert answer.json() == {"message": "Retrying 2 events.", "count": 2}
+        assert answer.json()["message"] == "Retrying 2 events."
+        assert answer.json()["count"] == 2
     else:
         done = agent.cli("queue", "retry", "-k", KEY)
         assert (done.returncode, done.stdout) == (0, "Retrying 2 events.\n")
