@@ -78,7 +78,8 @@ def test_a_dead_letter_survives_a_kill_and_can_be_retried_afterwards(
     agent.kill()  # the retry was answered, so it is on disk
     agent.start()
     agent.wait_until_drained()
-    assert numbers_by_key(sandbox.events()) == {KEY: [0]}
+    # The one that was in flight at the second kill may come twice.
+    assert numbers_by_key(sandbox.events()) in ({KEY: [0]}, {KEY: [0, 0]})
 
 
 def test_a_trigger_that_was_resolved_meanwhile_is_not_retried(
