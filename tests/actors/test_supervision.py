@@ -196,10 +196,10 @@ def test_an_event_that_asks_for_a_queue_during_the_restart_delay_waits_for_the_r
     actors: RunningActors,
 ) -> None:
     actors.accepted()
-    for _ in range(restarts.LIMIT):
-        pending = actors.make_sequencer_fail()
-        answer = pending.answer()
-        assert isinstance(answer, Refusal)
+    for failures in range(1, restarts.LIMIT + 1):
+        assert isinstance(actors.make_sequencer_fail().answer(), Refusal)
+        # The delay begins; what comes earlier is refused by the actor that is just ending.
+        wait_for(lambda n=failures: actors.restarts("sequencer") == n, "the restart is planned")
     assert isinstance(actors.accept().answer(), Receipt)
     assert actors.restarts("sequencer") == restarts.LIMIT
 
