@@ -38,7 +38,12 @@ def lines(count: int) -> bytes:
                     "summary": "disk usage on /var is 97%",
                     "source": "web-17.example.com",
                     "severity": "critical",
-                    "custom_details": {"free": "1.2 GB", "used": "97%", "check": "disk", "n": number},
+                    "custom_details": {
+                        "free": "1.2 GB",
+                        "used": "97%",
+                        "check": "disk",
+                        "n": number,
+                    },
                 },
             }
         ).encode()

@@ -172,7 +172,7 @@ def _no_needless_duplicates(simulation: Simulation) -> None:
             earlier is not None
             and not simulation.witness.lives[request.event].again  # type: ignore[index]
             and not any(earlier.started <= at <= request.started for at in simulation.disturbances)
-            and not any(-60 < at - earlier.started and at <= request.started for at in failures)
+            and not any(at - earlier.started > -60 and at <= request.started for at in failures)
         ):
             raise Violation(f"{request.event} was sent again although it had been delivered")
         if isinstance(request.verdict, Delivered):

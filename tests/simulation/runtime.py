@@ -249,7 +249,7 @@ def _handle(actor: SupervisedActor, envelope: Envelope[Any]) -> None:
         response = actor._handle_receive(envelope.message)
         if envelope.reply_to is not None:
             envelope.reply_to.set(response)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as pykka does
         caught = (type(error), error, error.__traceback__)
         if envelope.reply_to is not None:
             envelope.reply_to.set_exception(caught)
@@ -260,7 +260,8 @@ def _handle(actor: SupervisedActor, envelope: Envelope[Any]) -> None:
 
 def _let_fail(actor: SupervisedActor, moment: Moment) -> None:
     """Have the actor's next handler raise, before or after it did what it does."""
-    name = "receive" if getattr(actor, "has_begun", False) or actor.__dict__.get("_begun") else "begin"
+    begun = getattr(actor, "has_begun", False) or actor.__dict__.get("_begun")
+    name = "receive" if begun else "begin"
     handler = getattr(actor, name)
 
     def fail(*arguments: Any) -> None:

@@ -146,9 +146,9 @@ class Simulation:
     # Trouble
 
     def _perhaps_crash(self) -> None:
-        if self.scenario.crash and self._troubled and self.agent is not None:
-            if self.chance.random() < self.scenario.crash:
-                self.runtime.crash("at a step")
+        likely = self.scenario.crash if self._troubled and self.agent is not None else 0.0
+        if likely and self.chance.random() < likely:
+            self.runtime.crash("at a step")
 
     def _perhaps_failing(self, actor: SupervisedActor) -> Moment | None:
         if not self.scenario.failure or not self._troubled or isinstance(actor, Supervisor):

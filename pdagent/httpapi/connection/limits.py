@@ -16,9 +16,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `head_seconds` is from the connection, or a request's first byte, to the end of its headers.
     `body_seconds` is for the rest of a request; of a streamed body only pauses are limited, by
-    `pause_seconds`. `stall_seconds` is how long a client may leave an answer unread. `linger_seconds` and
-    `linger_bytes` are what is still read, and thrown away, of a request that was answered before
-    it was complete: closing at once would take the answer away from a client that still sends.
+    `pause_seconds`. `stall_seconds` is how long a client may leave an answer unread.
+    `linger_seconds` and `linger_bytes` are what is still read, and thrown away, of a request that
+    was answered before it was complete: closing at once would take the answer away from a client
+    that still sends.
     """
 
     connections: int = 1_000

@@ -1,6 +1,6 @@
 """A real agent whose limits of time and number are met within a test's patience.
 
-    python -m tests.pdagent.httpapi.impatient_agent CONFIG
+python -m tests.pdagent.httpapi.impatient_agent CONFIG
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_a_flood_of_pipelined_requests_ends_the_connection_after_some_of_them(
         connection.send(head(agent, "/health", "GET") * 2_000)
         connection.socket.settimeout(10)
         answers = 0
-        while b"" != (piece := connection.socket.recv(1 << 16)):
+        while (piece := connection.socket.recv(1 << 16)) != b"":
             answers += piece.count(b"HTTP/1.1 200 OK")
     assert 0 < answers < 200
 
@@ -141,7 +141,8 @@ def test_a_flood_of_pipelined_requests_ends_the_connection_after_some_of_them(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
         b"POST /send HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
-        b"POST /send HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /send HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
         b"POST /send HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
         "GET /hälth HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
