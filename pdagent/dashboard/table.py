@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pdagent.dashboard.report import QueueReport, StatusReport
+from pdagent.wording import age, one_line
 
 _STYLES = {
     "active": "green",
@@ -54,14 +55,16 @@ def _print(console: Console, parts: Iterable[RenderableType]) -> None:
 def _head(report: StatusReport, now: datetime) -> Table:
     grid = Table.grid(padding=(0, 2))
     agent, pagerduty, totals = report.agent, report.pagerduty, report.totals
-    up = f"up {_age(agent.started_at, now)}, " if agent.started_at else ""
-    grid.add_row("Agent", _clean(f"{agent.address}  {up}pid {agent.pid}, version {agent.version}"))
-    state = Text().append(_clean(pagerduty.state), style=_STYLES.get(pagerduty.state, ""))
+    up = f"up {age(agent.started_at, now)}, " if agent.started_at else ""
+    grid.add_row(
+        "Agent", one_line(f"{agent.address}  {up}pid {agent.pid}, version {agent.version}")
+    )
+    state = Text().append(one_line(pagerduty.state), style=_STYLES.get(pagerduty.state, ""))
     if pagerduty.since:
-        state.append(f" for {_age(pagerduty.since, now)}")
+        state.append(f" for {age(pagerduty.since, now)}")
     state.append(f", {pagerduty.in_flight} in flight")
     if pagerduty.last_error and pagerduty.state != "reachable":
-        state.append(f": {_clean(pagerduty.last_error)}")
+        state.append(f": {one_line(pagerduty.last_error)}")
     grid.add_row("PagerDuty", state)
     grid.add_row(
         "Events",
@@ -91,43 +94,27 @@ def _table(queues: Sequence[QueueReport], now: datetime, *, plain: bool) -> Rend
         table.add_row(
             Text(_name(queue)),
             str(queue.pending),
-            _age(queue.oldest_waiting_at, now),
+            age(queue.oldest_waiting_at, now),
             str(queue.success),
             Text(str(queue.error), style="red" if queue.error else ""),
             Text(_in_words(state, queue, now), style=_STYLES.get(state, "")),
-            Text(_clean(queue.last_error or ""), no_wrap=True, overflow="ellipsis"),
+            Text(one_line(queue.last_error or ""), no_wrap=True, overflow="ellipsis"),
         )
     return table
 
 
 def _name(queue: QueueReport) -> str:
-    return _clean(queue.queue or queue.routing_key)
+    return one_line(queue.queue or queue.routing_key)
 
 
 def _state(queue: QueueReport) -> str:
     if queue.quarantined:
         return "quarantined"
-    return "held" if queue.held else _clean(queue.state.replace("_", " "))
+    return "held" if queue.held else one_line(queue.state.replace("_", " "))
 
 
 def _in_words(state: str, queue: QueueReport, now: datetime) -> str:
     paced = ", paced" if queue.paced else ""
     if queue.next_attempt_at is None or queue.next_attempt_at <= now or queue.held:
         return state + paced
-    return f"{state} {_age(now, queue.next_attempt_at)}{paced}"
-
-
-def _age(since: datetime | None, now: datetime) -> str:
-    if since is None:
-        return "-"
-    seconds = max(0, int((now - since).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            rest = {"d": (3600, "h"), "h": (60, "m"), "m": (1, "s")}[unit]
-            return f"{seconds // length}{unit}{seconds % length // rest[0]:02d}{rest[1]}"
-    return f"{seconds}s"
-
-
-def _clean(text: str) -> str:
-    """Text from outside, without what could steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return f"{state} {age(now, queue.next_attempt_at)}{paced}"

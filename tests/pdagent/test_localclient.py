@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from pdagent import localclient
+from pdagent import localtransport
 from pdagent.config import Config
 from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
@@ -16,7 +16,7 @@ from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(localclient, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(localtransport, "_ANSWER_SECONDS", 0.2)
     done = threading.Event()
 
     def stay_silent(_: BaseHTTPRequestHandler) -> None:

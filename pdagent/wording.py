@@ -1,0 +1,28 @@
+"""How commands put things for people: ages, counts, and text from outside on one line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+_UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """The time from `since` to `now` in its two largest units, such as `3m05s`; `-` for None."""
+    if since is None:
+        return "-"
+    seconds = max(0, int((now - since).total_seconds()))
+    for unit, length, smaller, rest in _UNITS:
+        if seconds >= length:
+            return f"{seconds // length}{unit}{seconds % length // rest:02d}{smaller}"
+    return f"{seconds}s"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 event`, `2 events`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def one_line(text: str) -> str:
+    """Text from outside, without line ends and without what could steer a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
