@@ -1,0 +1,100 @@
+"""`init --tls`: a certificate that strict clients trust, a private key, a config that uses both."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography import x509
+
+from pdagent.config_loading import load
+from tests.pdagent.cli.command_line import CommandLine
+from tests.pdagent.cli.test_init_and_server import KEY, offline, server
+
+__all__ = ["offline"]
+
+
+def names_of(certificate: Path) -> list[str]:
+    parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
+    names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
+
+
+def test_the_pair_lies_next_to_the_config_which_uses_it(cli: CommandLine) -> None:
+    done = cli("init", "--tls")
+    assert (done.code, done.err) == (0, "")
+    cert, key = cli.home / ".pagerduty-agent.cert.pem", cli.home / ".pagerduty-agent.key.pem"
+    assert str(cert) in done.out
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(cli.config.stat().st_mode) == 0o600
+    loaded = load({}, {"HOME": str(cli.home)}, config_file=str(cli.config))
+    assert (loaded.config.tls_cert, loaded.config.tls_key) == (cert, key)
+    assert loaded.origins.keys() == {"secret", "tls_cert", "tls_key"}
+    assert {path.name for path in cli.home.iterdir()} == {cli.config.name, cert.name, key.name}
+
+
+def test_the_certificate_is_for_loopback_this_host_and_the_names_given(cli: CommandLine) -> None:
+    names = ("--tls-name", "agent.example.com", "--tls-name", "192.0.2.7")
+    assert cli("--config", "my agent.yaml", "init", "--tls", *names).code == 0
+    loaded = load({}, {}, config_file=str(cli.home / "my agent.yaml"))
+    assert loaded.config.tls_cert == cli.home / "my agent.cert.pem"
+    certified = names_of(loaded.config.tls_cert)
+    assert {"localhost", "127.0.0.1", "::1", "agent.example.com", "192.0.2.7"} <= set(certified)
+    parsed = x509.load_pem_x509_certificate(loaded.config.tls_cert.read_bytes())
+    constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
+    assert not constraints.ca, "whoever trusts it must not trust what its key would sign"
+
+
+@pytest.mark.parametrize("name", [".pagerduty-agent.cert.pem", ".pagerduty-agent.key.pem"])
+def test_nothing_is_written_where_a_part_of_it_is_there_already(
+    cli: CommandLine, name: str
+) -> None:
+    (cli.home / name).write_text("mine")
+    done = cli("init", "--tls")
+    assert done.code == 1
+    assert f"{cli.home / name} exists already and was left as it is" in done.error
+    assert (cli.home / name).read_text() == "mine"
+    assert [path.name for path in cli.home.iterdir()] == [name]
+
+
+def test_a_config_that_is_there_already_gets_no_pair(cli: CommandLine) -> None:
+    cli.config.write_text("# mine\n")
+    assert f"{cli.config} exists already" in cli("init", "--tls").error
+    assert [path.name for path in cli.home.iterdir()] == [cli.config.name]
+
+
+@pytest.mark.parametrize("arguments", [("--tls", "--tls-name", "no host"), ("--tls-name", "a.b")])
+def test_a_name_that_can_not_be_used_is_a_usage_error(
+    cli: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    done = cli("init", *arguments)
+    assert done.code == 2
+    assert "--tls-name" in done.error
+    assert not list(cli.home.iterdir())
+
+
+def test_strict_clients_trust_it_and_commands_recognise_it(offline: CommandLine) -> None:
+    assert offline("init", "--tls").code == 0
+    cert = offline.home / ".pagerduty-agent.cert.pem"
+    url = f"https://{offline.env['PAGERDUTY_AGENT_ADDRESS']}/health"
+    with server(offline), requests.Session() as session:
+        session.trust_env = False
+        assert session.get(url, verify=str(cert), timeout=20).text == "OK"
+        # What Python 3.13 and later ask of certificates by default.
+        strict = ssl.create_default_context(cafile=str(cert))
+        strict.verify_flags |= ssl.VERIFY_X509_STRICT
+        host, _, port = offline.env["PAGERDUTY_AGENT_ADDRESS"].rpartition(":")
+        for name in (host, "localhost"):
+            with (
+                socket.create_connection((host, int(port)), timeout=20) as plain,
+                strict.wrap_socket(plain, server_hostname=name) as encrypted,
+            ):
+                assert encrypted.version() is not None
+        with pytest.raises(requests.exceptions.SSLError):
+            session.get(url, timeout=20)
+        done = offline("send", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-i", "db1")
+        assert (done.code, done.out) == (0, "Event processed. Incident Key: db1\n")
