@@ -163,9 +163,9 @@ class DeliverySlots:
             self._paused = True
 
     def busy(self) -> int:
-        """Deliveries under way."""
+        """Deliveries under way, and turns whose delivery begins once its start is on disk."""
         with self._lock:
-            return len(self._delivering)
+            return len(self._delivering) + len(self._granted)
 
     def link(self) -> Link:
         """The state of the way to PagerDuty, for status and metrics."""
