@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from pdagent.events import EventKind
+from pdagent.httpapi.answers import Errors, refused
 
 PAGERDUTY_PATHS: dict[str, EventKind] = {
     "/v2/enqueue": "v2",
@@ -18,13 +17,8 @@ PAGERDUTY_PATHS: dict[str, EventKind] = {
 _encode = msgspec.json.Encoder().encode
 
 
-def refused(message: str, errors: Sequence[str]) -> dict[str, object]:
-    """PagerDuty's shape of an error."""
-    return {"status": "invalid event", "message": message, "errors": errors}
-
-
 def error_body(path: str, sentence: str) -> bytes:
     """The JSON of one error in the shape that callers of `path` expect."""
     if path in PAGERDUTY_PATHS:
         return _encode(refused(sentence, (sentence,)))
-    return _encode({"errors": [sentence]})
+    return _encode(Errors(errors=(sentence,)))

@@ -8,11 +8,11 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from actors.core.commands import Receipt, Refusal
+from actors.core.commands import Refusal
 from pdagent.events import EventKind, InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
 from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.answers import Errors, processed, refused, stored
 from pdagent.httpapi.bodies import read_body
-from pdagent.httpapi.errors import refused
 from pdagent.httpapi.guard import Secret
 
 _LONGEST_IDEMPOTENCY_KEY = 255
@@ -53,20 +53,16 @@ class Send:
             event = parse(body)
         except InvalidEvent as invalid:
             response.status = falcon.HTTP_400
-            response.data = _encode({"errors": invalid.errors})
+            response.data = _encode(Errors(errors=invalid.errors))
             return
         key = idempotency_key_of(request)
         answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
         if isinstance(answer, Refusal):
             response.status = falcon.HTTP_429 if _is_full_queue(answer) else falcon.HTTP_503
             response.set_header("Retry-After", str(answer.retry_after))
-            response.data = _encode({"errors": [answer.message]})
+            response.data = _encode(Errors(errors=(answer.message,)))
             return
-        name = "incident_key" if event.kind == "v1" else "dedup_key"
-        receipt: dict[str, object] = {"key": answer.event, name: answer.dedup_key}
-        if answer.warnings:
-            receipt["warnings"] = answer.warnings
-        response.data = _encode(receipt)
+        response.data = _encode(stored(event.kind, answer))
 
 
 class PagerDutyPath:
@@ -90,18 +86,9 @@ class PagerDutyPath:
         answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
         if isinstance(answer, Refusal):
             self._refuse(answer, response)
-        else:
-            self._confirm(answer, response)
-
-    def _confirm(self, receipt: Receipt, response: falcon.asgi.Response) -> None:
-        body: dict[str, object] = {"status": "success", "message": "Event processed"}
-        if self._kind != "change":
-            name = "incident_key" if self._kind == "v1" else "dedup_key"
-            body[name] = receipt.dedup_key
-        if receipt.warnings:
-            body["warnings"] = receipt.warnings
+            return
         response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
-        response.data = _encode(body)
+        response.data = _encode(processed(self._kind, answer))
 
     def _refuse(self, refusal: Refusal, response: falcon.asgi.Response) -> None:
         """A full queue looks like PagerDuty's rate limit, which these clients know to wait out."""
