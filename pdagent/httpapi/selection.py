@@ -20,11 +20,11 @@ class Selection:
 
     def is_limited(self, request: falcon.asgi.Request) -> bool:
         """Whether the request names a queue at all."""
-        return request.get_param("rk") is not None or request.get_param("queue") is not None
+        return any(_named(request))
 
     def queues(self, request: falcon.asgi.Request) -> list[QueueEntry]:
         """The queues that are named, none if there is no such queue; all if none is named."""
-        key, name = request.get_param("rk"), request.get_param("queue")
+        key, name = _named(request)
         if key is not None:
             entry = self._directory.by_key(RoutingKey(key))
             return [] if entry is None else [entry]
@@ -61,3 +61,8 @@ class Selection:
             return [key]
         named = self.names.key_of(request.get_param("queue") or "")
         return [] if named is None else [named]
+
+
+def _named(request: falcon.asgi.Request) -> tuple[str | None, str | None]:
+    """`rk` and `queue`; one without a value, as go-pdagent's client sends it, names nothing."""
+    return request.get_param("rk") or None, request.get_param("queue") or None
