@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 import falcon
 import falcon.asgi
-import msgspec
 
 from pdagent.httpapi import tail
 from pdagent.httpapi.agent import Agent
@@ -19,6 +18,7 @@ from pdagent.httpapi.events import Events
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake import PagerDutyPath, Send
 from pdagent.httpapi.metrics import Metrics
+from pdagent.httpapi.openapi.document import OpenApi
 from pdagent.httpapi.operations import Health, Operations
 from pdagent.httpapi.selection import Selection
 from store.errors import JournalError
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 logger = logging.getLogger(__name__)
-_encode = msgspec.json.Encoder().encode
+# Seconds; a journal that is full or failing needs somebody to look at it.
+_RETRY_AFTER = "30"
 
 
 def build(agent: Agent) -> ASGI3Application:
@@ -59,6 +60,7 @@ def build(agent: Agent) -> ASGI3Application:
     app.add_route(tail.PATH, tail.Tail(agent, secret, selection))
     app.add_route("/health", Health(agent))
     app.add_route("/metrics", Metrics(agent))
+    app.add_route("/openapi.json", OpenApi(app, agent.version))
     return whole_requests(tail.letting_followers_go(cast("ASGI3Application", app)))
 
 
@@ -96,6 +98,7 @@ async def _journal_trouble(
     """What the journal says is for people, and for those who have the secret: others read none."""
     logger.error("%s %s: %s", request.method, request.path, error)
     response.status = falcon.HTTP_503
+    response.set_header("Retry-After", _RETRY_AFTER)
     response.data = error_body(request.path, str(error))
 
 
@@ -108,4 +111,4 @@ async def _unexpected(
     """A mistake of ours: the caller gets one sentence, the log the place, neither any content."""
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     response.status = falcon.HTTP_500
-    response.data = _encode({"errors": ["the agent made a mistake: its log says where"]})
+    response.data = error_body(request.path, "the agent made a mistake: its log says where")

@@ -1,0 +1,93 @@
+"""`/openapi.json` and the page for people: every call, and the schemas that validate."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pdagent import __version__
+from pdagent.events import EVENT_TYPES
+from pdagent.httpapi.openapi.document import CALLS
+from tests.agent_process import AgentProcess
+
+PAGE = Path(__file__).parents[3] / "docs" / "http-api.md"
+METHODS = {"get", "post", "delete", "put", "patch"}
+
+
+@pytest.fixture
+def document(agent: AgentProcess) -> dict[str, Any]:
+    answer = agent.get("/openapi.json", headers={"Authorization": None})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def calls_of(document: dict[str, Any]) -> set[str]:
+    return {
+        f"{method.upper()} {path}"
+        for path, item in document["paths"].items()
+        for method in item
+        if method in METHODS
+    }
+
+
+def test_every_route_is_described_and_nothing_else_is(document: dict[str, Any]) -> None:
+    # The document's paths are the application's own routes: one that lacks a description is a 500.
+    assert calls_of(document) == set(CALLS)
+    assert (document["openapi"], document["info"]["version"]) == ("3.1.0", __version__)
+
+
+def test_the_methods_are_those_that_the_agent_allows(
+    agent: AgentProcess, document: dict[str, Any]
+) -> None:
+    for path, item in document["paths"].items():
+        answer = agent.session().options(f"{agent.url}{path.replace('{event}', 'x')}", timeout=20)
+        allowed = set(answer.headers["Allow"].lower().split(", ")) & METHODS
+        assert allowed == item.keys() & METHODS, path
+
+
+def test_calls_that_ask_for_the_secret_say_so(
+    agent: AgentProcess, document: dict[str, Any]
+) -> None:
+    for path, item in document["paths"].items():
+        for method, call in item.items():
+            answer = agent.session().request(
+                method, f"{agent.url}{path.replace('{event}', 'x')}", timeout=20
+            )
+            assert (answer.status_code == 401) == bool(call["security"]), (method, path)
+            assert ("401" in call["responses"]) == bool(call["security"]), (method, path)
+
+
+def test_every_route_is_on_the_page_for_people(document: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| `([A-Z]+ /[^`]*)` \|.*\| (yes|no) \|$", PAGE.read_text(), re.MULTILINE)
+    assert {call for call, _ in rows} == calls_of(document)
+    for call, secret in rows:
+        method, path = call.split(" ")
+        described = document["paths"][path][method.lower()]
+        assert (secret == "yes") == bool(described["security"]), call
+
+
+def test_the_schemas_of_events_are_those_that_validate(document: dict[str, Any]) -> None:
+    types = [each for kind in EVENT_TYPES.values() for each in kind]
+    _, expected = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schemas = document["components"]["schemas"]
+    assert {name: schemas.get(name) for name in expected} == expected
+    for path, names in {
+        "/v2/enqueue": {"Trigger", "Acknowledge", "Resolve"},
+        "/generic/2010-04-15/create_event.json": {"V1Trigger", "V1Acknowledge", "V1Resolve"},
+        "/v2/change/enqueue": {"Change"},
+    }.items():
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        references = re.findall(r"#/components/schemas/(\w+)'}", str(body["schema"]))
+        assert set(references) == names
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    text = msgspec.json.encode(document).decode()
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', text))
+    assert references <= document["components"]["schemas"].keys()
