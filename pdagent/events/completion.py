@@ -25,7 +25,8 @@ def complete(
       delivery finds the alert that the first one opened.
     - v2 triggers and change events without `payload.timestamp` get the time of acceptance,
       `accepted_at` in seconds since the epoch.
-    - v1 events get the `agent` object of PagerDuty's own agents unless the sender put one in.
+    - v1 events get the `agent` object of PagerDuty's own agents unless the sender put one in; what
+      the sender left empty in its own (go-pdagent's client does) is filled in.
 
     An event that thereby grows over `MAX_EVENT_BYTES` is made to fit, with a warning for every
     value that loses something (see `fitting`). Completing an event again changes nothing.
@@ -38,8 +39,7 @@ def complete(
         members[DEDUP_KEY_NAMES[event.kind]] = rawjson.raw(event_id)
     if event.kind == "v1":
         added_stamp = _is_empty(members.get("agent"))
-        if added_stamp:
-            members["agent"] = _stamp(agent, accepted_at)
+        members["agent"] = _stamped(members.get("agent"), _stamp(agent, accepted_at))
     elif event.action in ("trigger", "change"):
         payload = rawjson.members(members["payload"])
         if _is_empty(payload.get("timestamp")):
@@ -65,11 +65,20 @@ def _is_empty(value: Raw | None) -> bool:
     return value is None or bytes(value) in _NOTHING
 
 
-def _stamp(agent: AgentStamp, accepted_at: float) -> Raw:
-    return rawjson.raw(
-        {
-            "queued_by": agent.queued_by,
-            "queued_at": utc_timestamp(accepted_at),
-            "agent_id": agent.agent_id,
-        }
-    )
+def _stamp(agent: AgentStamp, accepted_at: float) -> dict[str, str]:
+    return {
+        "queued_by": agent.queued_by,
+        "queued_at": utc_timestamp(accepted_at),
+        "agent_id": agent.agent_id,
+    }
+
+
+def _stamped(given: Raw | None, stamp: dict[str, str]) -> Raw:
+    """The event's `agent` object: `stamp`, or what was given with its empty members filled in."""
+    if given is None or _is_empty(given):
+        return rawjson.raw(stamp)
+    members = rawjson.members(given)
+    empty = [name for name in stamp if name in members and _is_empty(members[name])]
+    if not empty:
+        return given
+    return rawjson.raw({**members, **{name: rawjson.raw(stamp[name]) for name in empty}})

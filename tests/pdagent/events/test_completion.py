@@ -110,6 +110,12 @@ def test_an_agent_object_of_the_client_stays(agent: dict[str, str]) -> None:
     assert json.loads(completed("v1", {**V1_TRIGGER, "agent": agent}).body)["agent"] == agent
 
 
+def test_what_go_pdagents_client_leaves_empty_in_its_agent_object_is_filled_in() -> None:
+    agent = {"queued_by": "pd-nagios", "queued_at": "", "agent_id": None, "more": ""}
+    done = json.loads(completed("v1", {**V1_TRIGGER, "agent": agent}).body)["agent"]
+    assert list(done.items()) == list({**STAMP, "queued_by": "pd-nagios", "more": ""}.items())
+
+
 @pytest.mark.parametrize(
     ("kind", "event"),
     [("v1", V1_TRIGGER), ("v1", V1_RESOLVE), ("v2", V2_TRIGGER), ("change", CHANGE)],
