@@ -13,7 +13,7 @@ from pdagent.config_template import tls_files, write_config
 
 
 @click.command(
-    epilog="\b\nExamples:\n  pagerduty-agent --config /etc/pagerduty-agent.yaml init\n"
+    epilog="\b\nExample:\n  pagerduty-agent --config /etc/pagerduty-agent.yaml init\n"
     "  pagerduty-agent init --tls"
 )
 @click.option(
