@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -16,8 +17,12 @@ from pdagent.localtransport import (
     Unreachable,
 )
 
+if TYPE_CHECKING:
+    from pdagent.events import EventKind
+
 __all__ = [
     "AgentError",
+    "LineResult",
     "LocalClient",
     "NoAnswer",
     "NotUnderstood",
@@ -39,6 +44,19 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dedup_key: str = ""
     incident_key: str = ""
     warnings: tuple[str, ...] = ()
+
+
+class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a line of a batch: a receipt, or the `status` and `errors` of its refusal."""
+
+    line: int
+    key: str = ""
+    dedup_key: str = ""
+    incident_key: str = ""
+    warnings: tuple[str, ...] = ()
+    status: int | None = None
+    errors: tuple[str, ...] = ()
+    retry_after: float | None = None
 
 
 class LocalClient:
@@ -67,6 +85,28 @@ class LocalClient:
             "POST", "/v2/change/enqueue", body=event, headers=headers
         )
         return self._transport.decoded(answer, Receipt)
+
+    def send_batch(
+        self, kind: EventKind, lines: Sequence[bytes], *, first: int, idempotency_key: str
+    ) -> list[LineResult]:
+        """Hand over events of one kind, one a line; the results of the lines that aren't blank.
+
+        `first` is the number of the first line. A connection that breaks is tried once more:
+        `idempotency_key` and the numbers keep the agent from storing an event twice.
+        """
+        headers = {
+            "Content-Type": "application/x-ndjson",
+            "Pd-Event-Version": kind,
+            "Pd-First-Line": str(first),
+            "Idempotency-Key": idempotency_key,
+        }
+        body = b"".join(line + b"\n" for line in lines)
+        answer = self._transport.call_twice("POST", "/send/batch", body=body, headers=headers)
+        results = [self._transport.decode(line, LineResult) for line in answer.content.splitlines()]
+        sent = [number for number, line in enumerate(lines, first) if line.strip()]
+        if [result.line for result in results] != sent:
+            raise NotUnderstood(self._transport.stranger("it answered other lines than were sent"))
+        return results
 
     def queue_status(
         self, routing_key: str | None = None, *, show_keys: bool = False

@@ -179,8 +179,12 @@ class Transport:
 
     def decoded(self, answer: requests.Response, kind: type[_Expected]) -> _Expected:
         """The JSON of an answer as a `kind`."""
+        return self.decode(answer.content, kind)
+
+    def decode(self, text: bytes, kind: type[_Expected]) -> _Expected:
+        """JSON out of an answer as a `kind`."""
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return msgspec.json.decode(text, type=kind)
         except _UNDECODABLE:
             raise NotUnderstood(self.stranger("its answer isn't the JSON expected")) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import Link, field, json_file, link, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_change
@@ -17,10 +18,10 @@ from pdagent.cli.submission import details, given, submit_change
     "-k",
     "--routing-key",
     type=text,
-    required=True,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
+    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
+    "Needed without --batch.",
 )
-@click.option("-d", "--summary", type=text, required=True, help="What was changed.")
+@click.option("-d", "--summary", type=text, help="What was changed; needed without --batch.")
 @click.option("-u", "--source", type=text, help="What changed it, or where.")
 @click.option(
     "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
@@ -48,26 +49,32 @@ from pdagent.cli.submission import details, given, submit_change
     multiple=True,
     help="A link; may be repeated. In a query each parameter keeps its own '='.",
 )
+@batch_options
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 @pass_session
+@click.pass_context
 def change(
+    context: click.Context,
     session: Session,
     *,
-    routing_key: str,
-    summary: str,
+    routing_key: str | None,
+    summary: str | None,
     source: str | None,
     timestamp: str | None,
     fields: tuple[tuple[str, str], ...],
     details_json: dict[str, msgspec.Raw] | None,
     links: tuple[Link, ...],
+    batch: str | None,
+    idempotency_key: str | None,
     as_json: bool,
 ) -> None:
     """Queue a change event (Events API v2): a deployment, a setting, anything that was changed.
 
     It takes its place in the order of the key's other events.
     """
+    hand_over_batch(context, session, "change", needed=("routing_key", "summary"))
     event = given(
-        routing_key=session.routing_key(routing_key),
+        routing_key=session.routing_key(str(routing_key)),
         payload=given(
             summary=summary,
             source=source,
@@ -76,4 +83,4 @@ def change(
         ),
         links=[given(**link._asdict()) for link in links],
     )
-    submit_change(session, event, as_json)
+    submit_change(session, event, as_json, idempotency_key=idempotency_key)

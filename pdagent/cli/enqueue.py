@@ -6,6 +6,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import Image, Link, field, image, json_file, link, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
@@ -22,10 +23,10 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     "-k",
     "--routing-key",
     type=text,
-    required=True,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
+    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
+    "Needed without --batch.",
 )
-@click.option("-t", "--event-action", type=_ACTIONS, required=True, help="What to do.")
+@click.option("-t", "--event-action", type=_ACTIONS, help="What to do; needed without --batch.")
 @click.option(
     "-y",
     "--dedup-key",
@@ -74,6 +75,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     multiple=True,
     help="An image (https); may be repeated. Write a comma in an address as %2C.",
 )
+@batch_options
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 @pass_session
 @click.pass_context
@@ -81,8 +83,8 @@ def enqueue(
     context: click.Context,
     session: Session,
     *,
-    routing_key: str,
-    event_action: str,
+    routing_key: str | None,
+    event_action: str | None,
     dedup_key: str | None,
     summary: str | None,
     source: str | None,
@@ -97,6 +99,8 @@ def enqueue(
     client_url: str | None,
     links: tuple[Link, ...],
     images: tuple[Image, ...],
+    batch: str | None,
+    idempotency_key: str | None,
     as_json: bool,
 ) -> None:
     """Queue an event (Events API v2): trigger, acknowledge or resolve an alert.
@@ -104,6 +108,7 @@ def enqueue(
     It is stored on this host when the command returns, and delivered in order however long
     PagerDuty can't be reached.
     """
+    hand_over_batch(context, session, "v2", needed=("routing_key", "event_action"))
     payload = given(
         summary=summary,
         source=source,
@@ -118,7 +123,7 @@ def enqueue(
     if event_action == "trigger" or payload or chosen:
         payload["severity"] = severity
     event = given(
-        routing_key=session.routing_key(routing_key),
+        routing_key=session.routing_key(str(routing_key)),
         event_action=event_action,
         dedup_key=dedup_key,
         payload=payload,
@@ -127,4 +132,4 @@ def enqueue(
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v2", event, as_json)
+    submit_alert(session, "v2", event, as_json, idempotency_key=idempotency_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import field, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
@@ -20,10 +21,10 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
     "--routing-key",
     "routing_key",
     type=text,
-    required=True,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
+    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
+    "Needed without --batch.",
 )
-@click.option("-t", "--event-type", type=_TYPES, required=True, help="What to do.")
+@click.option("-t", "--event-type", type=_TYPES, help="What to do; needed without --batch.")
 @click.option("-d", "--description", type=text, help="What happened; needed to trigger.")
 @click.option(
     "-i",
@@ -42,18 +43,23 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
     multiple=True,
     help="A detail; may be repeated.",
 )
+@batch_options
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 @pass_session
+@click.pass_context
 def send(
+    context: click.Context,
     session: Session,
     *,
-    routing_key: str,
-    event_type: str,
+    routing_key: str | None,
+    event_type: str | None,
     description: str | None,
     incident_key: str | None,
     client: str | None,
     client_url: str | None,
     fields: tuple[tuple[str, str], ...],
+    batch: str | None,
+    idempotency_key: str | None,
     as_json: bool,
 ) -> None:
     """Queue an event (Events API v1): trigger, acknowledge or resolve an incident.
@@ -61,8 +67,9 @@ def send(
     It is stored on this host when the command returns, and delivered in order however long
     PagerDuty can't be reached.
     """
+    hand_over_batch(context, session, "v1", needed=("routing_key", "event_type"))
     event = given(
-        service_key=session.routing_key(routing_key),
+        service_key=session.routing_key(str(routing_key)),
         event_type=event_type,
         incident_key=incident_key,
         description=description,
@@ -70,4 +77,4 @@ def send(
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v1", event, as_json)
+    submit_alert(session, "v1", event, as_json, idempotency_key=idempotency_key)

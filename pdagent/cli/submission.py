@@ -13,8 +13,6 @@ from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pdagent.events import EventKind
     from pdagent.localclient import Receipt
 
@@ -31,31 +29,47 @@ def details(
     return {**(written or {}), **dict(fields)}
 
 
-def submit_alert(session: Session, version: str, event: dict[str, object], as_json: bool) -> None:
+def submit_alert(
+    session: Session,
+    version: str,
+    event: dict[str, object],
+    as_json: bool,
+    *,
+    idempotency_key: str | None = None,
+) -> None:
     """Hand over a v1 or v2 alert event and print its receipt.
 
     Raises:
         CommandFailed: It was neither taken by the agent nor spooled.
     """
     if version == "v1":
-        receipt = _hand_over(session, "v1", event)
+        receipt = _hand_over(session, "v1", event, idempotency_key)
         _tell(receipt, f"Event processed. Incident Key: {receipt.incident_key}", as_json)
     else:
-        receipt = _hand_over(session, "v2", event)
+        receipt = _hand_over(session, "v2", event, idempotency_key)
         _tell(receipt, f"Event processed. Dedup Key: {receipt.dedup_key}", as_json)
 
 
-def submit_change(session: Session, event: dict[str, object], as_json: bool) -> None:
+def submit_change(
+    session: Session,
+    event: dict[str, object],
+    as_json: bool,
+    *,
+    idempotency_key: str | None = None,
+) -> None:
     """Hand over a change event and print its receipt.
 
     Raises:
         CommandFailed: It was neither taken by the agent nor spooled.
     """
-    _tell(_hand_over(session, "change", event), "Change event processed.", as_json)
+    receipt = _hand_over(session, "change", event, idempotency_key)
+    _tell(receipt, "Change event processed.", as_json)
 
 
-def _hand_over(session: Session, kind: EventKind, event: dict[str, object]) -> Receipt:
-    body, key = msgspec.json.encode(event), str(uuid.uuid4())
+def _hand_over(
+    session: Session, kind: EventKind, event: dict[str, object], idempotency_key: str | None
+) -> Receipt:
+    body, key = msgspec.json.encode(event), idempotency_key or str(uuid.uuid4())
     with session.agent() as client:
         from pdagent.localclient import Unreachable
 
@@ -64,18 +78,21 @@ def _hand_over(session: Session, kind: EventKind, event: dict[str, object]) -> R
                 return client.send_change(body, idempotency_key=key)
             return client.send(kind, body, idempotency_key=key)
         except Unreachable:
-            directory = session.loaded.config.spool
-            if directory is None:
+            if session.loaded.config.spool is None:
                 raise
-            return _spool(directory, kind, body, key)
+            return spooled(session, kind, body, key)
 
 
-def _spool(directory: Path, kind: EventKind, body: bytes, key: str) -> Receipt:
-    """Store the event for an agent that is down; the receipt is the one that it will come to.
+def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt:
+    """Store an event in the configured spool, for an agent that is down.
+
+    `key` is its Idempotency-Key; the receipt is the one that it will come to.
 
     Raises:
         CommandFailed: The event is invalid, or the spool can't be written.
     """
+    directory = session.loaded.config.spool
+    assert directory is not None
     from pdagent.events import InvalidEvent, parse_change, parse_v1, parse_v2
     from pdagent.events.ids import repeatable_event_id
     from pdagent.localclient import Receipt

@@ -1,0 +1,256 @@
+"""`--batch` of the event commands: many events from a file or from standard input, one a line."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
+from pdagent.cli.session import Session
+from pdagent.cli.submission import spooled
+
+if TYPE_CHECKING:
+    from pdagent.cli.portions import Portion
+    from pdagent.events import EventKind
+    from pdagent.localclient import LineResult, LocalClient
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+_ALONGSIDE = frozenset(("batch", "routing_key", "idempotency_key", "as_json"))
+_KEY_NAMES = {"v1": "service_key", "v2": "routing_key", "change": "routing_key"}
+_SAID = {
+    "v1": "Event processed. Incident Key: {}",
+    "v2": "Event processed. Dedup Key: {}",
+    "change": "Change event processed.",
+}
+_FOR_NOW = (429, 503)
+
+
+def _header(value: str) -> str:
+    if not (value.isascii() and value.isprintable() and 0 < len(value) <= 255):
+        raise click.BadParameter("1 to 255 printable ASCII characters are allowed.")
+    return value
+
+
+def batch_options(command: _Command) -> _Command:
+    """Add `--batch` and `--idempotency-key` to a command."""
+    for option in (
+        click.option(
+            "--idempotency-key",
+            type=_header,
+            metavar="TEXT",
+            help="Sent again with the same one, nothing is stored twice.",
+        ),
+        click.option(
+            "--batch",
+            metavar="FILE|-",
+            help="Take whole events, one JSON object a line; -k is for lines without a key.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def hand_over_batch(
+    context: click.Context, session: Session, kind: EventKind, *, needed: Sequence[str]
+) -> None:
+    """Carry out `--batch` and exit; without it only check that the parameters `needed` are there.
+
+    Raises:
+        click.UsageError: One is missing, or others than `--batch` takes were given with it.
+        CommandFailed: Not all lines were stored.
+    """
+    given = context.params
+    if given["batch"] is None:
+        for parameter in context.command.params:
+            if parameter.name in needed and given[parameter.name] is None:
+                raise click.MissingParameter(ctx=context, param=parameter)
+        return
+    surplus = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in _ALONGSIDE
+        and context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    ]
+    if surplus:
+        raise click.UsageError(f"--batch takes whole events: leave out {', '.join(surplus)}")
+    run = _BatchRun(
+        session,
+        kind,
+        routing_key=given["routing_key"],
+        idempotency_key=given["idempotency_key"],
+        as_json=given["as_json"],
+    )
+    run.hand_over(given["batch"])
+    context.exit()
+
+
+class _BatchRun:
+    """Hands over the events of a file and tells of each line what became of it.
+
+    `kind` is that of all lines; `routing_key` is for lines without one.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        kind: EventKind,
+        *,
+        routing_key: str | None,
+        idempotency_key: str | None,
+        as_json: bool,
+    ) -> None:
+        self._session = session
+        self._kind = kind
+        self._routing_key = None if routing_key is None else session.routing_key(routing_key)
+        self._key = idempotency_key or str(uuid.uuid4())
+        self._as_json = as_json
+        self._stored = 0
+        self._invalid = 0
+        self._next = 1
+
+    def hand_over(self, file: str) -> None:
+        """Take all of `file`, `-` being standard input.
+
+        Raises:
+            CommandFailed: Some lines were invalid, or the agent takes nothing more; it says where.
+        """
+        from pdagent.cli.portions import portions
+
+        with self._session.agent() as client, _opened(file) as descriptor:
+            reading = portions(descriptor)
+            while (portion := self._read(reading, file)) is not None:
+                self._take(client, portion)
+        if self._invalid:
+            raise CommandFailed(
+                f"{self._invalid} of {self._invalid + self._stored} events are invalid: "
+                "they were not stored",
+                ExitCode.USAGE,
+            )
+
+    def _read(self, reading: Iterator[Portion], file: str) -> Portion | None:
+        try:
+            return next(reading, None)
+        except OSError as error:
+            problem = f"can't read {file}: {error.strerror}"
+            if self._stored:
+                raise CommandFailed(f"{problem}; {self._rest()}") from None
+            raise click.UsageError(f"--batch: {problem}") from None
+
+    def _take(self, client: LocalClient, portion: Portion) -> None:
+        self._next = portion.first
+        refused: LineResult | None = None
+        for result in self._results(client, portion):
+            self._tell(result)
+            if refused is None and result.status in _FOR_NOW:
+                refused = result
+        self._next = portion.first + len(portion.lines)
+        if refused is not None:
+            # What follows would overtake: its turn comes when everything is sent again.
+            self._next = refused.line
+            raise CommandFailed(
+                f"the agent takes nothing for now: {'; '.join(refused.errors)}; {self._rest()}",
+                ExitCode.REFUSED_FOR_NOW,
+            )
+
+    def _results(self, client: LocalClient, portion: Portion) -> list[LineResult]:
+        from pdagent.cli.portions import LONGEST_LINE, with_key
+        from pdagent.localclient import AgentError, LineResult, NoAnswer, Unreachable
+
+        lines = portion.lines
+        if self._routing_key is not None:
+            name = _KEY_NAMES[self._kind]
+            lines = [with_key(line, name, self._routing_key) for line in lines]
+        portion = portion._replace(lines=lines)
+        results = [
+            LineResult(line=n, status=413, errors=(f"is longer than {LONGEST_LINE} bytes",))
+            for n in portion.too_long
+        ]
+        if portion.filled:
+            try:
+                results += client.send_batch(
+                    self._kind, portion.lines, first=portion.first, idempotency_key=self._key
+                )
+            except Unreachable:
+                if self._session.loaded.config.spool is not None:
+                    results += self._spooled(portion)
+                elif self._stored:
+                    message = f"the agent can't be reached any more; {self._rest()}"
+                    raise CommandFailed(message) from None
+                else:
+                    raise
+            except AgentError as error:
+                if self._stored or isinstance(error, NoAnswer):
+                    say("note", self._rest())
+                raise
+        return sorted(results, key=lambda result: result.line)
+
+    def _spooled(self, portion: Portion) -> Iterator[LineResult]:
+        from pdagent.localclient import LineResult
+
+        for number in portion.filled:
+            body = portion.lines[number - portion.first]
+            try:
+                # As the agent would know this line.
+                receipt = spooled(self._session, self._kind, body, f"{self._key}\n{number}")
+            except CommandFailed as failure:
+                if failure.exit_code is not ExitCode.USAGE:
+                    raise
+                yield LineResult(line=number, status=400, errors=(str(failure),))
+            else:
+                yield LineResult(line=number, **msgspec.structs.asdict(receipt))
+
+    def _tell(self, result: LineResult) -> None:
+        if result.status is None:
+            self._stored += 1
+        elif result.status not in _FOR_NOW:
+            self._invalid += 1
+        if self._as_json:
+            self._print(msgspec.json.encode(result).decode())
+        elif result.status is None:
+            self._print(_SAID[self._kind].format(result.incident_key or result.dedup_key))
+        for warning in result.warnings:
+            say("warning", f"line {result.line}: {warning}")
+        if result.status is not None and result.status not in _FOR_NOW:
+            say("error", f"line {result.line}: {'; '.join(result.errors)}")
+
+    def _print(self, text: str) -> None:
+        try:
+            click.echo(text)
+        except OSError as error:
+            # What was read is to be stored, whether or not somebody reads the receipts.
+            abandon_output()
+            say("warning", f"receipts can't be printed any more: {error.strerror}")
+
+    def _rest(self) -> str:
+        return (
+            f"not all from line {self._next} on is stored: send the same again with "
+            f"--idempotency-key '{self._key}', and nothing is stored twice"
+        )
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[int]:
+    if file == "-":
+        try:
+            os.fstat(0)
+        except OSError:
+            raise click.UsageError("--batch: standard input is closed") from None
+        yield 0
+        return
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise click.UsageError(f"--batch: can't read {file}: {reason}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
