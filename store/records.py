@@ -74,12 +74,16 @@ class EventDeadLettered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDea
 
 
 class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"):
-    """Asked for by an operator: a dead letter goes to the tail, a deferred event is due now."""
+    """Asked for by an operator: a dead letter goes to the tail, a deferred event is due now.
+
+    `superseded_by` names the resolve in spite of which a trigger is retried, by force.
+    """
 
     event: EventId
     position: int
     at: float
     forced: bool = False
+    superseded_by: EventId | None = None
 
 
 class EventDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="EventDiscarded"):

@@ -185,18 +185,25 @@ def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] 
     resolves = {
         event.dedup_key: id_ for id_, event in state.waiting.items() if event.action == "resolve"
     }
-    allowed = []
+    allowed: list[tuple[EventId, EventId | None]] = []
     for letter in (state.dead[id_] for id_ in dead):
         resolve = letter.superseded_by
         if letter.action == "trigger":
             resolve = resolve or resolves.get(letter.dedup_key)
         if resolve is None or command.force:
-            allowed.append(letter.id)
+            allowed.append((letter.id, resolve))
         elif command.ids is not None:
             return superseded(letter, resolve)
+    allowed += [(id_, None) for id_ in deferred]
     return [
-        EventRetried(event=id_, position=state.next_position + n, at=now, forced=command.force)
-        for n, id_ in enumerate([*allowed, *deferred])
+        EventRetried(
+            event=id_,
+            position=state.next_position + n,
+            at=now,
+            forced=command.force,
+            superseded_by=resolve,
+        )
+        for n, (id_, resolve) in enumerate(allowed)
     ]
 
 

@@ -64,6 +64,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                 died_at=record.at,
                 attempts=event.attempts,
                 error=error,
+                superseded_by=event.superseded_by,
             )
             state.in_flight = None
             state.failures = 0
@@ -143,6 +144,7 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
         accepted_at=letter.accepted_at,
         attempts=letter.attempts,
         last_error=letter.error,
+        superseded_by=record.superseded_by,
     )
 
 

@@ -17,6 +17,7 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
     """An accepted event that is neither delivered nor given up.
 
     `strikes` counts the attempts that may be the event's own fault, `attempts` all of them.
+    `superseded_by` is that of the dead letter it was, should it become one again.
     """
 
     id: EventId
@@ -30,6 +31,7 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
     strikes: int = 0
     next_attempt_at: float | None = None
     last_error: str | None = None
+    superseded_by: EventId | None = None
 
 
 class DeadLetter(msgspec.Struct, kw_only=True):
