@@ -5,8 +5,11 @@ Reading happens here, in a thread of its own, removing in the JournalWriter.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
+
+import pykka
 
 from actors.core.commands import Answer, ExpireDeadLetters
 from actors.directory import QueueEntry
@@ -94,7 +97,8 @@ class Janitor(SupervisedActor):
 
     def _remove(self, entries: list[Entry]) -> None:
         if entries:
-            self._around.writer().tell(Remove(entries))
+            with contextlib.suppress(pykka.ActorDeadError):  # then its successor, in the next round
+                self._around.writer().tell(Remove(entries))
 
 
 def _ignore(answer: Answer) -> None:

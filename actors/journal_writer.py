@@ -123,6 +123,8 @@ class JournalWriter(SupervisedActor):
         """Tell the senders of writes that will never be committed."""
         match message:
             case Write(replies=replies):
+                if self._buffer and self._buffer[-1] is message:
+                    self._buffer.pop()  # gathering it is what failed: answered now, not twice
                 for reply, _ in replies:
                     reply(UNAVAILABLE)
             case Flush():

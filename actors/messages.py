@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pykka
@@ -72,15 +72,19 @@ class WantsRest(msgspec.Struct, frozen=True):
 
 
 class Rest(msgspec.Struct, frozen=True):
-    """To a Sequencer: nobody is sent to you any more, so stop if you are still idle."""
+    """To a Sequencer: nobody is sent to you any more, so come to rest if you are still idle."""
 
 
 class Rested(msgspec.Struct, frozen=True):
-    """To the Supervisor: stopped as asked, or (`stays`) not, because work came in between."""
+    """To the Supervisor: what became of a wish to rest.
+
+    `rests`: all that was written is on disk, the actor can be stopped. `stays`: work came in
+    between. `lost`: nobody knows what of its writes is on disk, or it died.
+    """
 
     queue: QueueId
     incarnation: int
-    stays: bool
+    outcome: Literal["rests", "stays", "lost"]
 
 
 class Failed(msgspec.Struct, frozen=True):

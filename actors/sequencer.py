@@ -12,7 +12,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pykka
@@ -97,15 +97,18 @@ class Sequencer(DispatchedActor):
         self._replies: list[tuple[Reply, Answer]] = []
         self._delivery: Delivery | None = None
         self._since_snapshot = 0
-        self._snapshot: bytes | None = None
+        self._wants_snapshot = False
         self._wake_at: float | None = None
         self._wants_turn = False
         self._idle_since: float | None = None
         self._idle_check_pending = False
         self._named = False
+        self._answered: Any = None
 
     def begin(self) -> None:
         """Ask the writer to let everything pass that an earlier incarnation had sent it."""
+        if self._is_superseded():
+            return  # its fence would shut out the one that runs
         self._tell_writer(Fence(self._entry.id, self._incarnation, self.actor_ref))
 
     def receive(self, message: Any) -> None:
@@ -128,6 +131,7 @@ class Sequencer(DispatchedActor):
         if self._state is not None and not self._resting:
             self._proceed(self._state)
             self._flush()
+        self._answered = message
 
     def on_stop(self) -> None:
         """Have the last verdict recorded: its message may come too late for a stopping agent."""
@@ -141,7 +145,9 @@ class Sequencer(DispatchedActor):
 
     def abandon(self, message: Any) -> None:
         """A command that this incarnation will not carry out."""
-        if self._resting or self._is_superseded():
+        if message is self._answered:
+            pass  # whatever failed came after its answer had been passed on
+        elif self._resting or self._is_superseded():
             self._forward(message)
         elif isinstance(message, Perform | PerformAll):
             message.reply(UNAVAILABLE)
@@ -150,8 +156,8 @@ class Sequencer(DispatchedActor):
 
     def _handle(self, state: QueueState, message: Any) -> None:
         match message:
-            case Perform(command=command, reply=reply):
-                self._perform(state, command, reply)
+            case Perform():
+                self._perform(state, message)
             case PerformAll(commands=commands, reply=reply):
                 answers = tuple(self._carry_out(state, command) for command in commands)
                 self._replies.append((reply, Answers(answers)))
@@ -167,8 +173,8 @@ class Sequencer(DispatchedActor):
                 self._idle_check_pending = False
             case IdleCheck():
                 self._consider_rest(state)
-            case SaveSnapshot() if self._since_snapshot:
-                self._take_snapshot(state)
+            case SaveSnapshot():
+                self._wants_snapshot = True
 
     def _recover(self) -> None:
         around = self._around
@@ -194,12 +200,13 @@ class Sequencer(DispatchedActor):
         self._named = False
         self.begin()
 
-    def _perform(self, state: QueueState, command: Command, reply: Reply) -> None:
-        answer = self._carry_out(state, command)
+    def _perform(self, state: QueueState, message: Perform) -> None:
+        answer = self._carry_out(state, message.command)
         if isinstance(answer, Refusal):
-            reply(answer)
+            self._answered = message
+            message.reply(answer)
         else:
-            self._replies.append((reply, answer))
+            self._replies.append((message.reply, answer))
 
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
@@ -256,9 +263,9 @@ class Sequencer(DispatchedActor):
             if state.in_flight is None:
                 for grant in slots.release(queue):
                     self._around.directory.tell(grant.queue, grant)
-        if state.waiting or self._replies:
+        if state.waiting:
             self._idle_since = None
-        elif self._idle_since is None:
+        elif self._replies or self._idle_since is None:
             self._idle_since = time.monotonic()
             self._check_idle_in(self._around.passivate_after)
 
@@ -280,19 +287,14 @@ class Sequencer(DispatchedActor):
 
     def _flush(self) -> None:
         """Send the writer all that one message has led to, as one append."""
-        self._since_snapshot += len(self._records)
-        state = self._state
-        if state is not None:
-            size = len(state.waiting) + len(state.dead)
-            if self._since_snapshot >= max(SNAPSHOT_EVERY, size):
-                self._take_snapshot(state)
-        if not (self._records or self._replies or self._snapshot):
+        snapshot = self._snapshot_if_due()
+        if not (self._records or self._replies or snapshot):
             return
         append = Append(
             queue=self._entry.id,
             records=tuple(self._records),
             routing_key=None if self._named else self._entry.routing_key,
-            snapshot=self._snapshot,
+            snapshot=snapshot,
         )
         write = Write(
             append=append,
@@ -307,7 +309,18 @@ class Sequencer(DispatchedActor):
         self._records.clear()
         self._replies.clear()
         self._delivery = None
-        self._snapshot = None
+
+    def _snapshot_if_due(self) -> bytes | None:
+        """Taken only here: it stands for all records up to and including those of its append."""
+        self._since_snapshot += len(self._records)
+        state, wanted, self._wants_snapshot = self._state, self._wants_snapshot, False
+        if state is None:
+            return None
+        size = len(state.waiting) + len(state.dead)
+        if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
+            return None
+        self._since_snapshot = 0
+        return to_snapshot(state)
 
     def _tell_writer(self, message: Fence | Write) -> bool:
         """False if the writer died; with a new one the Supervisor starts all Sequencers anew."""
@@ -316,10 +329,6 @@ class Sequencer(DispatchedActor):
         except pykka.ActorDeadError:
             return False
         return True
-
-    def _take_snapshot(self, state: QueueState) -> None:
-        self._snapshot = to_snapshot(state)
-        self._since_snapshot = 0
 
     def _consider_rest(self, state: QueueState) -> None:
         self._idle_check_pending = False
@@ -330,21 +339,26 @@ class Sequencer(DispatchedActor):
         if left > 0.01:
             self._check_idle_in(left)
             return
-        if self._since_snapshot:
-            self._take_snapshot(state)
+        self._wants_snapshot = True
         self._around.supervisor().tell(WantsRest(self._entry.id, self._incarnation))
 
     def _rest(self, state: QueueState) -> None:
-        stays = bool(state.waiting)
-        if not stays:
-            if self._since_snapshot:
-                self._take_snapshot(state)
-            self._flush()
-            self._resting = True
-            self.stop()
-        else:
+        if state.waiting:
             self._idle_since = None
-        self._around.supervisor().tell(Rested(self._entry.id, self._incarnation, stays))
+            self._tell_rested("stays")
+            return
+        self._wants_snapshot = True
+        # Through the writer: if it can't commit what was written before, this state is false.
+        self._replies.append((self._rested, Done()))
+        self._flush()
+        self._resting = True
+
+    def _rested(self, answer: Answer) -> None:
+        self._tell_rested("lost" if isinstance(answer, Refusal) else "rests")
+
+    def _tell_rested(self, outcome: Literal["rests", "stays", "lost"]) -> None:
+        with contextlib.suppress(pykka.ActorDeadError):
+            self._around.supervisor().tell(Rested(self._entry.id, self._incarnation, outcome))
 
     def _forward(self, message: Any) -> None:
         if not isinstance(message, Perform | PerformAll):

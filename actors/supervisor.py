@@ -162,15 +162,20 @@ class Supervisor(SupervisedActor):
         if entry.phase != "passivating" or entry.incarnation != answer.incarnation:
             return
         sequencer = self._resting_refs.pop(entry.id)
-        if answer.stays:
-            entry.sequencer, entry.phase = sequencer, "running"
-            # A verdict or a turn that came while it could not be told is still in the slots.
-            self._around.directory.tell(entry.id, Wake())
-        else:
-            entry.phase = "resting"
+        match answer.outcome:
+            case "stays":
+                entry.sequencer, entry.phase = sequencer, "running"
+                # A verdict or a turn that came while it could not be told is in the slots still,
+                # and what it wanted of a timer that was replaced meanwhile is to be asked for anew.
+                self._around.directory.tell(entry.id, Wake())
+                self._around.directory.tell(entry.id, TimerReplaced())
+            case "rests":
+                entry.phase = "resting"
+                _stop(sequencer)
+            case "lost":
+                _stop(sequencer)
+                self._start_sequencer(entry)  # which reads the queue again
         self._send_kept_back(entry)
-        if entry.phase == "resting" and entry.state.waiting:
-            self._start_sequencer(entry)  # it died on its way to rest
 
     def _send_kept_back(self, entry: QueueEntry) -> None:
         for perform in self._kept_back.pop(entry.id, ()):
@@ -288,8 +293,7 @@ class Supervisor(SupervisedActor):
         for entry in self._around.directory.entries():
             sequencer = entry.sequencer or self._resting_refs.pop(entry.id, None)
             if sequencer is not None:
-                with contextlib.suppress(pykka.ActorDeadError):
-                    sequencer.stop(block=False)
+                _stop(sequencer)
                 self._start_sequencer(entry)
                 self._send_kept_back(entry)
 
@@ -309,7 +313,7 @@ class Supervisor(SupervisedActor):
             dead = entry.sequencer is not None and not entry.sequencer.is_alive()
             resting = self._resting_refs.get(entry.id)
             if resting is not None and not resting.is_alive():
-                self._rested(entry, Rested(entry.id, entry.incarnation, stays=False))
+                self._rested(entry, Rested(entry.id, entry.incarnation, "lost"))
             if entry.phase == "running" and dead:
                 self._sequencer_failed(entry, "it was found dead")
         self._tell_grants(self._around.slots.due())
@@ -317,6 +321,11 @@ class Supervisor(SupervisedActor):
     def _tell_grants(self, grants: list[Any]) -> None:
         for grant in grants:
             self._around.directory.tell(grant.queue, grant)
+
+
+def _stop(sequencer: pykka.ActorRef[Any]) -> None:
+    with contextlib.suppress(pykka.ActorDeadError):
+        sequencer.stop(block=False)
 
 
 def _unavailable() -> Refusal:

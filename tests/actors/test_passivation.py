@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,9 @@ import pytest
 from actors.core.commands import Answer, HoldQueue, Receipt, ReleaseQueue
 from actors.core.verdict import Deferred
 from actors.messages import WantsRest
+from store.errors import CommitFailedError
+from store.port import Append
+from store.records import EventDelivered, EventId
 from tests.actors.running_actors import KEY, OTHER_KEY, RunningActors, idempotent, wait_for
 
 SOON = 0.02
@@ -38,6 +41,39 @@ def test_a_queue_saves_its_state_before_it_rests(tmp_path: Path) -> None:
         actors.wait_until_delivered(actors.accepted(count=3))
         wait_for(lambda: actors.entry().phase == "resting", "rest")
         wait_for(lambda: actors.journal.snapshot(actors.entry().id), "a snapshot")
+
+
+def test_a_queue_rests_after_a_command_that_left_nothing_to_do(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=SOON) as actors:
+        first = actors.accept(event=idempotent("once")).answer()
+        assert isinstance(first, Receipt)
+        actors.wait_until_delivered([EventId("once")])
+        for command in (HoldQueue("test"), ReleaseQueue()):
+            actors.perform(command)
+            wait_for(lambda: actors.entry().phase == "resting", "rest")
+        assert isinstance(actors.accept(event=idempotent("once")).answer(), Receipt)
+        wait_for(lambda: actors.entry().phase == "resting", "rest")
+
+
+def test_a_queue_whose_last_records_are_lost_does_not_rest_on_a_false_state(
+    tmp_path: Path,
+) -> None:
+    with RunningActors(tmp_path, passivate_after=0.0) as actors:
+        resting = threading.Event()
+
+        def fail_the_last(batch: Sequence[Append]) -> None:
+            records = [record for append in batch for record in append.records]
+            if not resting.is_set() and any(isinstance(r, EventDelivered) for r in records):
+                wait_for(lambda: actors.entry().phase == "passivating", "the way to rest")
+                resting.set()
+                raise CommitFailedError("no space left on device")
+
+        actors.journal.before_commit = fail_the_last
+        event = actors.accepted()[0]
+        wait_for(lambda: len(actors.delivered()) == 2, "the delivery that was recorded")
+        assert actors.delivered() == [event, event]
+        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        assert actors.entry().state.counters.delivered == 1
 
 
 def test_a_queue_with_an_event_that_waits_does_not_rest(tmp_path: Path) -> None:
