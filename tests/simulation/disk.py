@@ -9,7 +9,7 @@ import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
 from store.port import Append, Journal, Snapshot, Usage
-from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
+from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 from tests.simulation.runtime import Runtime
 from tests.simulation.witness import Witness
 
@@ -124,6 +124,14 @@ class SimulatedDisk:
         self._perhaps_unreadable()
         return self._inner.accepted(event)
 
+    def history(self, event: EventId) -> Iterator[Entry]:
+        """Of the journal."""
+        return self._inner.history(event)
+
+    def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
+        """Of the journal."""
+        return self._inner.backwards(before, queue)
+
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
         """Of the journal."""
         return self._inner.find_events(prefix, limit)
@@ -132,6 +140,8 @@ class SimulatedDisk:
         """Works again once the disk does."""
         if not self.works:
             raise CommitFailedError("the disk is still broken")
+        # Until now the writer refused all writes, without asking the disk.
+        self.disturbances.append(self._clock.now)
         self._inner.recover()
 
     def close(self) -> None:
@@ -146,8 +156,12 @@ class SimulatedDisk:
         last = self._inner.commit(batch)
         for append in batch:
             for record in append.records:
+                self._note(append.queue, record)
                 self._witness.see(append.queue, record)
         return last
+
+    def _note(self, queue: QueueId, record: Record) -> None:
+        self._runtime.note(lambda: f"disk: queue {queue}: {record}")
 
     def _remove(self, entries: Sequence[Entry]) -> None:
         self._witness.removed(entry for entry in entries if self._is_there(entry))
@@ -167,6 +181,7 @@ class SimulatedDisk:
 
     def _break(self) -> None:
         self.disturbances.append(self._clock.now)
+        self._runtime.note(lambda: "disk: breaks")
         self._broken_until = self._clock.now + self._draw() * 20
 
     def _perhaps_unreadable(self) -> None:

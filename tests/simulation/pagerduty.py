@@ -131,6 +131,7 @@ class SimulatedPagerDuty:
             started=self.runtime.clock.now,
             process=self.process,
         )
+        self.runtime.note(lambda: f"PagerDuty: request {request.number}: {request.event}")
         self._expect(request)
         self.requests.append(request)
         self.under_way.append(request)
@@ -144,6 +145,7 @@ class SimulatedPagerDuty:
         self.under_way.remove(request)
         request.ended = self.runtime.clock.now
         request.verdict = verdict
+        self.runtime.note(lambda: f"PagerDuty: request {request.number}: {verdict}")
         return True
 
     def _fate(self, request: Request, event: OutgoingEvent) -> tuple[float, Verdict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +15,7 @@ from actors.core.commands import (
     HoldQueue,
     NewEvent,
     Receipt,
+    Refusal,
     ReleaseQueue,
     RetryEvents,
 )
@@ -44,6 +46,7 @@ class People:
         self.acknowledged: dict[EventId, RoutingKey] = {}
         self.calls: list[Call] = []
         self.plans = 0
+        self.refusals: Counter[str] = Counter()
         self._runtime = runtime
         self._chance = chance
         self._scenario = scenario
@@ -127,7 +130,10 @@ class People:
 
         def some_ids() -> list[EventId] | None:
             known = list(witness.lives)
-            if chance.random() < 0.5 or not known:
+            dead = [life.event for life in witness.lives.values() if life.state == "dead"]
+            if chance.random() < 0.5:
+                known = dead  # operators look at these most
+            if chance.random() < 0.4 or not known:
                 return None
             return [chance.choice(known) for _ in range(chance.randrange(1, 4))]
 
@@ -154,6 +160,9 @@ class People:
             if self._runtime.crashing:
                 return  # nothing leaves a process that is gone
             call.answered += 1
+            self._runtime.note(lambda: f"answer: {answer}")
+            if isinstance(answer, Refusal):
+                self.refusals[answer.reason] += 1
             require(call.answered == 1, "one request was answered twice")
             take(answer)
 

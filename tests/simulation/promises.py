@@ -53,7 +53,7 @@ def replay_gives_the_live_state(simulation: Simulation) -> None:
     """While nothing is under way between actors and disk: memory and journal agree bit for bit."""
     agent = simulation.agent
     assert agent is not None
-    if not simulation.disk.works or agent.admission.refusal is not None:
+    if not simulation.disk.works or agent.admission.refusal is not None or agent.dead_parts():
         return
     journal = simulation.disk.quietly()
     for entry in agent.directory.entries():

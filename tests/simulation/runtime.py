@@ -78,6 +78,8 @@ class Runtime:
 
     `disturb` may let the handling of an actor's next message fail: it says at which moment, or
     None. `before_step` is called before each step, `calm` when no actor has anything to do at once.
+    A `violation` that was found inside of an actor ends the run, although pykka catches all.
+    `trace`, if it is a list, gets a line for each step and for what else is noted.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -86,17 +88,24 @@ class Runtime:
         self.clock.sleep = self.run_for
         self.steps = 0
         self.crashing = False
+        self.violation: BaseException | None = None
+        self.trace: list[str] | None = None
         self.disturb: Callable[[SupervisedActor], Moment | None] = lambda actor: None
         self.before_step: Callable[[], None] = lambda: None
         self.calm: Callable[[], None] = lambda: None
         self._ready: list[SupervisedActor] = []
-        self._listed: set[int] = set()
-        self._blocked: set[int] = set()
-        self._first: dict[int, Any] = {}
+        self._listed: set[SupervisedActor] = set()
+        self._blocked: set[SupervisedActor] = set()
+        self._first: dict[SupervisedActor, Any] = {}
         self._timed: list[tuple[DeadlineInbox, SupervisedActor]] = []
-        self._alive: dict[int, SupervisedActor] = {}
+        self._alive: set[SupervisedActor] = set()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+
+    def note(self, what: Callable[[], str]) -> None:
+        """Add a line to the trace; `what` is asked only if there is one."""
+        if self.trace is not None:
+            self.trace.append(f"{self.clock.now:.6f} {what()}")
 
     # The world outside of the process
 
@@ -112,34 +121,35 @@ class Runtime:
 
     def adopt(self, actor: SupervisedActor) -> None:
         """In place of starting a thread for the actor."""
-        self._alive[id(actor)] = actor
+        self._alive.add(actor)
         actor.actor_ref.actor_inbox = _Doorbell(actor, self._list)
         self._list(actor)
 
     def schedule(self, actor: DispatchedActor) -> None:
         """In place of the dispatcher's thread."""
-        self._alive[id(actor)] = actor
+        self._alive.add(actor)
         self._list(actor)
 
     def block(self, actor: SupervisedActor) -> None:
         """The actor waits for something in the middle of a message and handles no other."""
-        self._blocked.add(id(actor))
+        self._blocked.add(actor)
 
     def go_on(self, actor: SupervisedActor, message: Any) -> None:
         """What the actor waited for has come: it handles `message` before all others."""
-        if self._alive.get(id(actor)) is actor:
-            self._blocked.discard(id(actor))
-            self._first[id(actor)] = message
+        if actor in self._alive:
+            self._blocked.discard(actor)
+            self._first[actor] = message
             self._list(actor)
 
     def crash(self, where: str) -> NoReturn:
         """End the process here. Actors may try to catch it; from now on nothing leaves them."""
         self.crashing = True
+        self.note(lambda: f"the process crashes {where}")
         raise Crash(where)
 
     def lose_everything(self) -> None:
         """The process has ended: no actor runs any more, no message is left."""
-        for actor in self._alive.values():
+        for actor in self._alive:
             pykka.ActorRegistry.unregister(actor.actor_ref)
         self.crashing = False
         self._alive.clear()
@@ -181,6 +191,8 @@ class Runtime:
             place = int(self._draw() * len(ready))
             ready[place], ready[-1] = ready[-1], ready[place]
             self._run(ready.pop())
+            if self.violation is not None:
+                raise self.violation
             if self.crashing:
                 raise Crash("in a step")
             clock.advance(self._draw() * _LONGEST_STEP)
@@ -196,15 +208,16 @@ class Runtime:
         return True
 
     def _list(self, actor: SupervisedActor) -> None:
-        if id(actor) not in self._listed:
-            self._listed.add(id(actor))
+        if actor not in self._listed:
+            self._listed.add(actor)
             self._ready.append(actor)
 
     def _run(self, actor: SupervisedActor) -> None:
-        self._listed.discard(id(actor))
-        if id(actor) in self._blocked:
+        self._listed.discard(actor)
+        if actor in self._blocked:
             return
         moment = self.disturb(actor)
+        self.note(lambda: f"{type(actor).__name__}{f' fails {moment}' if moment else ''}")
         if moment is not None:
             _let_fail(actor, moment)
         if isinstance(actor, DispatchedActor):
@@ -224,13 +237,13 @@ class Runtime:
             actor._actor_loop_setup()
             if isinstance(actor.actor_inbox, DeadlineInbox):
                 self._timed.append((actor.actor_inbox, actor))
-        elif id(actor) in self._first:
-            _handle(actor, Envelope(self._first.pop(id(actor))))
+        elif actor in self._first:
+            _handle(actor, Envelope(self._first.pop(actor)))
         elif self._has_message(actor):
             _handle(actor, actor.actor_inbox.get())
         if actor.actor_stopped.is_set():
             actor._actor_loop_teardown()
-        elif not actor.actor_inbox.empty() and id(actor) not in self._blocked:
+        elif not actor.actor_inbox.empty() and actor not in self._blocked:
             self._list(actor)
 
     def _has_message(self, actor: SupervisedActor) -> bool:
@@ -239,7 +252,9 @@ class Runtime:
         return not inbox.empty() or (deadline is not None and deadline <= self.clock.now)
 
     def _end(self, actor: SupervisedActor) -> None:
-        self._alive.pop(id(actor), None)
+        self._alive.discard(actor)
+        self._blocked.discard(actor)
+        self._first.pop(actor, None)
         self._timed = [timed for timed in self._timed if timed[1] is not actor]
 
 

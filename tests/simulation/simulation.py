@@ -29,7 +29,8 @@ _IDLE = 300.0
 class Simulation:
     """`run` it once; it raises `Violation` if a promise is broken.
 
-    `mutations` are further substitutes, by which a fault is built into the program.
+    `mutations` are further substitutes, by which a fault is built into the program. `traced` has
+    each step written down in `trace`.
     """
 
     def __init__(
@@ -38,11 +39,15 @@ class Simulation:
         *,
         open_journal: Callable[[int], Callable[[], Journal]] | None = None,
         mutations: list[Substitute] | None = None,
+        traced: bool = False,
     ) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
         self.scenario = draw_scenario(self.chance)
         self.runtime = Runtime(self.chance)
+        self.trace: list[str] = []
+        if traced:
+            self.runtime.trace = self.trace
         self.witness = Witness(self.scenario.policy.max_queue_length)
         limit = self.scenario.journal_limit
         memory = MemoryJournal(limit=limit)
@@ -194,29 +199,44 @@ class Simulation:
         self.disk.full = self.scenario.full_at_the_end
         if self.agent is None:
             self._start()
-        for key in self.scenario.keys:
-            self._release(key)
-        self.runtime.run_until(lambda: not self.people.plans, _DRAIN)
-        if not self.runtime.run_until(lambda: not self.witness.waiting(), _DRAIN):
-            raise Violation(f"{self.witness.waiting()} still wait after {_DRAIN:.0f} s of calm")
-        self.runtime.run_for(5.0)
+        self._release_all()
+        self._settle()
         promises.all_is_accounted_for(self)
         promises.replay_gives_the_live_state(self)
 
-    def _release(self, key: str) -> None:
+    def _settle(self) -> None:
+        """Until the disk works, nothing waits, and no answer under way makes anybody ask again."""
+        runtime, people, witness = self.runtime, self.people, self.witness
+
+        def is_settled() -> bool:
+            return self.disk.works and not people.plans and not witness.waiting()
+
+        deadline = runtime.clock.now + _DRAIN
+        while runtime.run_until(is_settled, deadline - runtime.clock.now):
+            runtime.run_for(5.0)
+            if is_settled():
+                return
+        raise Violation(f"{witness.waiting()} still wait after {_DRAIN:.0f} s of calm")
+
+    def _release_all(self) -> None:
+        """Only queues that are held are touched: the others must go on without a push."""
         agent = self.agent
         assert agent is not None
-
-        def again(answer: object) -> None:
-            if not any(line.held for line in self.witness.lines.values()):
-                return
-            self.runtime.after(5.0, lambda: self._release(key))
-
-        agent.perform(key, ReleaseQueue(), again)  # type: ignore[arg-type]
+        for queue, key in self.disk.quietly().queues().items():
+            if self.witness.line(queue).held:
+                agent.perform(key, ReleaseQueue(), lambda answer: None)
+        if self.people.plans or any(line.held for line in self.witness.lines.values()):
+            self.runtime.after(5.0, self._release_all)
 
     def _rest(self) -> None:
         """With nothing to do, the agent does nothing."""
-        assert self.agent is not None
+        agent = self.agent
+        assert agent is not None
         self.runtime.run_for(self.scenario.passivate_after + _IDLE)
+        # The janitor may have just woken a queue, to expire its dead letters.
+        self.runtime.run_until(
+            lambda: all(entry.phase == "resting" for entry in agent.directory.entries()),
+            self.scenario.passivate_after + _TICK,
+        )
         promises.the_agent_is_idle(self)
         require(not self.witness.waiting(), "something waits again")

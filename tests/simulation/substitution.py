@@ -27,6 +27,7 @@ from actors.sender import Sender
 from actors.supervised import SupervisedActor
 from tests.simulation.pagerduty import SimulatedPort
 from tests.simulation.runtime import Runtime
+from tests.simulation.witness import Violation
 
 _USE_TIME = (janitor, journal_writer, sequencer, supervised, supervisor, system, timer)
 
@@ -92,6 +93,13 @@ def substitutes(
                 case _:
                     super().receive(message)
 
+    report_failure = SupervisedActor._fail
+
+    def fail(actor: SupervisedActor, error: BaseException) -> None:
+        if isinstance(error, Violation):
+            runtime.violation = error
+        report_failure(actor, error)
+
     return [
         *((module, "time", runtime.clock) for module in _USE_TIME),
         (sequencer, "random", chance),
@@ -101,6 +109,7 @@ def substitutes(
         (supervisor, "Sender", SimulatedSender),
         (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
         (SupervisedActor, "_start_actor_loop", lambda actor: runtime.adopt(actor)),
+        (SupervisedActor, "_fail", fail),
         (SupervisedActor, "_create_future", staticmethod(SimulatedFuture)),
     ]
 

@@ -1,0 +1,56 @@
+"""The program with a fault built in: what the simulation must find."""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors import sequencer
+from actors.core import decide
+from actors.core.decide import Deliver, Owed, WakeAfter
+from actors.core.state import QueueState
+from actors.journal_writer import JournalWriter
+from actors.sequencer import Sequencer
+from tests.simulation.substitution import Substitute
+
+
+def answered_before_the_commit() -> list[Substitute]:
+    """The writer answers what has gathered, then commits it: a crash between the two loses it."""
+    flush = JournalWriter._flush
+
+    def answer_and_flush(writer: JournalWriter) -> None:
+        for write in writer._buffer:
+            for reply, answer in write.replies if writer._is_current(write) else ():
+                reply(answer)
+        writer._buffer = [msgspec.structs.replace(write, replies=()) for write in writer._buffer]
+        flush(writer)
+
+    return [(JournalWriter, "_flush", answer_and_flush)]
+
+
+def overtaking_retry() -> list[Substitute]:
+    """While the head waits for its next attempt, the event behind it goes first."""
+    resume = decide.resume
+
+    def impatient(state: QueueState, now: float) -> Owed:
+        owed = resume(state, now)
+        if isinstance(owed, WakeAfter):
+            queued = [event.id for event in state.waiting.values() if event.state == "queued"]
+            if queued:
+                return Deliver(queued[0])
+        return owed
+
+    return [(decide, "resume", impatient), (sequencer, "resume", impatient)]
+
+
+def lost_wakeup_after_restart() -> list[Substitute]:
+    """A Sequencer that comes back takes the wake-up that its predecessor had asked for as its own.
+
+    The timer knows nothing of it any more.
+    """
+    recover = Sequencer._recover
+
+    def recover_and_believe(actor: Sequencer) -> None:
+        recover(actor)
+        actor._wake_at = 0.0
+
+    return [(Sequencer, "_recover", recover_and_believe)]

@@ -1,0 +1,34 @@
+"""The simulation finds faults: each of these, built into the program, within 2,000 seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation import mutants
+from tests.simulation.simulation import Simulation
+from tests.simulation.substitution import Substitute
+from tests.simulation.witness import Violation
+
+SEEDS = 2_000
+
+
+@pytest.mark.parametrize(
+    ("mutant", "found"),
+    [
+        (mutants.answered_before_the_commit, "was acknowledged and is lost"),
+        (mutants.overtaking_retry, "was started before its turn"),
+        (mutants.lost_wakeup_after_restart, "still wait after"),
+    ],
+)
+def test_a_fault_in_the_program_is_found(
+    mutant: Callable[[], list[Substitute]], found: str
+) -> None:
+    for seed in range(SEEDS):
+        try:
+            Simulation(seed, mutations=mutant()).run()
+        except Violation as violation:
+            assert found in str(violation), f"seed {seed}"
+            return
+    pytest.fail(f"not found within {SEEDS} seeds")

@@ -1,0 +1,126 @@
+"""The promises hold in many drawn lives of an agent.
+
+python -m pytest tests/simulation --seeds 10000     # more of them
+python -m pytest tests/simulation --seed 4711       # this one, with all that happened in it
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store.lmdb_journal import LmdbJournal
+from store.port import Journal
+from tests.simulation.pagerduty import FINAL, STRANGE, TROUBLE
+from tests.simulation.simulation import Simulation
+from tests.simulation.witness import Violation
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+OpenJournal = Callable[[int], Callable[[], Journal]]
+
+# Of the last steps, enough to see what led to the end.
+_SHOWN = 60
+# LMDB's tables take some pages before there is any event; a few dozen events more make it full.
+_SMALL_LMDB = 100_000
+_LARGE_LMDB = 16 << 20
+
+
+def test_every_promise_holds_on_a_journal_in_memory(
+    memory_seeds: range, request: pytest.FixtureRequest
+) -> None:
+    for seed in memory_seeds:
+        simulate(seed, request)
+
+
+def test_every_promise_holds_on_a_journal_in_lmdb(
+    lmdb_seeds: range, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    for seed in lmdb_seeds:
+        directory = tmp_path / f"{seed}"
+        simulate(seed, request, lambda limit, path=directory: in_lmdb(path, limit))
+
+
+def in_lmdb(directory: Path, limit: int) -> Callable[[], Journal]:
+    """What opens the journal of a simulation again and again."""
+    size = _SMALL_LMDB if limit < _SMALL_LMDB else _LARGE_LMDB
+    return lambda: LmdbJournal(directory, limit=size)
+
+
+def simulate(
+    seed: int, request: pytest.FixtureRequest, open_journal: OpenJournal | None = None
+) -> None:
+    """Run a seed; one that fails is told with the command that repeats it alone."""
+    whole = request.config.getoption("seed") is not None
+    simulation = Simulation(seed, open_journal=open_journal, traced=whole)
+    try:
+        simulation.run()
+    except Exception as error:  # noqa: BLE001 (whatever it is, the seed belongs to it)
+        test = request.node.nodeid.partition("[")[0]
+        shown = "\n".join(simulation.trace[-_SHOWN:])
+        pytest.fail(
+            f"seed {seed}: {error}\n{shown}\n"
+            f"Repeat it with: python -m pytest '{test}' --seed {seed}\n{simulation.scenario}",
+            pytrace=not isinstance(error, Violation),
+        )
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    for seed in range(20):
+        first, second = Simulation(seed, traced=True), Simulation(seed, traced=True)
+        first.run()
+        second.run()
+        assert len(first.trace) > 100
+        assert first.trace == second.trace
+
+
+def test_a_seed_gives_the_same_trace_in_another_process() -> None:
+    program = (
+        "from tests.simulation.simulation import Simulation; import hashlib\n"
+        "for seed in range(5):\n"
+        "    simulation = Simulation(seed, traced=True); simulation.run()\n"
+        "    print(hashlib.sha256('\\n'.join(simulation.trace).encode()).hexdigest())"
+    )
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(traces) == 1
+    assert len(traces.pop().split()) == 5
+
+
+def test_all_that_is_simulated_does_happen() -> None:
+    """A promise that nothing tries to break holds by itself."""
+    kinds: Counter[str] = Counter()
+    refusals: Counter[str] = Counter()
+    processes = failures = disturbances = removals = 0
+    for seed in range(250):
+        simulation = Simulation(seed)
+        simulation.run()
+        kinds += simulation.pagerduty.kinds
+        refusals += simulation.people.refusals
+        processes += simulation.processes - 1
+        failures += len(simulation.failures)
+        disturbances += len(simulation.disturbances)
+        removals += simulation.disk.removed_anything
+    for kind in ("fine", "timeout", "reset", "unreachable", "hang", "outage", "429", "403"):
+        assert kinds[kind], kind
+    for code in (*FINAL, *TROUBLE, *STRANGE):
+        assert kinds[f"{code}"], code
+    for reason in ("queue_full", "journal_full", "unavailable", "superseded"):
+        assert refusals[reason], reason
+    assert min(processes, failures, disturbances, removals) > 50
