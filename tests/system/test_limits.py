@@ -144,7 +144,9 @@ def test_a_full_journal_refuses_all_new_events_delivers_the_old_and_opens_again_
             ("/v2/change/enqueue", change(OTHER_KEY)),
             (V1_PATH, v1_trigger(OTHER_KEY)),
         ):
-            assert_unavailable(agent.post(path, json=event, headers=NO_SECRET), "max_journal_mb")
+            answer = agent.post(path, json=event, headers=NO_SECRET)
+            assert_unavailable(answer, "max_journal_mb")
+            assert answer.json().keys() == {"status", "message", "errors"}
         assert_unavailable_health(agent)
         done = agent.cli("enqueue", "-k", OTHER_KEY, "-t", "trigger", "-d", "full", "-u", "web-17")
         assert done.returncode == 75, done.stderr
