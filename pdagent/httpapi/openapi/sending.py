@@ -23,6 +23,12 @@ from pdagent.httpapi.openapi.calls import (
     Parameter,
 )
 
+_QUEUED_BY = Parameter(
+    "Pd-Queued-By",
+    "The sending program, for the `agent` object of an event of v1; default: its User-Agent.",
+    "header",
+)
+
 
 def _version(*kinds: str, required: bool) -> Parameter:
     text = "What kind the body is." if required else "The kind of all lines; else each tells its."
@@ -38,7 +44,7 @@ def _pagerduty(summary: str, body: Any, status: int, answer: type[msgspec.Struct
         {status: Answer("The event is stored.", answer)},
         secret=False,
         bodies=(body,),
-        parameters=(IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(*INTAKE, *full),
         refusal=InvalidEvent,
     )
@@ -58,7 +64,7 @@ CALLS: dict[str, Call] = {
         "An event of v1 or v2; the protocol of go-pdagent's client.",
         {200: Answer("The event is stored.", Stored)},
         bodies=(AlertEvent, V1Event),
-        parameters=(_version("v1", "v2", required=True), IDEMPOTENCY_KEY),
+        parameters=(_version("v1", "v2", required=True), IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(*INTAKE, 429),
     ),
     "POST /send/batch": Call(
@@ -74,6 +80,7 @@ CALLS: dict[str, Call] = {
         parameters=(
             _version("v1", "v2", "change", required=False),
             IDEMPOTENCY_KEY,
+            _QUEUED_BY,
             Parameter(
                 "Pd-First-Line",
                 "The number of the first line, for files sent in several requests.",
