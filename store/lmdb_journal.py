@@ -143,7 +143,7 @@ class LmdbJournal(LmdbReader):
         if self._used + self._unmeasured >= self._limit:
             raise JournalFullError(
                 f"the journal is full ({self._limit // _MIB} MB, max_journal_mb): "
-                "see what waits with 'pagerduty-agent status'"
+                "see what waits with 'pagerduty-agent status' (docs/operating.md#a-full-journal)"
             )
         trouble = self._headroom.ensure((self._env.info()["last_pgno"] + 1) * self._page_size)
         if trouble:

@@ -124,7 +124,7 @@ def _queue_full(limit: int) -> Refusal:
     return Refusal(
         reason="queue_full",
         message=f"{limit} events wait for this routing key (max_queue_length): "
-        "see why with 'pagerduty-agent status'",
+        "see why with 'pagerduty-agent status' (docs/operating.md#a-full-queue)",
         retry_after=30,
     )
 
@@ -212,8 +212,9 @@ def superseded(letter: DeadLetter, resolve: EventId) -> Refusal:
     return Refusal(
         reason="superseded",
         message=f"event {letter.id} is a trigger for {letter.dedup_key!r}, which the later event "
-        f"{resolve} resolves: a retry would open an incident that nothing closes. "
-        "Discard it, or retry it with --force",
+        f"{resolve} resolves: a retry would open an incident that nothing closes. Give it up with "
+        f"'pagerduty-agent queue discard {letter.id}', or open the incident all the same with "
+        f"'pagerduty-agent queue retry --force {letter.id}'",
     )
 
 

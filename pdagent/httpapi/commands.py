@@ -19,7 +19,7 @@ from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.selection import Selection
 from pdagent.operating.changes import BY_OPERATOR, Change
 from pdagent.operating.reading import first
-from pdagent.operating.rows import DEAD, WAITING
+from pdagent.operating.rows import DEAD, ENDED, WAITING
 from store.records import EventId
 
 _encode = msgspec.json.Encoder().encode
@@ -54,8 +54,8 @@ class QueueCommands:
         """Events with these `ids`; otherwise of the queue named (of all, if none is) all that
         failed: dead letters to the tail, deferred events at once.
 
-        200 `{"message", "count", "events", "refused": [{"id", "error"}], "left"}`; `left` counts
-        the dead letters that are not retried without `force`.
+        200 `{"message", "count", "events", "refused": [{"id", "error", "status"}], "left"}`;
+        `left` counts the dead letters that are not retried without `force`.
         """
         self._secret.check(request)
         wish = await _wish_of(request)
@@ -64,7 +64,8 @@ class QueueCommands:
             changes = Changes(self._agent, "retry", force=force)
             _answer(response, "retry", await changes.of_ids(wish.ids))
             return
-        queues = [q for q in self._selection.queues(request) if q.state.dead or q.state.failures]
+        chosen = self._selection.queues_to_change(request)
+        queues = [q for q in chosen if q.state.dead or q.state.failures]
         answers = await asyncio.gather(
             *(perform(self._agent, q.routing_key, RetryEvents(force=force)) for q in queues)
         )
@@ -81,7 +82,7 @@ class QueueCommands:
     ) -> None:
         """Events with these `ids`, or all of the queue named that are in one of the states given.
 
-        200 `{"message", "count", "events", "refused": [{"id", "error"}]}`.
+        200 `{"message", "count", "events", "refused": [{"id", "error", "status"}]}`.
         """
         self._secret.check(request)
         wish = await _wish_of(request)
@@ -94,8 +95,13 @@ class QueueCommands:
                 description="say what to discard: 'ids' in a JSON body, or a queue by rk= or queue="
             )
         states = states_of(request)
+        if not set(ENDED).isdisjoint(states):
+            raise falcon.HTTPBadRequest(
+                description=f"state: what is {' or '.join(ENDED)} has ended, and can't be discarded"
+            )
         outcome = Outcome()
-        chosen = {q.id: _events_in(q, states) for q in self._selection.queues(request)}
+        queues = self._selection.queues_to_change(request)
+        chosen = {q.id: _events_in(q, states) for q in queues}
         await changes.of_queues(chosen, outcome)
         _answer(response, "discard", outcome)
 
@@ -164,9 +170,8 @@ def _answer(
     response: falcon.asgi.Response, change: Change, outcome: Outcome, **more: object
 ) -> None:
     count = len(outcome.events)
-    refused = [{"id": event.id, "error": event.error} for event in outcome.refused]
     told = {"message": message(change, count), "count": count, "events": outcome.events}
-    response.data = _encode({**told, "refused": refused, **more})
+    response.data = _encode({**told, "refused": outcome.refused, **more})
 
 
 def _refuse(response: falcon.asgi.Response, refusals: list[Refusal]) -> None:

@@ -31,6 +31,13 @@ class Selection:
         entries = self._directory.entries()
         return entries if name is None else self.names.called(name, entries)
 
+    def queues_to_change(self, request: falcon.asgi.Request) -> list[QueueEntry]:
+        """As `queues`; raises 409 if several go by the name, of which one may be meant."""
+        queues = self.queues(request)
+        if self.is_limited(request):
+            _refuse_several(len(queues))
+        return queues
+
     def key(self, request: falcon.asgi.Request) -> RoutingKey:
         """The one key that is named; it need not have a queue yet if the config knows it.
 
@@ -43,11 +50,7 @@ class Selection:
         found = [entry.routing_key for entry in self.queues(request)]
         if not found:
             found = self._configured(request)
-        if len(found) > 1:
-            raise falcon.HTTPConflict(
-                description=f"{len(found)} routing keys look like this: give the whole key with "
-                "rk=, or give them names (routing_keys in the config)"
-            )
+        _refuse_several(len(found))
         if not found:
             raise falcon.HTTPNotFound(
                 description="no event was ever accepted for this routing key, and the agent's "
@@ -61,6 +64,14 @@ class Selection:
             return [key]
         named = self.names.key_of(request.get_param("queue") or "")
         return [] if named is None else [named]
+
+
+def _refuse_several(count: int) -> None:
+    if count > 1:
+        raise falcon.HTTPConflict(
+            description=f"{count} routing keys look like this: give the whole key with rk=, or "
+            "give them names (routing_keys in the config)"
+        )
 
 
 def _named(request: falcon.asgi.Request) -> tuple[str | None, str | None]:

@@ -52,7 +52,7 @@ _CHANGED = object_of(
     message=STRING, count=_NUMBER, events=list_of({**STRING, "description": "An id."})
 )
 _CHANGED_OR_NOT = object_of(
-    **_CHANGED["properties"], refused=list_of(object_of(id=STRING, error=STRING))
+    **_CHANGED["properties"], refused=list_of(object_of(id=STRING, error=STRING, status=_NUMBER))
 )
 _HELD = object_of(message=STRING, queue=STRING, held={"type": "boolean"}, waiting=_NUMBER)
 _LIFE = object_of(
