@@ -69,6 +69,7 @@ def _copy(directory: Path, copy: Path) -> None:
         env.close()
     descriptor = os.open(copy / environment.DATA_FILE, os.O_RDONLY)
     try:
+        os.fchmod(descriptor, 0o600)  # LMDB makes copies that all may read
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
