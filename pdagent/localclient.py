@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import quote
 
 import msgspec
+import requests
 
 from pdagent.config import Config
 from pdagent.localtransport import (
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 JsonObject = dict[str, object]
+_Expected = TypeVar("_Expected")
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +63,34 @@ class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_after: float | None = None
 
 
+class Page(msgspec.Struct, frozen=True):
+    """Events as the agent's JSON, and where the next page begins; None at the end."""
+
+    events: list[msgspec.Raw]
+    next: str | None = None
+
+
+class RefusedEvent(msgspec.Struct, frozen=True):
+    """An event that stays as it is, and why; `status` is the HTTP code that fits."""
+
+    id: str
+    error: str
+    status: int = 0
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events were retried or discarded, and which were not.
+
+    `left` counts the dead letters that were left as they are because their alert was resolved.
+    """
+
+    message: str
+    count: int
+    events: tuple[str, ...] = ()
+    refused: tuple[RefusedEvent, ...] = ()
+    left: int = 0
+
+
 class LocalClient:
     """The agent's local API, one method a call, one connection a request.
 
@@ -76,7 +108,7 @@ class LocalClient:
         """
         headers = {"Pd-Event-Version": version, "Idempotency-Key": idempotency_key}
         answer = self._transport.call_twice("POST", "/send", body=event, headers=headers)
-        return self._transport.decoded(answer, Receipt)
+        return self._decoded(answer, Receipt)
 
     def send_change(self, event: bytes, *, idempotency_key: str) -> Receipt:
         """Hand over one change event; otherwise like `send`."""
@@ -84,7 +116,7 @@ class LocalClient:
         answer = self._transport.call_twice(
             "POST", "/v2/change/enqueue", body=event, headers=headers
         )
-        return self._transport.decoded(answer, Receipt)
+        return self._decoded(answer, Receipt)
 
     def send_batch(
         self, kind: EventKind, lines: Sequence[bytes], *, first: int, idempotency_key: str
@@ -113,18 +145,82 @@ class LocalClient:
     ) -> JsonObject:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
         query = _of_key(routing_key) | ({"show_keys": "1"} if show_keys else {})
-        return self._transport.decoded(
+        return self._decoded(
             self._transport.call_twice("GET", "/queue/status", query=query), JsonObject
         )
 
-    def retry(self, routing_key: str | None = None) -> JsonObject:
-        """Queue the dead-lettered events of one key, or of all, again: `{"message", "count"}`."""
-        answer = self._transport.call("POST", "/queue/retry", query=_of_key(routing_key))
-        return self._transport.decoded(answer, JsonObject)
+    def events(
+        self,
+        routing_key: str | None = None,
+        *,
+        states: str | None = None,
+        limit: int,
+        after: str | None = None,
+    ) -> Page:
+        """At most `limit` (up to 1,000) events of one key, or of all, behind the page before.
+
+        `states` are names with commas between, None means all that have not ended; `after` is the
+        `next` of the page before.
+        """
+        query = {"limit": str(limit), **_of_key(routing_key)}
+        query |= {"state": states} if states else {}
+        query |= {"after": after} if after else {}
+        return self._decoded(self._get("/queue/events", query), Page)
+
+    def event(self, event: str) -> bytes:
+        """One event, by its id or the beginning of it: the agent's JSON, to the letter."""
+        answer = self._get(f"/queue/events/{quote(event, safe='')}", {})
+        return bytes(self._decoded(answer, msgspec.Raw))
+
+    def retry(
+        self,
+        routing_key: str | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        force: bool = False,
+    ) -> Changed:
+        """Queue dead letters again, and try deferred events at once.
+
+        Those with `ids` (10,000 at most), else those of one key, else all; with `force` also
+        triggers of alerts that have been resolved since.
+        """
+        wish = {"force": force} | ({} if ids is None else {"ids": ids})
+        return self._post("/queue/retry", _of_key(routing_key), wish, Changed)
+
+    def discard(
+        self,
+        routing_key: str | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        states: str | None = None,
+        reason: str | None = None,
+    ) -> Changed:
+        """Give up the events with `ids`, else those of one key in `states` (see `events`)."""
+        query = _of_key(routing_key) | ({"state": states} if states else {})
+        wish = {"reason": reason or ""} | ({} if ids is None else {"ids": ids})
+        return self._post("/queue/discard", query, wish, Changed)
+
+    def hold(self, routing_key: str, *, reason: str | None = None) -> JsonObject:
+        """Accept events of a key, but don't deliver any: `{"message", "queue", ...}`."""
+        wish = {"reason": reason or ""}
+        return self._post("/queue/hold", _of_key(routing_key), wish, JsonObject)
+
+    def release(self, routing_key: str) -> JsonObject:
+        """Deliver events of a key again: `{"message", "queue", ...}`."""
+        return self._post("/queue/release", _of_key(routing_key), {}, JsonObject)
+
+    @contextmanager
+    def tail(self, routing_key: str | None = None) -> Iterator[Iterator[bytes]]:
+        """Transitions of one key, or of all, as JSON lines while they happen.
+
+        An empty line comes at once, and whenever nothing happens for some seconds.
+        """
+        with self._transport.lines("/queue/tail", _of_key(routing_key)) as lines:
+            yield lines
 
     def status(self) -> JsonObject:
         """The agent, PagerDuty as it sees it, totals and queues."""
-        return self._transport.decoded(self._transport.call_twice("GET", "/status"), JsonObject)
+        return self._decoded(self._transport.call_twice("GET", "/status"), JsonObject)
 
     def health(self) -> None:
         """Return when the agent is well; `Refused` tells why it isn't."""
@@ -132,6 +228,22 @@ class LocalClient:
         if answer.content.strip() != b"OK":
             raise NotUnderstood(self._transport.stranger("its health isn't OK"))
 
+    def _get(self, path: str, query: Mapping[str, str]) -> requests.Response:
+        return self._transport.call_twice("GET", path, query=query)
+
+    def _post(
+        self, path: str, query: Mapping[str, str], wish: Mapping[str, object], kind: type[_Expected]
+    ) -> _Expected:
+        body = msgspec.json.encode(wish)
+        return self._decoded(self._transport.call("POST", path, query=query, body=body), kind)
+
+    def _decoded(self, answer: requests.Response, kind: type[_Expected]) -> _Expected:
+        return self._transport.decoded(answer, kind)
+
 
 def _of_key(routing_key: str | None) -> dict[str, str]:
-    return {"rk": routing_key} if routing_key else {}
+    """The queue of a key, which may be given masked, as tables show it."""
+    if not routing_key:
+        return {}
+    masked = "…" in routing_key or "..." in routing_key
+    return {"queue" if masked else "rk": routing_key}

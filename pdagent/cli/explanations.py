@@ -8,16 +8,20 @@ from pdagent.localclient import AgentError, NoAnswer, Refused, Unreachable
 
 _UNAUTHORIZED = 401
 _FOR_NOW = (429, 503)
+_ABOUT_WHAT_IS_NAMED = (404, 409)
 _INVALID = (400, 413, 422)
 
 
-def explained(error: AgentError, loaded: Loaded) -> CommandFailed:
-    """`error` for the person at the command line, who may know nothing of HTTP."""
+def explained(error: AgentError, loaded: Loaded, undone: str) -> CommandFailed:
+    """`error` for the person at the command line, who may know nothing of HTTP.
+
+    `undone` says what was not done, where the agent did nothing.
+    """
     address = loaded.config.address
     match error:
         case Unreachable():
             return CommandFailed(
-                f"no agent answers at {address} ({error}): nothing was stored; "
+                f"no agent answers at {address} ({error}): {undone}; "
                 "'pagerduty-agent server' starts it",
                 ExitCode.UNREACHABLE,
             )
@@ -31,9 +35,11 @@ def explained(error: AgentError, loaded: Loaded) -> CommandFailed:
         case Refused(status=status) if status in _FOR_NOW:
             wait = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
             return CommandFailed(
-                f"the agent takes nothing for now: {error}; nothing was stored, try again {wait}",
+                f"the agent takes nothing for now: {error}; {undone}, try again {wait}",
                 ExitCode.REFUSED_FOR_NOW,
             )
+        case Refused(status=status) if status in _ABOUT_WHAT_IS_NAMED:
+            return CommandFailed(str(error))
         case Refused(status=status):
             code = ExitCode.USAGE if status in _INVALID else ExitCode.FAILED
             return CommandFailed(f"the agent refused this: {error}", code)

@@ -1,4 +1,4 @@
-"""`pagerduty-agent queue`: look at queues and set dead-lettered events going again."""
+"""`pagerduty-agent queue`: which events wait or died, why, and what is to become of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import click
 import msgspec
 
 from pdagent.cli.failures import CommandFailed
-from pdagent.cli.parameters import text
+from pdagent.cli.queue_changing import discard, retry
+from pdagent.cli.queue_holding import hold, release
+from pdagent.cli.queue_listing import list_command
+from pdagent.cli.queue_options import LOOKED, key_of, routing_key_option
+from pdagent.cli.queue_showing import show
+from pdagent.cli.queue_tail import tail
 from pdagent.cli.session import Session, pass_session
 
 
@@ -16,19 +21,21 @@ from pdagent.cli.session import Session, pass_session
     no_args_is_help=False, epilog="\b\nExample:\n  pagerduty-agent queue status -k @database"
 )
 def queue() -> None:
-    """Look at queues, and retry events that PagerDuty refused."""
+    """See which events wait, died or have ended, and why; retry, discard, hold or release them."""
 
 
-@queue.command(epilog="\b\nExample:\n  pagerduty-agent queue status -k @database")
-@click.option("-k", "--routing-key", type=text, help="Only this key's queue (or @NAME).")
+@queue.command(
+    short_help="Count the events of each key.",
+    epilog="\b\nExample:\n  pagerduty-agent queue status -k @database",
+)
+@routing_key_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
 @click.option("--show-keys", is_flag=True, help="Show whole routing keys: they are credentials.")
 @pass_session
 def status(session: Session, *, routing_key: str | None, as_json: bool, show_keys: bool) -> None:
     """Show how many events of each routing key wait, were delivered, and were refused."""
-    key = session.routing_key(routing_key) if routing_key else None
-    with session.agent() as client:
-        answer = client.queue_status(key, show_keys=show_keys)
+    with session.agent(LOOKED) as client:
+        answer = client.queue_status(key_of(session, routing_key), show_keys=show_keys)
     if as_json:
         click.echo(msgspec.json.encode(answer))
         return
@@ -47,19 +54,5 @@ def status(session: Session, *, routing_key: str | None, as_json: bool, show_key
     print_queues(queues, Console(highlight=False), datetime.now(UTC))
 
 
-@queue.command(epilog="\b\nExample:\n  pagerduty-agent queue retry -k @database")
-@click.option("-k", "--routing-key", type=text, help="Only this key's events (or @NAME).")
-@click.option("-a", "--all", "every", is_flag=True, help="The events of all keys.")
-@click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
-@pass_session
-def retry(session: Session, *, routing_key: str | None, every: bool, as_json: bool) -> None:
-    """Queue events that PagerDuty refused once more, behind the events that wait."""
-    if bool(routing_key) == every:
-        raise click.UsageError("Name one key with -k, or all of them with --all.")
-    key = session.routing_key(routing_key) if routing_key else None
-    with session.agent() as client:
-        answer = client.retry(key)
-    if as_json:
-        click.echo(msgspec.json.encode(answer))
-    else:
-        click.echo(str(answer.get("message", "Done.")))
+for command in (list_command, show, retry, discard, hold, release, tail):
+    queue.add_command(command)

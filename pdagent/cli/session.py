@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -46,8 +47,10 @@ class Session:
         return self._loaded or self.load()
 
     @contextmanager
-    def agent(self) -> Iterator[LocalClient]:
+    def agent(self, undone: str = "nothing was stored") -> Iterator[LocalClient]:
         """The agent for the length of a `with` block; what it refuses ends the command.
+
+        `undone` says what it means if the agent can't be reached or takes nothing for now.
 
         Raises:
             CommandFailed: A call failed; it says why, with the exit code that fits.
@@ -60,7 +63,13 @@ class Session:
         try:
             yield LocalClient(loaded.config)
         except AgentError as error:
-            raise explained(error, loaded) from None
+            raise explained(error, loaded, undone) from None
+
+    def command(self, *words: str) -> str:
+        """A command line for people to copy: with the global options of this one, but no secret."""
+        options = ["--config", self.config_file] if self.config_file else []
+        options += ["--address", address] if (address := self._flags.get("address")) else []
+        return shlex.join(["pagerduty-agent", *options, *words])
 
     def routing_key(self, given: str) -> str:
         """The key that `given` means: itself, or the key of that name when it reads `@name`.

@@ -71,7 +71,7 @@ def life_of(
     else:
         end = "delivered" if isinstance(last, EventDelivered) else "discarded"
         row = ended_row(accepted, end, name, known.attempts, known.last_error)
-    return Life(row, _body(accepted, key), history)
+    return Life(row, body_of(accepted, key), history)
 
 
 def shown(record: Record) -> Json:
@@ -110,7 +110,8 @@ def _until_death(entries: Iterator[Entry], letter: DeadLetter | None) -> Iterato
             return
 
 
-def _body(accepted: EventAccepted, key: RoutingKey) -> msgspec.Raw:
+def body_of(accepted: EventAccepted, key: RoutingKey) -> msgspec.Raw:
+    """What was accepted, its `key` masked wherever it stands."""
     masked = mask(key)
     # Some tools repeat the key somewhere in the details.
     body = accepted.body.replace(key.encode(), masked.encode())

@@ -73,15 +73,17 @@ def sent(agent: AgentProcess, *events: dict[str, Any]) -> list[str]:
     return [answer.json()["key"] for answer in answers]
 
 
+def wait_for_state(agent: AgentProcess, event_id: str, state: str) -> None:
+    """Wait until the journal says so: lists are ahead of it by the commit that is under way."""
+    agent.wait_for(lambda: life(agent, event_id)["state"] == state, f"the event is {state}")
+
+
 def dead(agent: AgentProcess, sandbox: SandboxProcess, *events: dict[str, Any]) -> list[str]:
     """Have events refused by PagerDuty, which then is well again."""
     sandbox.behave(fail=400)
     ids = sent(agent, *events)
-    # By the journal: a list is ahead of it by the commit that is under way.
-    agent.wait_for(
-        lambda: all(life(agent, id_)["state"] == "dead_lettered" for id_ in ids),
-        "they are dead letters",
-    )
+    for id_ in ids:
+        wait_for_state(agent, id_, "dead_lettered")
     sandbox.behave(fail=None)
     return ids
 
@@ -179,12 +181,12 @@ def test_a_row_says_what_an_event_is_and_how_it_stands(
 def test_states_and_queues_limit_a_list(agent: AgentProcess, sandbox: SandboxProcess) -> None:
     [died] = dead(agent, sandbox, event())
     [delivered] = sent(agent, event(OTHER, "delivered"))
-    agent.wait_until_drained()
+    wait_for_state(agent, delivered, "delivered")
     [discarded] = held(agent, event(OTHER, "discarded"))
     assert agent.post("/queue/discard", json={"ids": [discarded]}).json()["count"] == 1
     sandbox.behave(fail=503)
     [deferred, queued] = sent(agent, event(NAMED, "a"), event(NAMED, "b"))
-    agent.wait_for(lambda: life(agent, deferred)["state"] == "deferred", "an attempt fails")
+    wait_for_state(agent, deferred, "deferred")
     [waits] = sent(agent, event(OTHER, "c"))
     assert ids_of(listed(agent)) == [died, deferred, queued, waits]
     assert ids_of(listed(agent, state="waiting")) == [deferred, queued, waits]
@@ -261,7 +263,7 @@ def test_a_life_is_told_from_the_acceptance_on_with_the_key_masked(
     assert "The sandbox was told to refuse this" in shown["history"][2]["detail"]
 
     assert agent.post(f"/queue/events/{died}/retry").json()["events"] == [died]
-    agent.wait_until_drained()
+    wait_for_state(agent, died, "delivered")
     shown = life(agent, died)
     assert (shown["state"], shown["attempts"]) == ("delivered", 2)
     assert records_of(shown)[3:] == ["EventRetried", "DeliveryStarted", "EventDelivered"]
@@ -305,7 +307,7 @@ def test_what_is_being_delivered_can_not_be_taken_back(
 ) -> None:
     sandbox.behave(hang_key=NAMED, hang=60)
     in_flight, waits = sent(agent, event(), event(NAMED, "load"))
-    agent.wait_for(lambda: life(agent, in_flight)["state"] == "in_flight", "it is on its way")
+    wait_for_state(agent, in_flight, "in_flight")
     answer = agent.post("/queue/discard", json={"ids": [in_flight, waits, "zz"]}).json()
     assert answer["events"] == [waits]
     refused = {each["id"]: (each["status"], each["error"]) for each in answer["refused"]}
@@ -314,8 +316,7 @@ def test_what_is_being_delivered_can_not_be_taken_back(
     assert "being delivered right now" in refused[in_flight][1]
     assert refused["zz"][0] == 404
     sandbox.behave(hang_key=[])
-    agent.wait_until_drained()
-    assert life(agent, in_flight)["state"] == "delivered"
+    wait_for_state(agent, in_flight, "delivered")
     assert life(agent, waits)["state"] == "discarded"
 
 
@@ -334,8 +335,7 @@ def test_a_retry_says_why_an_event_can_not_be_retried_and_by_force_does_it(
     several = agent.post("/queue/retry", json={"ids": [died, died]}).json()
     assert (several["count"], len(several["refused"])) == (0, 1)
     assert agent.post(f"/queue/events/{died}/retry", params={"force": "1"}).json()["count"] == 1
-    agent.wait_until_drained()
-    assert life(agent, died)["state"] == "delivered"
+    wait_for_state(agent, died, "delivered")
     [waits] = held(agent, event(NAMED, "waits"))
     assert "has not failed" in error_of(agent.post(f"/queue/events/{waits}/retry"), 409)
 
@@ -343,11 +343,10 @@ def test_a_retry_says_why_an_event_can_not_be_retried_and_by_force_does_it(
 def test_a_deferred_event_is_retried_at_once(agent: AgentProcess, sandbox: SandboxProcess) -> None:
     sandbox.behave(fail=429, retry_after="3600")
     [deferred] = sent(agent, event(OTHER))
-    agent.wait_for(lambda: life(agent, deferred)["state"] == "deferred", "PagerDuty said: later")
+    wait_for_state(agent, deferred, "deferred")
     sandbox.behave(fail=None, retry_after=None)
     assert agent.post("/queue/retry", json={"ids": [deferred]}).json()["count"] == 1
-    agent.wait_until_drained()
-    assert life(agent, deferred)["state"] == "delivered"
+    wait_for_state(agent, deferred, "delivered")
 
 
 def test_a_queue_is_discarded_only_where_it_is_named_and_only_the_states_asked_for(

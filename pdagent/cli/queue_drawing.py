@@ -1,0 +1,130 @@
+"""Draws events for people: coloured and cut to the width on a terminal, whole lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pdagent.operating.rows import EventRow
+from pdagent.wording import age, one_line
+
+STYLES = {
+    "queued": "",
+    "in_flight": "cyan",
+    "deferred": "yellow",
+    "dead_lettered": "bold red",
+    "delivered": "green",
+    "discarded": "magenta",
+}
+_SHORT_ID = 18
+_HEADER = ("ID", "STATE", "QUEUE", "AGE", "TRIES", "SUMMARY", "LAST ERROR")
+
+
+def short(event_id: str) -> str:
+    """The beginning of an id that is nearly always unique: time and chance, or chance alone."""
+    return event_id[:_SHORT_ID]
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of the agent's JSON, None if it is none."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+Part = str | tuple[str, str]
+"""A text, perhaps with its style; what it says is made safe for terminals."""
+
+
+def _joined(parts: Iterable[Part]) -> Text:
+    text = Text()
+    for part in parts:
+        content, style = (part, "") if isinstance(part, str) else part
+        text.append(one_line(content), style)
+    return text
+
+
+class Paper:
+    """Prints lines for people, with colours on a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self.on_terminal = self._console.is_terminal
+
+    def line(self, *parts: Part) -> None:
+        """One line; on a terminal it is cut to the width."""
+        text = _joined(parts)
+        text.rstrip()
+        if self.on_terminal:
+            text.truncate(self._console.width, overflow="ellipsis")
+        self._console.print(text, soft_wrap=True)
+
+    def whole(self, *parts: Part) -> None:
+        """One line whatever its length, so that it can be copied in one piece."""
+        self._console.print(_joined(parts), soft_wrap=True)
+
+    def entry(self, label: Sequence[Part], *parts: Part) -> None:
+        """A label, and a text that continues below itself on a terminal where it is too long."""
+        if not self.on_terminal:
+            self.whole(*label, *parts)
+            return
+        grid = Table.grid()
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row(_joined(label), _joined(parts))
+        self._console.print(grid)
+
+    def say(self, text: str) -> None:
+        """A remark, on a terminal only."""
+        if self.on_terminal:
+            self.whole((text, "dim"))
+
+
+class EventTable(Paper):
+    """One line an event; on a terminal, ids are short and an error has a line of its own.
+
+    `now` is what ages are counted from. The columns get as wide as the first page needs.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        super().__init__()
+        self._now = now
+        self._widths: list[int] = []
+        self.count = 0
+
+    def print(self, rows: Sequence[EventRow]) -> None:
+        """Print a page, with the header if it is the first that holds anything."""
+        cells = [self._cells(row) for row in rows]
+        if not self.count and rows:
+            header = _HEADER[:6] if self.on_terminal else _HEADER
+            self._widths = [max(map(len, column)) for column in zip(header, *cells, strict=False)]
+            self._row(header, ["bold"] * len(header) if self.on_terminal else [])
+        for row, texts in zip(rows, cells, strict=True):
+            self._row(texts, ["", STYLES.get(row.state, "")])
+            if self.on_terminal and row.last_error:
+                self.line("  ", (row.last_error, "red"))
+        self.count += len(rows)
+
+    def _cells(self, row: EventRow) -> list[str]:
+        cells = [
+            short(row.id) if self.on_terminal else row.id,
+            row.state,
+            row.queue,
+            age(moment(row.accepted_at), self._now),
+            "-" if row.attempts is None else str(row.attempts),
+            row.summary or row.dedup_key or "-",
+        ]
+        return cells if self.on_terminal else [*cells, row.last_error or "-"]
+
+    def _row(self, texts: Iterable[str], styles: Sequence[str]) -> None:
+        parts: list[Part] = []
+        for place, text in enumerate(texts):
+            width = self._widths[place]
+            padded = text.rjust(width) if place in (3, 4) else text.ljust(width)
+            parts.append((f"{padded}  ", styles[place] if place < len(styles) else ""))
+        self.line(*parts)

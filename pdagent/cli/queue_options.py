@@ -1,0 +1,94 @@
+"""What the commands under `queue` have in common: how they are told which queue, which events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, TypeVar
+
+import click
+import msgspec
+
+from pdagent.cli.parameters import text
+from pdagent.cli.session import Session
+
+UNDONE = "nothing was changed"
+LOOKED = "there is nothing to show"
+"""What it means for a command that changes something, or only looks, that no agent answers."""
+
+_LONGEST_LINE = 16 << 20  # bytes; an event is far shorter even with a long history
+
+state_option = click.option(
+    "--state",
+    "states",
+    type=text,
+    metavar="STATE[,STATE]",
+    help="queued, in_flight, deferred (waiting: these three), dead_lettered, delivered, discarded.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
+ids_argument = click.argument("ids", nargs=-1, metavar="[ID|-]...")
+
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+def routing_key_option(*, required: bool = False) -> Callable[[_Command], _Command]:
+    """`-k`, for one queue."""
+    return click.option(
+        "-k",
+        "--routing-key",
+        type=text,
+        required=required,
+        metavar="KEY|@NAME",
+        help="The queue of this key: whole, as tables show it, or @NAME of one in the config.",
+    )
+
+
+def key_of(session: Session, given: str | None) -> str | None:
+    """The routing key that `-k` means; None if it wasn't given."""
+    return session.routing_key(given) if given else None
+
+
+def ids_of(given: Sequence[str]) -> list[str]:
+    """The ids given, each once; `-` stands for the lines of standard input.
+
+    Raises:
+        click.UsageError: Standard input can't be read, or isn't what it should be.
+    """
+    ids: list[str] = []
+    for word in given:
+        if word == "-":
+            if sys.stdin is None:
+                raise click.UsageError("Can't read standard input: it is closed.")
+            ids += _lines_of(sys.stdin.buffer)
+        else:
+            ids.append(word)
+    return list(dict.fromkeys(ids))
+
+
+def _lines_of(stream: IO[bytes]) -> Iterator[str]:
+    """An id a line, bare or as JSON text, or an object with `id`: what `queue list` prints."""
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        found = None if len(line) == _LONGEST_LINE else _id_in(line.strip())
+        if found is None:
+            raise click.UsageError(
+                f"Line {number} of standard input is no id: give one a line, or the lines of "
+                "'pagerduty-agent queue list --json'."
+            )
+        if found:
+            yield found
+
+
+def _id_in(line: bytes) -> str | None:
+    if not line.startswith((b"{", b'"')):
+        word = line.decode("ascii", "replace")
+        return word if word.replace("-", "").isalnum() or not word else None
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        found = found.get("id")
+    return found if isinstance(found, str) else None

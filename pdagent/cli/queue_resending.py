@@ -1,0 +1,139 @@
+"""The command that sends an event anew: what an operator copies, corrects and runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from pdagent.cli.parameters import image, link
+from pdagent.cli.session import Session
+
+_Kind = TypeVar("_Kind")
+_Members = Mapping[str, msgspec.Raw]
+
+# Where each member stands on the command line.
+_V1 = {
+    "event_type": "-t",
+    "incident_key": "-i",
+    "description": "-d",
+    "client": "-c",
+    "client_url": "-u",
+}
+_V2 = {"event_action": "-t", "dedup_key": "-y", "client": "--client", "client_url": "--client-url"}
+_PAYLOAD = {
+    "summary": "-d",
+    "source": "-u",
+    "severity": "-e",
+    "timestamp": "--timestamp",
+    "component": "--component",
+    "group": "-g",
+    "class": "--class",
+}
+_CHANGE_PAYLOAD = {name: _PAYLOAD[name] for name in ("summary", "source", "timestamp")}
+# The key has its own place, and the agent adds what is its own again.
+_NEVER_GIVEN = frozenset(("service_key", "routing_key", "agent"))
+_NOTHING = frozenset((b"null", b'""', b"[]", b"{}"))
+
+
+class Resending:
+    """Builds the shell command that sends the event in `body` anew.
+
+    `queue` is the configured name of the key, or its mask: then ROUTING_KEY stands in the command,
+    for the operator to replace. `left_out` names what no option can express.
+    """
+
+    def __init__(self, kind: str, body: bytes, queue: str, session: Session) -> None:
+        named = queue in session.loaded.config.routing_keys
+        self._words = ["-k", f"@{queue}" if named else "ROUTING_KEY"]
+        self._input: bytes | None = None
+        self.left_out: list[str] = []
+        event = _decoded(msgspec.Raw(body), dict[str, msgspec.Raw]) or {}
+        match kind:
+            case "v1":
+                command = "send"
+                self._take(event, _V1, ["details"])
+                self._take_details("details", event.get("details"), as_json=False)
+            case "change":
+                command = "change"
+                self._take(event, {"event_action": ""}, ["payload", "links"])
+                self._take_payload(event, _CHANGE_PAYLOAD)
+            case _:
+                command = "enqueue"
+                self._take(event, _V2, ["payload", "links", "images"])
+                self._take_payload(event, _PAYLOAD)
+        self._take_links(event.get("links"))
+        self._take_images(event.get("images"))
+        self.command = session.command(command, *self._words)
+        if self._input is not None:
+            self.command = f"printf %s {shlex.quote(self._input.decode())} | {self.command}"
+
+    def _take(
+        self, members: _Members, options: Mapping[str, str], later: Iterable[str], path: str = ""
+    ) -> None:
+        """Take the texts that have `options`; `later` names what is taken otherwise."""
+        for name, value in members.items():
+            if name in _NEVER_GIVEN or name in later or bytes(value) in _NOTHING:
+                continue
+            text = _decoded(value, str)
+            if text is None or name not in options:
+                self.left_out.append(path + name)
+            elif options[name]:
+                self._words += [options[name], text]
+
+    def _take_payload(self, event: _Members, options: Mapping[str, str]) -> None:
+        payload = _decoded(event.get("payload"), dict[str, msgspec.Raw]) or {}
+        self._take(payload, options, ["custom_details"], "payload.")
+        self._take_details("payload.custom_details", payload.get("custom_details"), as_json=True)
+
+    def _take_details(self, name: str, value: msgspec.Raw | None, *, as_json: bool) -> None:
+        if value is None or bytes(value) in _NOTHING:
+            return
+        fields = _decoded(value, dict[str, str])
+        if fields is not None and all(field and "=" not in field for field in fields):
+            for field, text in fields.items():
+                self._words += ["-f", f"{field}={text}"]
+        elif as_json and _decoded(value, dict[str, msgspec.Raw]) is not None:
+            # To the letter: numbers stay as they were written.
+            self._input = bytes(value)
+            self._words += ["--details-json", "-"]
+        else:
+            self.left_out.append(name)
+
+    def _take_links(self, value: msgspec.Raw | None) -> None:
+        for given in _decoded(value, list[_Link]) or []:
+            text = f"{given.href}={given.text}" if given.text else given.href
+            if link(text) == (given.href, given.text or None):
+                self._words += ["--link", text]
+            else:
+                self.left_out.append(f"the link to {given.href}")
+
+    def _take_images(self, value: msgspec.Raw | None) -> None:
+        for given in _decoded(value, list[_Image]) or []:
+            parts = (given.src, given.href or "", given.alt or "")
+            text = ",".join(parts).rstrip(",")
+            if image(text) == (given.src, given.href or None, given.alt or None):
+                self._words += ["--image", text]
+            else:
+                self.left_out.append(f"the image {given.src}")
+
+
+class _Link(msgspec.Struct):
+    href: str
+    text: str | None = None
+
+
+class _Image(msgspec.Struct):
+    src: str
+    href: str | None = None
+    alt: str | None = None
+
+
+def _decoded(value: msgspec.Raw | None, kind: type[_Kind]) -> _Kind | None:
+    """`value` as a `kind`, None if it isn't one."""
+    try:
+        return None if value is None else msgspec.json.decode(bytes(value), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
