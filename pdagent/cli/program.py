@@ -24,6 +24,7 @@ _COMMANDS = {
     "enqueue": "enqueue:enqueue",
     "change": "change:change",
     "queue": "queue:queue",
+    "journal": "journal:journal",
     "status": "status:status",
     "health": "status:health",
     "sandbox": "sandbox:sandbox",

@@ -1,0 +1,50 @@
+"""What the commands under `journal` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from pdagent.cli.failures import CommandFailed
+from pdagent.cli.session import Session
+from pdagent.wording import counted
+from store.errors import JournalError, JournalLockedError
+
+DOCS = "docs/recovery.md#a-damaged-journal"
+
+directory_argument = click.argument(
+    "directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path)
+)
+
+
+def directory_of(session: Session, given: Path | None) -> Path:
+    """The directory that is meant."""
+    return session.loaded.config.database if given is None else given
+
+
+@contextmanager
+def journal_errors(session: Session) -> Iterator[None]:
+    """What the store says, as errors of the command; a running agent can be asked instead."""
+    try:
+        yield
+    except JournalLockedError as error:
+        holder = f"process {error.pid}" if error.pid else "another process"
+        raise CommandFailed(
+            f"the journal is in use by {holder}: stop the agent first "
+            f"('{session.command('server', 'stop')}'), or ask it while it runs "
+            f"('{session.command('queue', 'list')}')"
+        ) from None
+    except JournalError as error:
+        raise CommandFailed(str(error)) from None
+
+
+def damaged(session: Session, place: Path, count: int) -> CommandFailed:
+    """The end of a command that has told of damage."""
+    salvaging = session.command("journal", "salvage", "NEW_DIR", "--from", str(place))
+    return CommandFailed(
+        f"the journal {place} is damaged in {counted(count, 'place')}: '{salvaging}' saves what is "
+        f"intact, {DOCS} says how to go on"
+    )
