@@ -45,13 +45,19 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about the way to PagerDuty; `open_for` (seconds) is None while reachable."""
+    """What is known about the way to PagerDuty.
+
+    `open_for` (seconds) is None while it is reachable; `answering_for`, for how long PagerDuty has
+    answered without an outage in between, is None before its first answer. `last_outage` is how
+    long the outage before that took, None if there was none since the start.
+    """
 
     open_for: float | None
+    answering_for: float | None
+    last_outage: float | None
     last_error: str | None
     in_flight: int
     waiting_for_turn: int
-    answered: bool
 
 
 class DeliverySlots:
@@ -67,7 +73,8 @@ class DeliverySlots:
         self._delivering: dict[QueueId, _Attempt] = {}
         self._outcomes: dict[QueueId, Outcome] = {}
         self._probe: QueueId | None = None
-        self._answered = False
+        self._answering_since: float | None = None
+        self._last_outage: float | None = None
         self._paused = False
 
     def acquire(self, queue: QueueId) -> SenderId | None:
@@ -112,12 +119,17 @@ class DeliverySlots:
                 return None
             del self._delivering[queue]
             self._outcomes[queue] = Outcome(event, verdict)
+            now = self._clock()
             if isinstance(verdict, Deferred) and verdict.reason == "unreachable":
                 was_probe = self._probe == queue
-                self._breaker.unreachable(self._clock(), verdict.detail, was_probe=was_probe)
+                self._breaker.unreachable(now, verdict.detail, was_probe=was_probe)
+                self._answering_since = None
             else:
+                if self._breaker.open_since is not None:
+                    self._last_outage = now - self._breaker.open_since
+                if self._answering_since is None:
+                    self._answering_since = now
                 self._breaker.reached()
-                self._answered = True
             self._idle.append(attempt.sender)
             return self._grant_all()
 
@@ -170,13 +182,15 @@ class DeliverySlots:
     def link(self) -> Link:
         """The state of the way to PagerDuty, for status and metrics."""
         with self._lock:
-            since = self._breaker.open_since
+            now, since = self._clock(), self._breaker.open_since
+            answering = self._answering_since
             return Link(
-                open_for=None if since is None else self._clock() - since,
+                open_for=None if since is None else now - since,
+                answering_for=None if answering is None else now - answering,
+                last_outage=self._last_outage,
                 last_error=self._breaker.last_error,
                 in_flight=len(self._delivering),
                 waiting_for_turn=len(self._waiting),
-                answered=self._answered,
             )
 
     def _may_begin(self) -> bool:
