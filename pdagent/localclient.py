@@ -218,13 +218,19 @@ class LocalClient:
         with self._transport.lines("/queue/tail", _of_key(routing_key)) as lines:
             yield lines
 
-    def status(self) -> JsonObject:
-        """The agent, PagerDuty as it sees it, totals and queues."""
-        return self._decoded(self._transport.call_twice("GET", "/status"), JsonObject)
+    def status(self, query: Mapping[str, str] | None = None) -> JsonObject:
+        """The agent, PagerDuty as it sees it, totals and queues.
 
-    def health(self) -> None:
-        """Return when the agent is well; `Refused` tells why it isn't."""
-        answer = self._transport.call_twice("GET", "/health")
+        `query` may have `sort`, `match`, `limit` and `offset`, see `GET /status`.
+        """
+        return self._decoded(self._get("/status", query or {}), JsonObject)
+
+    def health(self, *, live: bool = False) -> None:
+        """Return when the agent is ready; `Refused` tells why it isn't.
+
+        With `live`, return when it answers at all.
+        """
+        answer = self._get("/health/live" if live else "/health", {})
         if answer.content.strip() != b"OK":
             raise NotUnderstood(self._transport.stranger("its health isn't OK"))
 

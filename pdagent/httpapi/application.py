@@ -58,7 +58,10 @@ def build(agent: Agent) -> ASGI3Application:
     for command in ("retry", "discard", "hold", "release"):
         app.add_route(f"/queue/{command}", commands, suffix=command)
     app.add_route(tail.PATH, tail.Tail(agent, secret, selection))
-    app.add_route("/health", Health(agent))
+    health = Health(agent)
+    app.add_route("/health", health)
+    app.add_route("/health/ready", health)
+    app.add_route("/health/live", health, suffix="live")
     app.add_route("/metrics", Metrics(agent))
     app.add_route("/openapi.json", OpenApi(app, agent.version))
     return whole_requests(tail.letting_followers_go(cast("ASGI3Application", app)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterable
@@ -10,10 +11,12 @@ import falcon
 import falcon.asgi
 import msgspec
 
+from actors.directory import QueueEntry
 from pdagent.httpapi import views
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.selection import Selection
+from pdagent.operating.overview import MOST_ROWS, SORTS, Overview, Wanted
 from pdagent.operating.rows import timestamp
 
 _encode = msgspec.json.Encoder().encode
@@ -30,10 +33,29 @@ class Operations:
     async def on_get_status(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
-        """`GET /status`: agent, PagerDuty, totals, queues."""
+        """`GET /status[?sort=&match=&limit=&offset=]`: agent, PagerDuty, totals, queues.
+
+        Without a query all queues are there, in the order in which they came to be.
+        """
         self._secret.check(request)
+        entries, wanted = self._selection.queues(request), _wanted(request)
+        show_keys = request.get_param("show_keys") == "1"
+        # In a thread: going over many queues must not hold up who sends events.
+        response.data = await asyncio.to_thread(self._status, entries, wanted, show_keys=show_keys)
+
+    async def on_get_queue_status(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client asks for it."""
+        self._secret.check(request)
+        show_keys = request.get_param("show_keys") == "1"
+        items = self._items(self._selection.queues(request), show_keys=show_keys)
+        response.data = _encode({"status_items": items})
+
+    def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
         agent, now = self._agent, time.time()
-        response.data = _encode(
+        overview = Overview(entries, self._selection.names, wanted)
+        return _encode(
             {
                 "agent": {
                     "version": agent.version,
@@ -41,27 +63,21 @@ class Operations:
                     "pid": os.getpid(),
                     "started_at": timestamp(agent.started_at),
                     "address": agent.config.address,
+                    "trouble": agent.system.trouble(),
                     "traffic": agent.traffic.report(),
+                    "queues": overview.summary(),
                 },
                 "pagerduty": {"events_url": agent.config.events_url, **views.link(agent, now)},
                 "totals": agent.system.totals(),
-                "queues": self._items(request),
+                "queues": self._items(overview.rows, show_keys=show_keys),
             }
         )
 
-    async def on_get_queue_status(
-        self, request: falcon.asgi.Request, response: falcon.asgi.Response
-    ) -> None:
-        """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client asks for it."""
-        self._secret.check(request)
-        response.data = _encode({"status_items": self._items(request)})
-
-    def _items(self, request: falcon.asgi.Request) -> Iterable[views.Json]:
-        show_keys = request.get_param("show_keys") == "1"
+    def _items(self, entries: Iterable[QueueEntry], *, show_keys: bool) -> list[views.Json]:
         names = self._selection.names
         return [
             views.queue_item(entry, entry.routing_key if show_keys else names.of(entry.routing_key))
-            for entry in self._selection.queues(request)
+            for entry in entries
         ]
 
 
@@ -72,7 +88,7 @@ class Health:
         self._agent = agent
 
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """Live because it answers; ready if nothing keeps it from storing and delivering."""
+        """Ready: nothing keeps the agent from storing and delivering. Also at `/health/ready`."""
         trouble = self._agent.system.trouble()
         if trouble:
             response.status = falcon.HTTP_503
@@ -80,3 +96,33 @@ class Health:
         else:
             response.content_type = falcon.MEDIA_TEXT
             response.text = "OK"
+
+    async def on_get_live(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """Live: the process answers, whatever else is wrong: a restart would not mend it."""
+        response.content_type = falcon.MEDIA_TEXT
+        response.text = "OK"
+
+
+def _wanted(request: falcon.asgi.Request) -> Wanted:
+    sort = request.get_param("sort")
+    if sort is not None and sort not in SORTS:
+        raise falcon.HTTPBadRequest(
+            description=f"there is no order 'sort={sort}': use one of {', '.join(SORTS)}"
+        )
+    return Wanted(
+        sort=sort,
+        match=request.get_param("match") or "",
+        offset=_count(request, "offset") or 0,
+        limit=_count(request, "limit"),
+    )
+
+
+def _count(request: falcon.asgi.Request, name: str) -> int | None:
+    text = request.get_param(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_ROWS):
+        raise falcon.HTTPBadRequest(description=f"'{name}' must be a number from 0 to {MOST_ROWS}")
+    return int(text)

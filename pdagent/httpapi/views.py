@@ -5,6 +5,7 @@ from __future__ import annotations
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
+from pdagent.operating.overview import deferral, oldest
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import timestamp
 
@@ -27,8 +28,10 @@ def queue_item(entry: QueueEntry, name: str) -> Json:
         "held": state.hold is not None,
         "hold_reason": state.hold,
         "quarantined": entry.phase == "quarantined",
+        "deferred_because": deferral(state),
         "paced": state.pace_interval > 0,
-        "oldest_waiting_at": timestamp(steady(lambda: state.oldest_accepted_at)),
+        "calls_per_minute": round(60 / state.pace_interval) if state.pace_interval > 0 else None,
+        "oldest_waiting_at": timestamp(oldest(state)),
         "next_attempt_at": timestamp(_next_attempt_at(state)),
         "last_delivered_at": timestamp(state.last_delivered_at),
         "last_error": state.last_error,
@@ -43,14 +46,21 @@ def _next_attempt_at(state: QueueState) -> float | None:
 
 
 def link(agent: Agent, now: float) -> Json:
-    """Whether PagerDuty can be reached, as far as deliveries have told."""
+    """Whether PagerDuty can be reached, as far as deliveries have told, and since when.
+
+    `last_outage_seconds` is the length of the outage that ended at `since`, if one did.
+    """
     seen = agent.system.link()
-    state = "reachable" if seen.answered else "unknown"
+    state, lasts = "unknown", None
     if seen.open_for is not None:
-        state = "unreachable"
+        state, lasts = "unreachable", seen.open_for
+    elif seen.answering_for is not None:
+        state, lasts = "reachable", seen.answering_for
+    outage = seen.last_outage if state == "reachable" else None
     return {
         "state": state,
-        "since": None if seen.open_for is None else timestamp(now - seen.open_for),
+        "since": None if lasts is None else timestamp(now - lasts),
+        "last_outage_seconds": None if outage is None else round(outage, 1),
         "last_error": seen.last_error,
         "in_flight": seen.in_flight,
         "waiting_for_turn": seen.waiting_for_turn,

@@ -60,19 +60,18 @@ class Traffic:
     def report(self) -> Json:
         """Counts for each step, oldest first, the last one ending at `until`, and the rates now.
 
-        `waiting` is how many waited at the end of the step. A step in which the agent was too busy
-        to count is part of the next one.
+        `waiting` is how many waited at the end of the step. Steps at whose beginning the agent was
+        too busy to count share evenly what came in them.
         """
         now = self._sample()
         samples = list(self._samples)
         steps = samples[-1].step - samples[0].step
         accepted, delivered, waiting = [0] * steps, [0] * steps, [0] * steps
         for earlier, later in pairwise(samples):
-            last = later.step - samples[0].step
-            accepted[last - 1] = later.accepted - earlier.accepted
-            delivered[last - 1] = later.delivered - earlier.delivered
-            for place in range(earlier.step - samples[0].step, last):
-                waiting[place] = later.waiting
+            first, last = earlier.step - samples[0].step, later.step - samples[0].step
+            accepted[first:last] = _shared(later.accepted - earlier.accepted, last - first)
+            delivered[first:last] = _shared(later.delivered - earlier.delivered, last - first)
+            waiting[first:last] = [later.waiting] * (last - first)
         since = samples[max(0, len(samples) - _RATE_OVER_STEPS)]
         seconds = max(now.at - since.at, 1.0)
         return {
@@ -90,3 +89,8 @@ class Traffic:
         return Sample(
             int(now // STEP), now, totals["accepted"], totals["delivered"], totals["waiting"]
         )
+
+
+def _shared(count: int, steps: int) -> list[int]:
+    each, rest = divmod(count, steps)
+    return [each + (place < rest) for place in range(steps)]

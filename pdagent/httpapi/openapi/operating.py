@@ -19,6 +19,7 @@ from pdagent.httpapi.openapi.calls import (
     object_of,
 )
 from pdagent.operating.listing import Page
+from pdagent.operating.overview import MOST_ROWS, SORTS
 from pdagent.operating.rows import DEAD, STATES
 
 _FORCE = Parameter("force", "1: also what was resolved meanwhile.")
@@ -32,6 +33,7 @@ _STATE = Parameter(
     },
 )
 _NUMBER: Json = {"type": "integer"}
+_COUNT: Json = {"type": "integer", "minimum": 0, "maximum": MOST_ROWS}
 _OPTIONAL_TEXT: Json = {"type": ["string", "null"]}
 _QUEUE_ITEM = object_of(
     "One queue. Times are ISO 8601 in UTC.",
@@ -65,16 +67,44 @@ _LIFE = object_of(
 _STATUS = object_of(
     agent={"type": "object"},
     pagerduty={"type": "object"},
-    totals=object_of(accepted=_NUMBER, delivered=_NUMBER, waiting=_NUMBER),
+    totals=object_of(
+        accepted=_NUMBER,
+        delivered=_NUMBER,
+        waiting=_NUMBER,
+        dead_lettered=_NUMBER,
+        discarded=_NUMBER,
+    ),
     queues=list_of(_QUEUE_ITEM),
 )
 
+_OK: Json = {"type": "string", "const": "OK"}
+_READY = Call(
+    "Whether the agent can store and deliver.",
+    {
+        200: Answer("It can.", _OK, TEXT),
+        503: Answer("It can't, and why.", Errors),
+    },
+    secret=False,
+)
 
 CALLS: dict[str, Call] = {
     "GET /status": Call(
         "The agent, PagerDuty as it sees it, totals and queues.",
         {200: Answer("How things stand.", _STATUS)},
-        parameters=(RK, QUEUE, Parameter("show_keys", "1: whole routing keys.")),
+        parameters=(
+            RK,
+            QUEUE,
+            Parameter(
+                "sort",
+                f"{', '.join(SORTS)}; without it, in the order of their making.",
+                schema={"type": "string", "enum": [*SORTS]},
+            ),
+            Parameter("match", "Only queues with this in their name or state."),
+            Parameter("limit", "At most so many queues.", schema=_COUNT),
+            Parameter("offset", "Leave out so many queues.", schema=_COUNT),
+            Parameter("show_keys", "1: whole routing keys."),
+        ),
+        refusals=(400,),
     ),
     "GET /queue/status": Call(
         "The counts of all queues, or of one.",
@@ -156,12 +186,11 @@ CALLS: dict[str, Call] = {
         parameters=(RK, QUEUE),
         refusals=(404, 409, 503),
     ),
-    "GET /health": Call(
-        "Whether the agent can store and deliver.",
-        {
-            200: Answer("It can.", {"type": "string", "const": "OK"}, TEXT),
-            503: Answer("It can't, and why.", Errors),
-        },
+    "GET /health": _READY,
+    "GET /health/ready": _READY,
+    "GET /health/live": Call(
+        "Whether the process answers, whatever else is wrong.",
+        {200: Answer("It does.", _OK, TEXT)},
         secret=False,
     ),
     "GET /metrics": Call(

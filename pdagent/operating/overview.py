@@ -1,0 +1,125 @@
+"""All queues at a glance: how many are in which state, and the rows that somebody wants to see.
+
+What a row costs is paid for the rows that are shown; going over all queues costs a few
+microseconds each.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+import msgspec
+
+from actors.core.state import QueueState
+from actors.directory import QueueEntry
+from pdagent.operating.names import QueueNames
+from pdagent.operating.reading import steady
+from pdagent.operating.rows import timestamp
+
+Json = dict[str, object]
+
+_REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "not_understood")
+
+_Order = Callable[[QueueEntry, str], tuple[Any, ...]]
+_ORDERS: dict[str, _Order] = {
+    "waiting": lambda e, name: (-len(e.state.waiting), -len(e.state.dead), name),
+    "oldest": lambda e, name: (oldest(e.state) or inf, name),
+    "dead": lambda e, name: (-len(e.state.dead), -len(e.state.waiting), name),
+    "delivered": lambda e, name: (-e.state.counters.delivered, name),
+    "error": lambda e, name: (-(e.state.last_error_at or 0.0), name),
+    "name": lambda e, name: (name.lower(), name),
+}
+MOST_ROWS = 1_000_000
+SORTS = tuple(_ORDERS)
+"""Most waiting, longest waiting, most dead letters, most delivered, latest error first; by name."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows: `match` is part of a name or a state, None for `limit` means all."""
+
+    sort: str | None = None
+    match: str = ""
+    offset: int = 0
+    limit: int | None = None
+
+
+def oldest(state: QueueState) -> float | None:
+    """When the longest waiting event was accepted, in seconds since 1970."""
+    return steady(lambda: state.oldest_accepted_at)
+
+
+def condition(entry: QueueEntry) -> str:
+    """`quarantined`, `held`, `backing_off` or `active`, whichever says most."""
+    if entry.phase == "quarantined":
+        return "quarantined"
+    return steady(lambda: entry.state.condition)
+
+
+def deferral(state: QueueState) -> str | None:
+    """Why the event at the head of the queue was deferred, None if it was not."""
+    head = steady(lambda: next(iter(state.waiting.values()), None))
+    if head is None or head.state != "deferred" or head.last_error is None:
+        return None
+    reason = head.last_error.partition(":")[0]
+    return reason if reason in _REASONS else None
+
+
+class Overview:
+    """What `entries` are like together, and the `rows` of them that are wanted."""
+
+    def __init__(self, entries: Sequence[QueueEntry], names: QueueNames, wanted: Wanted) -> None:
+        self._entries = entries
+        self._conditions = {entry.id: condition(entry) for entry in entries}
+        shown = [(entry, names.of(entry.routing_key)) for entry in entries]
+        match = wanted.match.strip().lower()
+        if match:
+            shown = [(entry, name) for entry, name in shown if self._matches(entry, name, match)]
+        self._matching = len(shown)
+        self.rows = [entry for entry, _ in _chosen(shown, wanted)]
+        self._names = names
+
+    def summary(self) -> Json:
+        """Counts of queues; and the longest waiting event of all."""
+        conditions = list(self._conditions.values())
+        states = [entry.state for entry in self._entries]
+        longest = min(self._entries, key=lambda entry: oldest(entry.state) or inf, default=None)
+        since = None if longest is None else oldest(longest.state)
+        return {
+            "known": len(self._entries),
+            "matching": self._matching,
+            "with_waiting": sum(bool(state.waiting) for state in states),
+            "with_dead_letters": sum(bool(state.dead) for state in states),
+            "backing_off": conditions.count("backing_off"),
+            "held": conditions.count("held"),
+            "quarantined": conditions.count("quarantined"),
+            "paced": sum(state.pace_interval > 0 for state in states),
+            "oldest_waiting_at": timestamp(since),
+            "oldest_waiting_queue": self._names.of(longest.routing_key)
+            if longest is not None and since is not None
+            else None,
+        }
+
+    def _matches(self, entry: QueueEntry, name: str, match: str) -> bool:
+        if match in name.lower():
+            return True
+        words = self._conditions[entry.id]
+        if words == "backing_off" and deferral(entry.state) == "rate_limited":
+            words += " rate_limited"
+        if entry.state.pace_interval > 0:
+            words += " paced"
+        if entry.state.dead:
+            words += " dead_lettered"
+        return match.replace(" ", "_") in words or match in words.replace("_", " ")
+
+
+def _chosen(
+    shown: list[tuple[QueueEntry, str]], wanted: Wanted
+) -> Sequence[tuple[QueueEntry, str]]:
+    end = len(shown) if wanted.limit is None else wanted.offset + wanted.limit
+    if wanted.sort is not None:
+        order = _ORDERS[wanted.sort]
+        shown = heapq.nsmallest(end, shown, key=lambda pair: order(*pair))
+    return shown[wanted.offset : end]
