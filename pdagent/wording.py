@@ -9,13 +9,16 @@ _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
 
 def age(since: datetime | None, now: datetime) -> str:
     """The time from `since` to `now` in its two largest units, such as `3m05s`; `-` for None."""
-    if since is None:
-        return "-"
-    seconds = max(0, int((now - since).total_seconds()))
+    return "-" if since is None else duration((now - since).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """`seconds` in their two largest units; fewer than none count as none."""
+    whole = max(0, int(seconds))
     for unit, length, smaller, rest in _UNITS:
-        if seconds >= length:
-            return f"{seconds // length}{unit}{seconds % length // rest:02d}{smaller}"
-    return f"{seconds}s"
+        if whole >= length:
+            return f"{whole // length}{unit}{whole % length // rest:02d}{smaller}"
+    return f"{whole}s"
 
 
 def counted(count: int, thing: str) -> str:

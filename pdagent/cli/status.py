@@ -2,31 +2,86 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.failures import CommandFailed, ExitCode
+from pdagent.cli.parameters import text
 from pdagent.cli.session import Session, pass_session
-from pdagent.localclient import Refused
+from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pdagent.dashboard.live.polling import Answer, Question
 
 _UNWELL = 503
+_ROWS_ON_A_TERMINAL = 20
+_SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
 
-@click.command(epilog="\b\nExample:\n  pagerduty-agent status")
+@click.command(
+    epilog="\b\nExamples:\n  pagerduty-agent status --watch\n"
+    "  pagerduty-agent status --json | jq .totals"
+)
+@click.option("-w", "--watch", is_flag=True, help="Stay and redraw; 'q' quits, '?' explains.")
 @click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
+@click.option("--sort", type=click.Choice(_SORTS), help="What stands first (default: waiting).")
+@click.option(
+    "--filter", "match", type=text, metavar="TEXT", help="Keys with TEXT in name or state."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Print at most N keys; 0: all (default: {_ROWS_ON_A_TERMINAL} on a terminal, else all).",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    metavar="SECONDS",
+    help="Between two looks of --watch (default: 1).",
+)
 @pass_session
-def status(session: Session, *, as_json: bool) -> None:
-    """Show the agent, PagerDuty as it sees it, totals, and a row per routing key."""
-    with session.agent() as client:
-        answer = client.status()
-    if as_json:
-        click.echo(msgspec.json.encode(answer))
-        return
+@click.pass_context
+def status(
+    context: click.Context,
+    session: Session,
+    *,
+    watch: bool,
+    as_json: bool,
+    sort: str | None,
+    match: str | None,
+    limit: int | None,
+    interval: float,
+) -> None:
+    """Show the agent, PagerDuty as it sees it, totals, and a row per routing key.
+
+    What is wrong and what to do about it stands above the table. DEAD counts events that PagerDuty
+    refused; 'queue list' shows them.
+    """
+    if watch and (as_json or limit is not None):
+        raise click.UsageError("--watch goes with neither --json nor --limit.")
     # Drawing is loaded when something is drawn: commands that send events start without it.
     from rich.console import Console
 
+    console = Console(highlight=False)
+    if watch:
+        context.exit(_watched(session, console, sort or _SORTS[0], match or "", interval))
+    if limit is None and console.is_terminal and not as_json:
+        limit = _ROWS_ON_A_TERMINAL
+    query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
+    query |= {"limit": str(limit)} if limit else {}
+    with session.agent() as client:
+        answer = client.status({name: value for name, value in query.items() if value})
+    if as_json:
+        click.echo(msgspec.json.encode(answer))
+        return
     from pdagent.dashboard.report import status_report
     from pdagent.dashboard.table import print_status
 
@@ -34,19 +89,65 @@ def status(session: Session, *, as_json: bool) -> None:
         report = status_report(answer)
     except ValueError:
         raise CommandFailed("the agent's answer isn't a status: it is of another version") from None
-    print_status(report, Console(highlight=False), datetime.now(UTC))
+    print_status(report, console, datetime.now(UTC))
 
 
-@click.command(epilog="\b\nExample:\n  pagerduty-agent health || systemctl restart pagerduty-agent")
+def _watched(session: Session, console: Console, sort: str, match: str, interval: float) -> int:
+    if not (console.is_terminal and sys.stdin.isatty()) or console.is_dumb_terminal:
+        raise CommandFailed(
+            "--watch needs a terminal that it can draw on: use 'status' or 'status --json' instead",
+            ExitCode.USAGE,
+        )
+    from pdagent.dashboard.live.loop import Watch
+    from pdagent.dashboard.live.view import View
+
+    client = LocalClient(session.loaded.config)
+    view = View(sort=sort, match=match)
+    watch = Watch(
+        console,
+        sys.stdin.fileno(),
+        lambda question: _asked(client, question),
+        interval=interval,
+        view=view,
+    )
+    return watch.run()
+
+
+def _asked(client: LocalClient, question: Question) -> Answer:
+    from pdagent.dashboard.live.polling import Answer
+    from pdagent.dashboard.report import status_report
+
+    query = {"sort": question.sort, "match": question.match}
+    query |= {"offset": str(question.offset), "limit": str(question.limit)}
+    try:
+        return Answer(question, status_report(client.status(query)))
+    except (Unreachable, NoAnswer) as error:
+        return Answer(question, problem=str(error))
+    except AgentError as error:
+        return Answer(question, problem=f"it refuses to tell: {error}")
+    except ValueError:
+        return Answer(question, problem="its answer isn't a status: it is of another version")
+
+
+@click.command(
+    epilog="\b\nExamples:\n  pagerduty-agent health || echo 'look at: pagerduty-agent status'\n"
+    "  pagerduty-agent health --live || systemctl restart pagerduty-agent"
+)
+@click.option("--live", is_flag=True, help="Only ask whether the process answers.")
 @pass_session
-def health(session: Session) -> None:
-    """Tell whether the agent is well: OK and exit status 0, or the reasons and another one."""
+def health(session: Session, *, live: bool) -> None:
+    """Tell whether the agent is ready: OK and exit status 0, or the reasons and another one.
+
+    Ready means that the journal can be written and that all actors are alive: then events are taken
+    and delivered. Exit status: 0 ready, 1 it answers but isn't ready, 69 it does not answer. With
+    --live, 0 whenever it answers.
+    """
     with session.agent() as client:
         try:
-            client.health()
+            client.health(live=live)
         except Refused as error:
             if error.status != _UNWELL:
                 raise
             address = session.loaded.config.address
-            raise CommandFailed(f"the agent at {address} is not well: {error}") from None
+            raise CommandFailed(f"the agent at {address} is not ready: {error}") from None
     click.echo("OK")

@@ -32,27 +32,73 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
     discarded: int = 0
     state: str = ""
     held: bool = False
+    hold_reason: str | None = None
     quarantined: bool = False
+    deferred_because: str | None = None
     paced: bool = False
+    calls_per_minute: int | None = None
     oldest_waiting_at: Moment | None = None
     next_attempt_at: Moment | None = None
+    last_delivered_at: Moment | None = None
     last_error: str | None = None
+    last_error_at: Moment | None = None
+
+
+class TrafficReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The last minutes in steps of `step_seconds`, oldest first: counts of events in each step.
+
+    `waiting` is how many waited at the end of the step. The rates are of now.
+    """
+
+    step_seconds: int = 5
+    until: Moment | None = None
+    accepted: tuple[int, ...] = ()
+    delivered: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+    accepted_per_second: float = 0.0
+    delivered_per_second: float = 0.0
+
+
+class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """How many queues there are, and how many in which state.
+
+    `matching` are those that the question was about, which may be more than the rows in its answer.
+    """
+
+    known: int = 0
+    matching: int = 0
+    with_waiting: int = 0
+    with_dead_letters: int = 0
+    backing_off: int = 0
+    held: int = 0
+    quarantined: int = 0
+    paced: int = 0
+    oldest_waiting_at: Moment | None = None
+    oldest_waiting_queue: str | None = None
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that answered."""
+    """The process that answered. `trouble` says why it can't do its work, a sentence each."""
 
     version: str = ""
     pid: int = 0
     started_at: Moment | None = None
     address: str = ""
+    trouble: tuple[str, ...] = ()
+    traffic: TrafficReport = TrafficReport()
+    queues: QueueSummary | None = None
 
 
 class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """PagerDuty as the agent sees it: `reachable`, `unreachable` or `unknown`, since when."""
+    """PagerDuty as the agent sees it: `reachable`, `unreachable` or `unknown`, since when.
+
+    `last_outage_seconds` is how long the outage took that ended at `since`, if one did.
+    """
 
     state: str = "unknown"
     since: Moment | None = None
+    last_outage_seconds: float | None = None
+    events_url: str = ""
     last_error: str | None = None
     in_flight: int = 0
 

@@ -1,7 +1,7 @@
-"""The status table: totals, and a row per routing key, the longest queue first.
+"""`status` and `queue status` as they are printed once.
 
-On a terminal it is drawn with colours and rules; elsewhere it is plain text in columns that are
-never cut, one row a key, for grep, awk and mail.
+On a terminal with colours and small charts; elsewhere as plain text in columns that are never cut,
+one row a key, for grep, awk and mail.
 """
 
 from __future__ import annotations
@@ -10,34 +10,69 @@ import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pdagent.dashboard.report import QueueReport, StatusReport
-from pdagent.wording import age, one_line
+from pdagent.dashboard.findings import STYLES as FINDING_STYLES
+from pdagent.dashboard.findings import findings
+from pdagent.dashboard.report import QueueReport, StatusReport, TrafficReport
+from pdagent.dashboard.rows import by_need, queue_table
+from pdagent.dashboard.sparkline import Sparkline
+from pdagent.dashboard.words import STYLES, rate
+from pdagent.wording import age, counted, duration, one_line
 
-_STYLES = {
-    "active": "green",
-    "reachable": "green",
-    "unreachable": "bold red",
-    "backing off": "yellow",
-    "held": "magenta",
-    "quarantined": "bold red",
-}
 _PLAIN_WIDTH = 10_000
+_LABEL_WIDTH = 11
+_WIDEST_CHART = 60
 
 
 def print_status(report: StatusReport, console: Console, now: datetime) -> None:
-    """Print the whole status; `now` (aware) is what ages are counted from."""
-    head = _head(report, now)
-    _print(console, [head, Text(), _table(report.queues, now, plain=not console.is_terminal)])
+    """Print the whole status; `now` (aware) is what ages are counted from.
+
+    If the agent has more queues than there are rows in `report`, a last line says so.
+    """
+    _print(console, printed_status(report, now, console.width if console.is_terminal else None))
 
 
 def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime) -> None:
     """Print the table alone."""
-    _print(console, [_table(queues, now, plain=not console.is_terminal)])
+    width = console.width if console.is_terminal else None
+    _print(console, [_table(by_need(queues), now, width, None)])
+
+
+def printed_status(report: StatusReport, now: datetime, width: int | None) -> list[RenderableType]:
+    """What `print_status` prints: for a terminal of `width` columns, or plain if that is None."""
+    head = Table.grid(padding=(0, 2))
+    head.add_column(min_width=_LABEL_WIDTH - 2)
+    head.add_column(overflow="fold")
+    head.add_row("Agent", _agent(report, now))
+    head.add_row("PagerDuty", _pagerduty(report, now))
+    totals = report.totals
+    head.add_row(
+        "Events",
+        f"{totals.accepted} accepted, {totals.delivered} delivered, {totals.waiting} waiting, "
+        f"{totals.dead_lettered} dead-lettered, {totals.discarded} discarded",
+    )
+    head.add_row("Oldest", _oldest(report, now))
+    traffic = report.agent.traffic
+    head.add_row(
+        "Now", f"{rate(traffic.accepted_per_second)} in, {rate(traffic.delivered_per_second)} out"
+    )
+    parts: list[RenderableType] = [head]
+    if width is not None and len(traffic.accepted) > 1:
+        parts += [Text(), _charts(traffic, min(_WIDEST_CHART, width - _LABEL_WIDTH))]
+    parts.append(Text())
+    parts += [
+        Text(str(finding), style="" if width is None else FINDING_STYLES[finding.level])
+        for finding in findings(report)
+    ]
+    parts += [Text(), _table(by_need(report.queues), now, width, report)]
+    known = report.agent.queues.matching if report.agent.queues else 0
+    if known > len(report.queues):
+        more = counted(known - len(report.queues), "more key")
+        parts.append(Text(f"and {more}: --limit 0 shows all", style="dim"))
+    return parts
 
 
 def _print(console: Console, parts: Iterable[RenderableType]) -> None:
@@ -52,69 +87,56 @@ def _print(console: Console, parts: Iterable[RenderableType]) -> None:
     console.file.flush()
 
 
-def _head(report: StatusReport, now: datetime) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    agent, pagerduty, totals = report.agent, report.pagerduty, report.totals
+def _agent(report: StatusReport, now: datetime) -> str:
+    agent = report.agent
     up = f"up {age(agent.started_at, now)}, " if agent.started_at else ""
-    grid.add_row(
-        "Agent", one_line(f"{agent.address}  {up}pid {agent.pid}, version {agent.version}")
-    )
-    state = Text().append(one_line(pagerduty.state), style=_STYLES.get(pagerduty.state, ""))
+    return one_line(f"{agent.address}  {up}pid {agent.pid}, version {agent.version}")
+
+
+def _pagerduty(report: StatusReport, now: datetime) -> Text:
+    pagerduty = report.pagerduty
+    text = Text().append(one_line(pagerduty.state), style=STYLES.get(pagerduty.state, ""))
     if pagerduty.since:
-        state.append(f" for {age(pagerduty.since, now)}")
-    state.append(f", {pagerduty.in_flight} in flight")
-    if pagerduty.last_error and pagerduty.state != "reachable":
-        state.append(f": {one_line(pagerduty.last_error)}")
-    grid.add_row("PagerDuty", state)
-    grid.add_row(
-        "Events",
-        f"{totals.accepted} accepted, {totals.delivered} delivered, {totals.waiting} waiting, "
-        f"{totals.dead_lettered} dead-lettered, {totals.discarded} discarded",
-    )
+        text.append(f" for {age(pagerduty.since, now)}")
+    if pagerduty.last_outage_seconds is not None:
+        text.append(f" (before, {duration(pagerduty.last_outage_seconds)} unreachable)")
+    text.append(f", {pagerduty.in_flight} in flight")
+    if pagerduty.last_error and pagerduty.state == "unreachable":
+        text.append(f": {one_line(pagerduty.last_error)}")
+    return text
+
+
+def _oldest(report: StatusReport, now: datetime) -> str:
+    queues = report.agent.queues
+    since = queues.oldest_waiting_at if queues else None
+    name = queues.oldest_waiting_queue if queues else None
+    if queues is None:
+        waiting = [row for row in report.queues if row.oldest_waiting_at is not None]
+        since = min(
+            (row.oldest_waiting_at for row in waiting if row.oldest_waiting_at), default=None
+        )
+    if since is None:
+        return "no event waits"
+    return f"{age(since, now)} waiting" + (f" ({one_line(name)})" if name else "")
+
+
+def _charts(traffic: TrafficReport, width: int) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(min_width=_LABEL_WIDTH - 2)
+    grid.add_column(width=width)
+    grid.add_row("In", Sparkline(traffic.accepted, width, style="cyan"))
+    grid.add_row("Out", Sparkline(traffic.delivered, width, style="green"))
+    grid.add_row("Waiting", Sparkline(traffic.waiting, width, together=max, style="yellow"))
+    minutes = duration(len(traffic.accepted) * traffic.step_seconds)
+    grid.add_row("", Text(f"the last {minutes}", style="dim", justify="right"))
     return grid
 
 
-def _table(queues: Sequence[QueueReport], now: datetime, *, plain: bool) -> RenderableType:
+def _table(
+    queues: Sequence[QueueReport], now: datetime, width: int | None, report: StatusReport | None
+) -> RenderableType:
     if not queues:
         return Text("No events yet.")
-    table = Table(
-        box=None if plain else box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="" if plain else "bold",
+    return queue_table(
+        queues, now, width=width, pagerduty=None if report is None else report.pagerduty
     )
-    table.add_column("KEY", no_wrap=True)
-    for name in ("WAITING", "OLDEST", "DELIVERED", "DEAD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("STATE", no_wrap=True)
-    # The one column that gives way on a narrow terminal; its cells are cut, not wrapped.
-    table.add_column("LAST ERROR", no_wrap=plain)
-    for queue in sorted(queues, key=lambda queue: (-queue.pending, -queue.error, _name(queue))):
-        state = _state(queue)
-        table.add_row(
-            Text(_name(queue)),
-            str(queue.pending),
-            age(queue.oldest_waiting_at, now),
-            str(queue.success),
-            Text(str(queue.error), style="red" if queue.error else ""),
-            Text(_in_words(state, queue, now), style=_STYLES.get(state, "")),
-            Text(one_line(queue.last_error or ""), no_wrap=True, overflow="ellipsis"),
-        )
-    return table
-
-
-def _name(queue: QueueReport) -> str:
-    return one_line(queue.queue or queue.routing_key)
-
-
-def _state(queue: QueueReport) -> str:
-    if queue.quarantined:
-        return "quarantined"
-    return "held" if queue.held else one_line(queue.state.replace("_", " "))
-
-
-def _in_words(state: str, queue: QueueReport, now: datetime) -> str:
-    paced = ", paced" if queue.paced else ""
-    if queue.next_attempt_at is None or queue.next_attempt_at <= now or queue.held:
-        return state + paced
-    return f"{state} {age(now, queue.next_attempt_at)}{paced}"

@@ -64,7 +64,9 @@ def test_status_shows_agent_pagerduty_totals_and_queues_as_plain_text(user: Comm
     assert "127.0.0.1:49463" in out
     assert "unreachable for" in out
     assert "44 accepted, 40 delivered, 3 waiting, 1 dead-lettered, 0 discarded" in out
-    assert "backing off" in out
+    assert "waits for PagerDuty" in out
+    assert "3 events are kept; delivery resumes when PagerDuty is back.\n" in out
+    assert "1 dead letter: pagerduty-agent queue list --state dead_lettered\n" in out
 
 
 def test_status_as_json_is_the_agents_answer_with_what_this_version_does_not_know(
@@ -108,7 +110,7 @@ def test_no_column_but_the_error_gives_way_on_a_terminal_of_80_columns(
     agent.status = {**STATUS, "queues": [long]}
     shown = on_a_terminal(user, "status", NO_COLOR="1")
     assert "database" in shown
-    assert "backing off" in shown
+    assert "waits for PagerDuty" in shown
 
 
 def test_an_ascii_terminal_shows_the_table_too(user: CommandLine) -> None:
@@ -142,7 +144,7 @@ def test_health_is_ok_or_gives_the_reasons(user: CommandLine, agent: AgentStandI
     agent.refuse_next(503, "the journal is full", "an actor is gone")
     done = user("health")
     assert done.code == 1
-    assert "is not well: the journal is full; an actor is gone" in done.error
+    assert "is not ready: the journal is full; an actor is gone" in done.error
 
 
 def test_an_agent_behind_tls_is_recognised_by_its_certificate_alone(

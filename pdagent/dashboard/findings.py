@@ -1,0 +1,72 @@
+"""What is wrong, worst first, and what to do about it: what somebody who was paged reads first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pdagent.dashboard.report import QueueSummary, StatusReport
+from pdagent.wording import counted, one_line
+
+Level = Literal["bad", "warning", "good"]
+
+STYLES: dict[Level, str] = {"bad": "bold red", "warning": "yellow", "good": "green"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One sentence, and the command that helps, if one does."""
+
+    level: Level
+    text: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.command}" if self.command else f"{self.text}."
+
+
+def findings(report: StatusReport) -> list[Finding]:
+    """At least one; a single one of level `good` if nothing is amiss."""
+    totals, queues = report.totals, _summary(report)
+    found = [Finding("bad", f"Not ready: {one_line(why)}") for why in report.agent.trouble]
+    if report.pagerduty.state == "unreachable":
+        # A single event that waits is the one that finds out when PagerDuty is back.
+        wait = "1 event is kept" if totals.waiting == 1 else f"{totals.waiting:,} events are kept"
+        found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty is back"))
+    if queues.quarantined:
+        keys = counted(queues.quarantined, "key")
+        found.append(Finding("bad", f"{keys} quarantined after failures", "see the agent's log"))
+    if totals.dead_lettered:
+        letters = counted(totals.dead_lettered, "dead letter")
+        command = "pagerduty-agent queue list --state dead_lettered"
+        found.append(Finding("warning", letters, command))
+    if queues.held:
+        keys = f"{counted(queues.held, 'key')} held by an operator"
+        found.append(Finding("warning", keys, "pagerduty-agent queue release -k KEY"))
+    if report.pagerduty.state != "unreachable" and queues.backing_off:
+        keys = "key waits" if queues.backing_off == 1 else "keys wait"
+        text = f"{queues.backing_off:,} {keys} after failed deliveries or rate limits, see below"
+        found.append(Finding("warning", text))
+    return found or [Finding("good", _all_is_well(report))]
+
+
+def _all_is_well(report: StatusReport) -> str:
+    if report.totals.accepted == 0:
+        return "Ready. No event has come yet"
+    if report.totals.waiting == 0:
+        return "All is well, everything is delivered"
+    return "All is well, events are being delivered"
+
+
+def _summary(report: StatusReport) -> QueueSummary:
+    """Of an agent that sends none, counted from the rows."""
+    if report.agent.queues is not None:
+        return report.agent.queues
+    rows = report.queues
+    return QueueSummary(
+        known=len(rows),
+        matching=len(rows),
+        backing_off=sum(row.state == "backing_off" for row in rows),
+        held=sum(row.held for row in rows),
+        quarantined=sum(row.quarantined for row in rows),
+    )

@@ -1,0 +1,1 @@
+"""`status --watch`: the dashboard that redraws itself and listens to keys."""

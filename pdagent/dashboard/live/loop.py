@@ -1,0 +1,165 @@
+"""`status --watch`: keys, answers and the size of the terminal go in, screens come out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.live import Live
+
+from pdagent.dashboard.live.keyboard import Keyboard
+from pdagent.dashboard.live.polling import Answer, Poller, Question
+from pdagent.dashboard.live.screen import Size, page_of, screen
+from pdagent.dashboard.live.seen import Seen
+from pdagent.dashboard.live.view import View
+
+_REDRAW = 1.0
+
+_Handler = Callable[[int, object], None]
+
+
+class Ended(Exception):
+    """A signal asked for the end; `number` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Watch:
+    """The dashboard on a terminal, until `q` or a signal ends it.
+
+    The terminal is given back as it was whatever ends it: a key, a signal, a mistake.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        descriptor: int,
+        ask: Callable[[Question], Answer],
+        *,
+        interval: float,
+        view: View,
+    ) -> None:
+        self._console = console
+        self._keyboard = Keyboard(descriptor)
+        self._ask = ask
+        self._interval = interval
+        self._view = view
+        self._seen = Seen()
+        self._suspended = False
+
+    def run(self) -> int:
+        """Show the dashboard; returns the exit status: 0, or 128 and the number of a signal."""
+        woken, wake = os.pipe()
+        for descriptor in (woken, wake):
+            os.set_blocking(descriptor, False)
+        try:
+            with self._keyboard, self._live() as live, _signals(wake, self._suspend):
+                self._loop(live, woken, wake)
+        except Ended as end:
+            return 128 + end.number
+        except KeyboardInterrupt:
+            pass  # the other way to quit
+        return 0
+
+    def _live(self) -> Live:
+        # Drawn by this loop alone: what is shown is of one moment, and no thread draws beside it.
+        return Live(console=self._console, screen=True, auto_refresh=False)
+
+    def _loop(self, live: Live, woken: int, wake: int) -> None:
+        poller = Poller(self._ask, self._question(), self._interval, lambda: _write(wake))
+        keys = self._keyboard.descriptor
+        while True:
+            self._draw(live)
+            readable, _, _ = select.select([keys, woken], [], [], _REDRAW)
+            if woken in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(woken, 4096)
+            if self._suspended:
+                self._rest(live)
+            answer = poller.take()
+            if answer is not None:
+                self._note(answer)
+            if keys in readable and not self._obey(self._keyboard.read()):
+                return
+            poller.want(self._question())
+
+    def _draw(self, live: Live) -> None:
+        size = self._size()
+        self._view = self._view.within(page_of(size), self._seen.rows)
+        live.update(screen(self._seen, self._view, size, datetime.now(UTC)), refresh=True)
+
+    def _obey(self, keys: list[str]) -> bool:
+        for key in keys:
+            view = self._view.pressed(key, page_of(self._size()), self._seen.rows)
+            if view is None:
+                return False
+            self._view = view
+        return True
+
+    def _note(self, answer: Answer) -> None:
+        now = datetime.now(UTC)
+        if answer.report is None:
+            self._seen = self._seen.failed(answer.problem, now)
+        elif self._is_of_this_view(answer.question):
+            self._seen = self._seen.answered(answer.report, answer.question.offset, now)
+
+    def _is_of_this_view(self, question: Question) -> bool:
+        return (question.sort, question.match) == (self._view.sort, self._view.match)
+
+    def _question(self) -> Question:
+        """A page more than is shown on each side, so that scrolling shows something at once."""
+        page = page_of(self._size())
+        # In steps, so that not every line scrolled is another question.
+        start = max(0, (self._view.top - page) // page * page)
+        return Question(self._view.sort, self._view.match, start, 4 * page)
+
+    def _size(self) -> Size:
+        width, height = self._console.size
+        return Size(width, height)
+
+    def _suspend(self) -> None:
+        self._suspended = True
+
+    def _rest(self, live: Live) -> None:
+        """Stop as Ctrl-Z asks, with the terminal as it was; go on when told to."""
+        self._suspended = False
+        live.stop()
+        self._keyboard.rest()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._keyboard.wake()
+        live.start()
+
+
+@contextlib.contextmanager
+def _signals(wake: int, suspend: Callable[[], None]) -> Iterator[None]:
+    """Within the block, signals wake the loop, and those that end a process raise `Ended`."""
+
+    def end(number: int, frame: object) -> None:
+        raise Ended(number)
+
+    handlers: dict[int, _Handler] = {
+        signal.SIGTERM: end,
+        signal.SIGHUP: end,
+        signal.SIGWINCH: lambda number, frame: None,
+        signal.SIGTSTP: lambda number, frame: suspend(),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    woken_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(woken_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write(wake: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.write(wake, b"\0")

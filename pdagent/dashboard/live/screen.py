@@ -1,0 +1,293 @@
+"""The whole screen of `status --watch`, from what is known: pure, no clock and no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pdagent.dashboard.findings import STYLES as FINDING_STYLES
+from pdagent.dashboard.findings import findings
+from pdagent.dashboard.live.seen import Seen
+from pdagent.dashboard.live.view import View
+from pdagent.dashboard.report import QueueReport, StatusReport, TrafficReport
+from pdagent.dashboard.rows import queue_table
+from pdagent.dashboard.sparkline import Sparkline, values_per_column
+from pdagent.dashboard.words import clock, error_of, name_of, rate, state_in_words
+from pdagent.wording import age, counted, duration, one_line
+
+SMALLEST = (40, 10)
+"""Columns and lines below which there is only a request for a larger terminal."""
+
+_FEW_LINES, _MANY_LINES = 18, 30
+_LABEL = 20
+
+
+class Size(NamedTuple):
+    """Of a terminal, in columns and lines."""
+
+    width: int
+    height: int
+
+
+def page_of(size: Size) -> int:
+    """How many rows of queues a screen of this size has room for."""
+    return max(1, size.height - _fixed_lines(size))
+
+
+def screen(seen: Seen, view: View, size: Size, now: datetime) -> RenderableType:
+    """Exactly `size.height` lines of at most `size.width` columns; `now` is aware."""
+    asked = now
+    if size.width < SMALLEST[0] or size.height < SMALLEST[1]:
+        return Text(f"The terminal is too small: {SMALLEST[0]}x{SMALLEST[1]} is the least.")
+    parts: list[RenderableType] = [_title(seen, size.width, now)]
+    if seen.report is None:
+        asking = Text(" Asking the agent...")
+        parts.append(asking if seen.lost is None else _lost(seen, size.width, now))
+        return _filled(parts, len(parts), Text(" q quit", style="reverse"), size)
+    if view.help:
+        return _filled([*parts, _help()], 1 + len(_HELP), _bar("any key goes back", size), size)
+    report = seen.report
+    if seen.lost is None:
+        parts += [_pagerduty(report, size.width, now), *_findings(report, size)]
+    else:
+        now = seen.at or now  # ages don't grow while nobody knows
+        parts += [_lost(seen, size.width, asked), *_last_known(now, size)]
+    parts += _figures(report, size, now)
+    rows, page = _shown_rows(seen, view, size), page_of(size)
+    table = queue_table(
+        rows,
+        now,
+        pagerduty=report.pagerduty,
+        width=size.width - 1,
+        selected=view.selected - view.top,
+        dim=seen.lost is not None,
+    )
+    parts.append(Padding(table, (0, 0, 0, 1)))
+    parts += [Text()] * (page - len(rows))
+    parts += _details(rows, view, report, size, now)
+    parts += _happenings(seen, size)
+    return Group(*parts, _footer(seen, view, page, size))
+
+
+def _fixed_lines(size: Size) -> int:
+    if size.height < _FEW_LINES:
+        return 6  # title, PagerDuty, finding, totals, header of the table, footer
+    # Besides: a blank, three charts, another blank, two lines of details, what happened.
+    return 14 + _lines_of_findings(size) - 1 + _lines_of_happenings(size) - 1
+
+
+def _lines_of_findings(size: Size) -> int:
+    return 3 if size.height >= _MANY_LINES else 1
+
+
+def _lines_of_happenings(size: Size) -> int:
+    return min(8, 1 + max(0, size.height - _MANY_LINES) // 3)
+
+
+def _title(seen: Seen, width: int, now: datetime) -> Text:
+    left, right = " pagerduty-agent", f"{clock(now)} UTC "
+    if seen.report is not None:
+        agent = seen.report.agent
+        left += f"  {one_line(agent.address)}"
+        if seen.lost is None:
+            up = f"up {age(agent.started_at, now)}  " if agent.started_at else ""
+            right = f"{up}pid {agent.pid}  {right}"
+    return _sides(left, right, width, "bold reverse")
+
+
+def _lost(seen: Seen, width: int, now: datetime) -> Text:
+    assert seen.lost is not None
+    since, why = seen.lost.since, one_line(seen.lost.why)
+    text = f" AGENT UNREACHABLE since {clock(since)} UTC, for {age(since, now)}: {why}"
+    return _sides(text, "", width, "bold white on red")
+
+
+def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
+    pagerduty = report.pagerduty
+    lasts = f" for {age(pagerduty.since, now)}" if pagerduty.since else ""
+    right = f"{pagerduty.in_flight} in flight "
+    match pagerduty.state:
+        case "unreachable":
+            since = f" (since {clock(pagerduty.since)})" if pagerduty.since else ""
+            text = f" PagerDuty UNREACHABLE{lasts}{since}"
+            if pagerduty.last_error:
+                text += f": {one_line(pagerduty.last_error)}"
+            return _sides(text, "", width, "bold white on red")
+        case "reachable":
+            text = f" PagerDuty reachable{lasts}"
+            if pagerduty.last_outage_seconds is not None:
+                text += f", after {duration(pagerduty.last_outage_seconds)} unreachable"
+            return _sides(text, right, width, "bold black on green")
+        case _:
+            text = " PagerDuty not asked yet: nothing had to be delivered since the start"
+            return _sides(text, "", width, "reverse")
+
+
+def _findings(report: StatusReport, size: Size) -> list[RenderableType]:
+    found, most = findings(report), _lines_of_findings(size)
+    lines: list[RenderableType] = []
+    for place, finding in enumerate(found[:most]):
+        left = len(found) - most if place == most - 1 else 0
+        more = f"  (+{left} more)" if left > 0 else ""
+        text = Text(f" {finding}", style=FINDING_STYLES[finding.level])
+        text.truncate(size.width - len(more), overflow="ellipsis")
+        lines.append(text.append(more, style="dim"))
+    return lines + [Text()] * (most - len(lines))
+
+
+def _last_known(at: datetime, size: Size) -> list[RenderableType]:
+    text = Text(
+        f" This is what it said at {clock(at)} UTC. 'pagerduty-agent server' starts it.",
+        style="bold",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    return [text, *[Text()] * (_lines_of_findings(size) - 1)]
+
+
+def _figures(report: StatusReport, size: Size, now: datetime) -> list[RenderableType]:
+    totals, queues = report.totals, report.agent.queues
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for value, word, style in (
+        (totals.accepted, "accepted", ""),
+        (totals.delivered, "delivered", "green"),
+        (totals.waiting, "waiting", "yellow" if totals.waiting else ""),
+        (totals.dead_lettered, "dead-lettered", "bold red" if totals.dead_lettered else ""),
+        (totals.discarded, "discarded", ""),
+    ):
+        line.append(" ").append(f"{value:,}", style=style or "bold").append(f" {word} ")
+    if size.height < _FEW_LINES:
+        return [line]
+    traffic = report.agent.traffic
+    oldest = queues.oldest_waiting_at if queues else None
+    waiting = f"{totals.waiting:,}" + (f", {age(oldest, now)}" if oldest else "")
+    return [Text(), line, *_charts(traffic, waiting, size.width)]
+
+
+def _charts(traffic: TrafficReport, waiting: str, width: int) -> list[RenderableType]:
+    room = min(120, width - _LABEL - 1)
+    lines: list[RenderableType] = []
+    for label, figure, chart in (
+        ("in", rate(traffic.accepted_per_second), Sparkline(traffic.accepted, room, style="cyan")),
+        (
+            "out",
+            rate(traffic.delivered_per_second),
+            Sparkline(traffic.delivered, room, style="green"),
+        ),
+        ("wait", waiting, Sparkline(traffic.waiting, room, together=max, style="yellow")),
+    ):
+        line = Table.grid(padding=0)
+        line.add_column(width=_LABEL, no_wrap=True)
+        line.add_column(width=room)
+        line.add_row(Text(f" {label:<5}").append(f"{figure:<13}", style="bold"), chart)
+        lines.append(line)
+    if not traffic.accepted:
+        return [*lines, Text()]
+    count = len(traffic.accepted)
+    shown = min(count, room * values_per_column(count, room))
+    minutes = duration(shown * traffic.step_seconds)
+    axis = Text(" " * _LABEL + f"the last {minutes}".rjust(room), style="dim")
+    return [*lines, axis]
+
+
+def _shown_rows(seen: Seen, view: View, size: Size) -> Sequence[QueueReport]:
+    assert seen.report is not None
+    start = view.top - seen.offset
+    if start < 0:
+        return ()
+    return seen.report.queues[start : start + page_of(size)]
+
+
+def _details(
+    rows: Sequence[QueueReport], view: View, report: StatusReport, size: Size, now: datetime
+) -> list[RenderableType]:
+    """Two lines about the selected queue, where nothing is cut that a table would cut."""
+    if size.height < _FEW_LINES:
+        return []
+    place = view.selected - view.top
+    if not 0 <= place < len(rows):
+        return [Text(), Text()]
+    queue = rows[place]
+    first = Text(f" {name_of(queue)}", style="bold", no_wrap=True, overflow="ellipsis")
+    state = state_in_words(queue, now, report.pagerduty, speed=True)
+    if queue.next_attempt_at is not None and queue.next_attempt_at > now:
+        state += f" (until {clock(queue.next_attempt_at)} UTC)"
+    if queue.hold_reason:
+        state += f" ({one_line(queue.hold_reason)})"
+    first.append(
+        f"  {state}, {queue.pending:,} waiting, {queue.success:,} delivered", style="not bold"
+    )
+    second = Text(no_wrap=True, overflow="ellipsis")
+    if queue.last_error:
+        when = f" {age(queue.last_error_at, now)} ago" if queue.last_error_at else ""
+        second.append(f" last error{when}: {error_of(queue)}", style="dim")
+    else:
+        second.append(" no error so far", style="dim")
+    return [first, second]
+
+
+def _happenings(seen: Seen, size: Size) -> list[RenderableType]:
+    if size.height < _FEW_LINES:
+        return []
+    most = _lines_of_happenings(size)
+    lines: list[RenderableType] = []
+    for happening in seen.happenings[-most:]:
+        line = Text(f" {clock(happening.at)} ", style="dim", no_wrap=True, overflow="ellipsis")
+        lines.append(
+            line.append(happening.text, style=f"not dim {FINDING_STYLES[happening.level]}")
+        )
+    return [Text()] * (most - len(lines)) + lines
+
+
+def _footer(seen: Seen, view: View, page: int, size: Size) -> Text:
+    rows = seen.rows
+    if view.typing:
+        return _bar(f"filter: {one_line(view.match)}_   Enter keeps it, Esc drops it", size, "")
+    first = min(view.top + 1, rows)
+    shown = f"{first}-{min(view.top + page, rows)} of {counted(rows, 'key')}"
+    if view.match:
+        shown = f"filter '{one_line(view.match)}': {shown}"
+    return _bar(f"q quit  s sort: {view.sort}  / filter  j k move  ? help", size, shown)
+
+
+def _bar(left: str, size: Size, right: str = "") -> Text:
+    return _sides(f" {left}", f"{right} " if right else "", size.width, "reverse")
+
+
+_HELP = (
+    "",
+    " j k, arrows     select a key; its state and last error stand below the table",
+    " space b, pages  a page on, a page back",
+    " g G, home end   first key, last key",
+    " s S             sort by waiting, oldest, dead, delivered, error, name",
+    " /               show only keys whose name or state has this in it: held, paced,",
+    "                 rate limited, backing off, quarantined, dead lettered",
+    " Esc             show all keys again",
+    " q               quit",
+    "",
+    " in, out, wait   events accepted, delivered, waiting over the last 10 minutes",
+    " DEAD            events that PagerDuty refused: 'pagerduty-agent queue list'",
+    " paced           PagerDuty limited the rate of this key, so it is served slowly",
+    " quarantined     the key's actor failed again and again, it is tried again later",
+)
+
+
+def _help() -> RenderableType:
+    return Group(*[Text(line, no_wrap=True, overflow="ellipsis") for line in _HELP])
+
+
+def _filled(parts: list[RenderableType], used: int, last: Text, size: Size) -> RenderableType:
+    return Group(*parts, *[Text()] * max(0, size.height - used - 1), last)
+
+
+def _sides(left: str, right: str, width: int, style: str) -> Text:
+    """A full line: `left` gives way to `right`."""
+    text = Text(left, style=style)
+    text.truncate(max(0, width - len(right) - 1), overflow="ellipsis", pad=True)
+    return text.append(f" {right}")
