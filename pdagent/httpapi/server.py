@@ -42,6 +42,31 @@ def bind(config: Config) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
+        super().__init__(config)
+        self._handshake_seconds = handshake_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, which would let a TLS handshake take a minute."""
+        config, loop = self.config, asyncio.get_running_loop()
+
+        def connection() -> asyncio.Protocol:
+            kind = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
+            return kind(config=config, server_state=self.server_state, app_state={})
+
+        limit = self._handshake_seconds if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                connection,
+                sock=listener,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=limit,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """uvicorn would raise the signal again after a clean stop; here `serve` handles signals."""
@@ -76,10 +101,11 @@ async def serve(
 
     `on_stop` is told first, for answers that would not end by themselves.
     """
+    limits = limits_of_this_process()
     server = _Server(
         uvicorn.Config(
             app,
-            http=_protocol(limits_of_this_process()),
+            http=_protocol(limits),
             ws="none",
             log_config=None,
             interface="asgi3",
@@ -92,7 +118,8 @@ async def serve(
             timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN,
             ssl_certfile=config.tls_cert,
             ssl_keyfile=config.tls_key,
-        )
+        ),
+        handshake_seconds=limits.head_seconds,
     )
     loop = asyncio.get_running_loop()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.agent_process import AgentProcess
+from tests.clients.tls_agent import TlsAgent
 from tests.pdagent.httpapi.impatient_agent import (
     BODY_SECONDS,
     CONNECTIONS,
@@ -18,7 +21,7 @@ from tests.pdagent.httpapi.impatient_agent import (
     STALL_SECONDS,
     ImpatientAgent,
 )
-from tests.pdagent.httpapi.raw_http import RawConnection, head
+from tests.pdagent.httpapi.raw_http import PATIENCE, RawConnection, head
 from tests.pdagent.httpapi.sample_events import ndjson, trigger
 
 # How late the agent may notice, on a busy machine.
@@ -148,3 +151,18 @@ def test_far_too_many_connections_are_survived(impatient: AgentProcess) -> None:
         for _ in range(CONNECTIONS + 300):
             stack.enter_context(RawConnection(impatient))
     impatient.wait_for(impatient.is_healthy, "it answers again")
+
+
+class ImpatientTlsAgent(TlsAgent, ImpatientAgent):
+    """The same over TLS."""
+
+
+def test_a_tls_handshake_that_never_comes_is_not_waited_for(tmp_path: Path, nowhere: str) -> None:
+    with ImpatientTlsAgent(tmp_path, nowhere) as agent:
+        host, _, port = agent.address.rpartition(":")
+        began = time.monotonic()
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as silent:
+            assert silent.recv(1) == b""
+        assert time.monotonic() - began >= HEAD_SECONDS * 0.9
+        assert agent.is_healthy()
+        assert "Traceback" not in agent.log()
