@@ -6,27 +6,17 @@ Requests are written byte by byte as Go's net/http and the client's structs writ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.agent_process import AgentProcess
-from tests.clients.documented import KEY, blocks
+from tests.clients.documented import ADDRESS, KEY, blocks
 from tests.pdagent.httpapi.raw_http import Answer, RawConnection
 from tests.sandbox_process import SandboxProcess
 
 OTHER_KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
-
-
-@pytest.fixture
-def agent(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
-    [config] = map(yaml.safe_load, blocks("go-pdagent", "yaml"))
-    assert config == {"address": "127.0.0.1:49463", "secret": "SECRET"}
-    with AgentProcess(tmp_path / "agent", sandbox.url) as process:
-        yield process
+STATUS_KEY = "e93facc04764012d7bfb002500d5d1a6"
 
 
 def call(
@@ -98,19 +88,20 @@ def test_send_answers_200_with_a_key(agent: AgentProcess, sandbox: SandboxProces
 def test_status_has_the_items_that_the_client_prints(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
-    for key in (KEY, OTHER_KEY):
+    assert call(agent, "GET", f"/queue/status?rk={STATUS_KEY}").json() == {"status_items": []}
+    for key in (KEY, STATUS_KEY):
         call(agent, "POST", "/send", v2_event(key=key), Pd_Event_Version="v2")
     agent.wait_until_drained()
     # Without -k the client sends an empty rk: all queues are meant.
     answer = call(agent, "GET", "/queue/status?rk=")
     assert answer.status == 200
     items = answer.json()["status_items"]
-    assert len(items) == 2
+    assert len(items) >= 2
     for item in items:
         assert isinstance(item["routing_key"], str)
-        assert [item[name] for name in ("pending", "success", "error")] == [0, 1, 0]
-    [item] = call(agent, "GET", f"/queue/status?rk={KEY}").json()["status_items"]
-    assert item["success"] == 1
+        assert all(isinstance(item[name], int) for name in ("pending", "success", "error"))
+    [item] = call(agent, "GET", f"/queue/status?rk={STATUS_KEY}").json()["status_items"]
+    assert [item[name] for name in ("pending", "success", "error")] == [0, 1, 0]
     [item] = call(agent, "GET", f"/queue/status?rk={KEY}&show_keys=1").json()["status_items"]
     assert item["routing_key"] == KEY
 
@@ -131,12 +122,18 @@ def test_retry_says_how_many_events_it_retries(
         assert len(sandbox.events()) == retried
 
 
+def test_the_page_says_what_go_pdagents_config_takes() -> None:
+    [config] = map(yaml.safe_load, blocks("go-pdagent", "yaml"))
+    assert config == {"address": ADDRESS, "secret": "SECRET"}
+
+
 def test_health_is_ok(agent: AgentProcess) -> None:
     answer = call(agent, "GET", "/health")
     assert (answer.status, answer.body) == (200, b"OK")
 
 
 def test_a_wrong_secret_is_a_401_in_the_shape_that_go_pdagent_has(agent: AgentProcess) -> None:
+    before = agent.totals()["accepted"]
     for method, target, event in (
         ("POST", "/send", v1_event()),
         ("GET", "/queue/status?rk=", None),
@@ -146,4 +143,4 @@ def test_a_wrong_secret_is_a_401_in_the_shape_that_go_pdagent_has(agent: AgentPr
         assert answer.status == 401
         [error] = answer.json()["errors"]
         assert isinstance(error, str)
-    assert agent.totals()["accepted"] == 0
+    assert agent.totals()["accepted"] == before
