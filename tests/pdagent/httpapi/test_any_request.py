@@ -34,9 +34,13 @@ CASES = number("PDAGENT_CASES", normal=300, full=20_000)
 
 PATHS = {kind: path for path, kind in PAGERDUTY_PATHS.items()}
 EVENT_CALLS = [f"POST {path}" for path in (*PAGERDUTY_PATHS, "/send", "/send/batch")]
-# One answer without end, and three that can't be asked for wrongly.
 ENDLESS = {"GET /queue/tail"}
-WITHOUT_INPUT = {"GET /health", "GET /metrics", "GET /openapi.json"}
+# These can't be asked for wrongly.
+WITHOUT_INPUT = {
+    name
+    for name, call in CALLS.items()
+    if name.startswith("GET ") and "{" not in name and not (call.secret or call.parameters)
+}
 OTHER_CALLS = sorted(CALLS.keys() - {*EVENT_CALLS, *ENDLESS, *WITHOUT_INPUT})
 
 # JSON Schema can't say that one of two parameters is needed.
