@@ -73,6 +73,14 @@ def go_pagerduty(agent: AgentProcess, event: Any) -> str:
     return _read_as_go_does(answer, 202, "dedup_key")
 
 
+def go_pagerduty_change(agent: AgentProcess, event: Any) -> None:
+    """Exactly 202, like alert events; there is no key to read."""
+    base = url_in(blocks("go-pagerduty", "go")[0])
+    headers = {"User-Agent": "go-pagerduty/1.8.0", "Content-Type": "application/json"}
+    answer = post(agent, f"{base}/v2/change/enqueue", event, headers)
+    assert _read_as_go_does(answer, 202, "dedup_key") == ""
+
+
 def go_pagerduty_v1(agent: AgentProcess, event: Any) -> str:
     """Exactly 200; the incident key."""
     base = url_in(blocks("go-pagerduty", "go")[0])
@@ -132,6 +140,11 @@ V1 = {
     "description": "Disk full",
     "details": {"free": "0"},
 }
+CHANGE = {
+    "routing_key": KEY,
+    "payload": {"summary": "Deployed 4.2", "source": "ci", "timestamp": "2026-08-01T10:00:00Z"},
+    "links": [{"href": "https://ci.example.com/42", "text": "Build"}],
+}
 GRAFANA = alert(
     dedup_key=hashlib.sha256(b"group").hexdigest(),
     payload={
@@ -181,6 +194,7 @@ def bare(action: str, dedup_key: str = "db1/disk") -> dict[str, Any]:
 TAKEN: list[tuple[Client, list[dict[str, Any]]]] = [
     (grafana, [GRAFANA, resolving(GRAFANA)]),
     (go_pagerduty, [alert(), alert("acknowledge"), bare("resolve")]),
+    (go_pagerduty_change, [CHANGE]),
     (go_pagerduty_v1, [V1, {**V1, "event_type": "acknowledge"}, {**V1, "event_type": "resolve"}]),
     (zabbix, [ZABBIX, bare("acknowledge", "4711"), bare("resolve", "4711")]),
     (sensu, [SENSU, resolving(SENSU)]),
