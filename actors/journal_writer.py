@@ -55,13 +55,20 @@ class Admission:
         self.refusal: Refusal | None = None
 
 
+COMMIT_SIZES = 14
+
+
 class WriterStatistics(msgspec.Struct, kw_only=True):
-    """Since the start: commits, appends in them, failed commits, seconds in commits."""
+    """Since the start: commits, appends in them, failed commits, seconds in commits.
+
+    `sizes[n]` counts the commits with 2**(n-1) to 2**n - 1 appends, the last one those with more.
+    """
 
     commits: int = 0
     appends: int = 0
     failures: int = 0
     seconds: float = 0.0
+    sizes: list[int] = msgspec.field(default_factory=lambda: [0] * COMMIT_SIZES)
 
 
 class JournalWriter(SupervisedActor):
@@ -161,6 +168,7 @@ class JournalWriter(SupervisedActor):
             raise
         self._statistics.commits += 1
         self._statistics.appends += len(valid)
+        self._statistics.sizes[min(len(valid).bit_length(), COMMIT_SIZES - 1)] += 1
         self._statistics.seconds += time.perf_counter() - started
         for write in valid:
             if write.delivery is not None:

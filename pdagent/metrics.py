@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from prometheus_client.registry import Collector
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
 from pdagent.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
+from pdagent.operating.overview import condition
 from pdagent.operating.reading import steady
 from store.port import Journal
 from store.records import RoutingKey
@@ -105,14 +107,21 @@ class AgentCollector(Collector):
 
         named = {name: _Sum() for name in self._names.values()}
         named[UNNAMED] = _Sum()
-        whole = _Sum()
+        whole, unheld = _Sum(), _Sum()
         for entry in entries:
             whole.add(entry)
+            if entry.state.hold is None:
+                unheld.add(entry)
             named[self._names.get(entry.routing_key, UNNAMED)].add(entry)
         yield _gauge("pdagent_waiting_events", "Events that wait for delivery.", whole.waiting)
         yield _gauge("pdagent_dead_letters", "Dead letters that nobody has dealt with.", whole.dead)
         yield _gauge(
             "pdagent_oldest_waiting_seconds", "Age of the longest waiting event.", whole.age(now)
+        )
+        yield _gauge(
+            "pdagent_oldest_unheld_seconds",
+            "Age of the longest waiting event that no operator holds.",
+            unheld.age(now),
         )
         yield _labelled(
             "pdagent_queue_waiting_events",
@@ -135,6 +144,12 @@ class AgentCollector(Collector):
         yield _gauge("pdagent_queues", "Routing keys ever seen.", len(entries))
         held = sum(entry.state.hold is not None for entry in entries)
         yield _gauge("pdagent_queues_held", "Queues that an operator holds.", held)
+        paced = sum(entry.state.pace_interval > 0 for entry in entries)
+        yield _gauge("pdagent_queues_paced", "Queues slowed down after a rate limit.", paced)
+        backing_off = sum(condition(entry) == "backing_off" for entry in entries)
+        yield _gauge(
+            "pdagent_queues_backing_off", "Queues that wait after a failed attempt.", backing_off
+        )
         quarantined = sum(entry.phase == "quarantined" for entry in entries)
         yield _gauge("pdagent_queues_quarantined", "Queues whose actor rests.", quarantined)
 
@@ -188,7 +203,11 @@ class AgentCollector(Collector):
         )
         writer = self._sources.system.writer_statistics
         yield _counter("pdagent_commits", "Synced transactions.", writer.commits)
-        yield _counter("pdagent_commit_appends", "Appends in them.", writer.appends)
+        sizes = HistogramMetricFamily(
+            "pdagent_commit_size", "Appends that shared a transaction and its sync."
+        )
+        sizes.add_metric([], *_powers_of_two(writer.sizes, writer.appends))
+        yield sizes
         yield _counter("pdagent_commit_seconds", "Time in them.", writer.seconds)
         yield _counter("pdagent_commits_failed", "Transactions that failed.", writer.failures)
         yield _gauge(
@@ -242,3 +261,10 @@ def _histogram(name: str, text: str, label: str, values: Mapping[str, Histogram]
     for value, histogram in values.items():
         family.add_metric([value], *histogram.cumulative())
     return family
+
+
+def _powers_of_two(sizes: Sequence[int], total: float) -> tuple[list[tuple[str, float]], float]:
+    """Buckets of `WriterStatistics.sizes`, as Prometheus wants them, and the sum."""
+    counts = list(accumulate(sizes))
+    bounds = [str(2**n - 1) for n in range(1, len(counts) - 1)]
+    return [*zip([*bounds, "+Inf"], map(float, counts[1:]), strict=True)], total
