@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 VALID_DAYS = 3650
@@ -29,6 +30,22 @@ class Pair(NamedTuple):
 def is_name(text: str) -> bool:
     """Whether a certificate can be made out to `text`: a host's name or an IP address."""
     return _is_address(text) or _DNS_NAME.fullmatch(text) is not None
+
+
+def names_in(certificate: Path) -> frozenset[str]:
+    """The hosts' names, in lower case, that a certificate (PEM) is made out to; none if unreadable.
+
+    Names with a `*` are left out.
+    """
+    from cryptography import x509
+
+    try:
+        parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
+        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = found.get_values_for_type(x509.DNSName)
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return frozenset()
+    return frozenset(name.lower() for name in names if "*" not in name)
 
 
 def self_signed(more_names: Sequence[str] = ()) -> Pair:

@@ -9,6 +9,7 @@ import socket
 import falcon
 import falcon.asgi
 
+from pdagent.certificates import names_in
 from pdagent.config import Config
 
 
@@ -17,12 +18,15 @@ class BrowserGuard:
 
     A cross-origin request carries `Origin`, or where that is left out (images, links)
     `Sec-Fetch-Site`; one that came by DNS rebinding carries a foreign `Host`. An IP address can't
-    be rebound, so any is fine. This protects whatever the type of the body: a form can be sent
-    without asking the agent first, and its text can be valid JSON.
+    be rebound, so any is fine, and a name that the agent's certificate proves is no foreign one.
+    This protects whatever the type of the body: a form can be sent without asking the agent first,
+    and its text can be valid JSON.
     """
 
     def __init__(self, config: Config) -> None:
         self._names = {"localhost", config.host.lower(), socket.gethostname().lower()}
+        if config.tls_cert is not None:
+            self._names |= names_in(config.tls_cert)
         self._known: set[str] = set()
 
     async def process_request(
