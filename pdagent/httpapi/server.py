@@ -80,6 +80,37 @@ def _protocol(limits_set: Limits) -> type[GuardedProtocol]:
     return _Protocol
 
 
+def _settings(app: ASGI3Application, config: Config, limits: Limits) -> uvicorn.Config:
+    settings = uvicorn.Config(
+        app,
+        http=_protocol(limits),
+        ws="none",
+        log_config=None,
+        interface="asgi3",
+        proxy_headers=False,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN,
+        ssl_certfile=config.tls_cert,
+        ssl_keyfile=config.tls_key,
+        # Without one, OpenSSL asks at the terminal for that of an encrypted key, and waits.
+        ssl_keyfile_password="none is set",
+    )
+    try:
+        settings.load()
+    except OSError as error:  # ssl's own are among them
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise StartRefused(
+            f"tls_cert {config.tls_cert} and tls_key {config.tls_key} can't be used "
+            f"({(reason or 'no PEM').replace('_', ' ').lower()}): both must be readable PEM files "
+            "that belong together, the key without a pass phrase"
+        ) from None
+    return settings
+
+
 def _look_at_connections(server: uvicorn.Server, now: float) -> None:
     for connection in list(server.server_state.connections):
         try:
@@ -99,28 +130,11 @@ async def serve(
 ) -> None:
     """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun.
 
-    `on_stop` is told first, for answers that would not end by themselves.
+    `on_stop` is told first, for answers that would not end by themselves. Raises `StartRefused` if
+    the certificate and its key can't be used.
     """
     limits = limits_of_this_process()
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=_protocol(limits),
-            ws="none",
-            log_config=None,
-            interface="asgi3",
-            proxy_headers=False,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=_FINISH_REQUESTS_WITHIN,
-            ssl_certfile=config.tls_cert,
-            ssl_keyfile=config.tls_key,
-        ),
-        handshake_seconds=limits.head_seconds,
-    )
+    server = _Server(_settings(app, config, limits), handshake_seconds=limits.head_seconds)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -142,10 +156,5 @@ async def serve(
     watcher = asyncio.create_task(watch())
     try:
         await server.serve(sockets=[listener])
-    except ssl.SSLError as error:
-        raise StartRefused(
-            f"tls_cert {config.tls_cert} and tls_key {config.tls_key} can't be used ({error}): "
-            "both must be PEM files that belong together"
-        ) from None
     finally:
         watcher.cancel()

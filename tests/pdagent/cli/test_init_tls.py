@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
+from pdagent.certificates import self_signed
 from pdagent.config_loading import load
 from tests.pdagent.cli.command_line import CommandLine
 from tests.pdagent.cli.test_init_and_server import KEY, offline, server
@@ -78,12 +80,15 @@ def test_a_name_that_can_not_be_used_is_a_usage_error(
 
 
 def test_strict_clients_trust_it_and_commands_recognise_it(offline: CommandLine) -> None:
-    assert offline("init", "--tls").code == 0
+    assert offline("init", "--tls", "--tls-name", "agent.example.com").code == 0
     cert = offline.home / ".pagerduty-agent.cert.pem"
     url = f"https://{offline.env['PAGERDUTY_AGENT_ADDRESS']}/health"
     with server(offline), requests.Session() as session:
         session.trust_env = False
         assert session.get(url, verify=str(cert), timeout=20).text == "OK"
+        for name, status in (("agent.example.com", 200), ("evil.example.com", 403)):
+            answer = session.get(url, verify=str(cert), headers={"Host": name}, timeout=20)
+            assert answer.status_code == status, "a name that the certificate proves is ours"
         # What Python 3.13 and later ask of certificates by default.
         strict = ssl.create_default_context(cafile=str(cert))
         strict.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -98,3 +103,28 @@ def test_strict_clients_trust_it_and_commands_recognise_it(offline: CommandLine)
             session.get(url, timeout=20)
         done = offline("send", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-i", "db1")
         assert (done.code, done.out) == (0, "Event processed. Incident Key: db1\n")
+
+
+@pytest.mark.parametrize("spoilt", ["another key", "no key", "an encrypted key", "no certificate"])
+def test_a_pair_that_can_not_be_used_stops_the_start_with_one_line(
+    offline: CommandLine, spoilt: str
+) -> None:
+    assert offline("init", "--tls").code == 0
+    cert = offline.home / ".pagerduty-agent.cert.pem"
+    key = offline.home / ".pagerduty-agent.key.pem"
+    match spoilt:
+        case "another key":
+            key.write_bytes(self_signed().key)
+        case "no key":
+            key.write_text("")
+        case "an encrypted key":
+            parsed = serialization.load_pem_private_key(key.read_bytes(), None)
+            form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+            secret = serialization.BestAvailableEncryption(b"open sesame")
+            key.write_bytes(parsed.private_bytes(*form, secret))
+        case "no certificate":
+            cert.write_text("rubbish")
+    done = offline("server")
+    assert done.code == 1
+    line = done.err.splitlines()[-1]
+    assert line.startswith(f"error: tls_cert {cert} and tls_key {key} can't be used (")
