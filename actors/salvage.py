@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,14 @@ from store.environment import DATA_FILE
 from store.journal_file import Damage, JournalFile
 from store.port import Snapshot
 from store.rebuilding import rebuild
-from store.records import Entry, EventAccepted, EventId, QueueId
+from store.records import (
+    Entry,
+    EventAccepted,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+    QueueId,
+)
 
 
 class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +48,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         choice = _Choice(file)
         for entry in file.entries():
             choice.note(entry)
-        choice.finish()
+        choice.finish(file.events())
         agent_id = file.meta.get(b"agent_id", b"").decode("ascii", "replace")
         last_seq = max(choice.last, file.last_removed)
         damage = file.damage
@@ -56,6 +64,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
             },
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
+            incomplete=bool(damage) or again.is_incomplete,
         )
     states = choice.states.values()
     return Salvaged(
@@ -78,6 +87,7 @@ class _Choice:
         self.records = 0
         self.last = 0
         self._accepted: set[EventId] = set()
+        self._ended: set[EventId] = set()
         self._folded: dict[QueueId, int] = {}
         for queue in file.queues:
             self.states[queue] = QueueState(queue=queue)
@@ -99,6 +109,8 @@ class _Choice:
         self.records += 1
         self.last = entry.seq
         record = entry.record
+        if isinstance(record, EventDelivered | EventDiscarded):
+            self._ended.add(record.event)
         state = self.states.get(entry.queue)
         if state is None:
             self.left_out.add(entry.seq)
@@ -114,8 +126,13 @@ class _Choice:
         if isinstance(record, EventAccepted):
             self._accepted.add(record.event)
 
-    def finish(self) -> None:
-        """Take out events that can't be delivered any more; what was under way starts again."""
+    def finish(self, index: Iterable[tuple[EventId, int]]) -> None:
+        """Take out events that can't be delivered any more; what was under way starts again.
+
+        The `index` of events knows those whose acceptance can't be read, unless they have ended.
+        """
+        known = self._accepted | self._ended | set(self.lost)
+        lost = [event for event, _ in index if event not in known]
         for state in self.states.values():
             for event in [id_ for id_ in state.waiting if id_ not in self._accepted]:
                 del state.waiting[event]
@@ -127,3 +144,4 @@ class _Choice:
             for waiting in state.waiting.values():
                 if waiting.state == "in_flight":
                     waiting.state = "queued"
+        self.lost = list(dict.fromkeys([*self.lost, *lost]))

@@ -57,11 +57,13 @@ def verify(directory: Path) -> Verification:
 class _Track:
     """One queue: its state as a start would find it, and its whole life as far as it is there."""
 
-    def __init__(self, queue: QueueId, state: QueueState | None, seq: int) -> None:
+    def __init__(
+        self, queue: QueueId, state: QueueState | None, seq: int, *, comparable: bool = False
+    ) -> None:
         self.state = QueueState(queue=queue) if state is None else state
         self.snapshot = None if state is None else to_snapshot(state)
         self.seq = seq
-        self.whole: QueueState | None = QueueState(queue=queue) if state is not None else None
+        self.whole: QueueState | None = QueueState(queue=queue) if comparable else None
         self.tells_of_holds = False
 
 
@@ -115,7 +117,7 @@ class Replay:
             return _Track(queue, None, 0)
         if state.queue != queue:
             self._file.note(f"the snapshot of queue {queue} is that of queue {state.queue}")
-        return _Track(queue, state, snapshot.seq)
+        return _Track(queue, state, snapshot.seq, comparable=not self._file.is_incomplete)
 
     def _compare(self, queue: QueueId, whole: QueueState, track: _Track) -> None:
         """The counters tell whether records were removed: then there is nothing to compare."""

@@ -21,6 +21,9 @@ from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
 
+INCOMPLETE = b"incomplete_up_to"
+"""Key in `meta`: the last sequence number when a journal was made of what was left of another."""
+
 _SEQ = 8
 _QUEUE = 4
 
@@ -88,6 +91,11 @@ class JournalFile:
         """The last sequence number when the retention last removed records; 0 if it never did."""
         number = self.meta.get(b"last_seq", b"0")
         return int(number) if number.isdigit() else 0
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether it was made of what was left of a damaged one: then replaying it tells little."""
+        return INCOMPLETE in self.meta
 
     def entries(self) -> Iterator[Entry]:
         """All intact records in order."""

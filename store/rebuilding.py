@@ -14,6 +14,7 @@ import msgspec
 
 from store import codec, environment
 from store.errors import JournalUnavailableError
+from store.journal_file import INCOMPLETE
 from store.lmdb_reader import queue_key
 from store.port import Snapshot
 from store.records import Entry, EventAccepted, QueueId, RoutingKey
@@ -31,11 +32,13 @@ def rebuild(
     snapshots: Mapping[QueueId, Snapshot],
     entries: Iterable[Entry],
     room: int,
+    incomplete: bool,
 ) -> None:
     """Make a journal in `directory`, which must not exist; on failure it is removed again.
 
     `room` (bytes) is the size of what is to be written, roughly; an empty `agent_id` gets a new
-    one. Raises `JournalUnavailableError` when it can't be written.
+    one. `incomplete` notes that records are missing, so that the entries don't give what the
+    snapshots say. Raises `JournalUnavailableError` when it can't be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True)
@@ -60,6 +63,7 @@ def rebuild(
                     (b"format", str(codec.FORMAT_VERSION)),
                     (b"agent_id", agent_id or str(uuid.uuid4())),
                     (b"last_seq", str(last_seq)),
+                    *([(INCOMPLETE, str(last_seq))] if incomplete else []),
                 ):
                     txn.put(name, text.encode(), db=dbs["meta"])
         finally:

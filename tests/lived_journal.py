@@ -55,6 +55,7 @@ def live(
     journal = LmdbJournal(directory, limit=LIMIT)
     states = {QueueId(n): QueueState(queue=QueueId(n)) for n in range(1, queues + 1)}
     now = 1_000_000.0
+    appends: list[Append] = []
     for step in range(steps):
         now += chance.choice((0.1, 1.0, 30.0))
         state = chance.choice(list(states.values()))
@@ -63,19 +64,21 @@ def live(
         for record in records:
             evolve(state, record)
         snapshot = to_snapshot(state) if chance.random() < 0.03 else None
-        journal.commit(
-            [
-                Append(
-                    queue=state.queue,
-                    records=records,
-                    routing_key=key_of(state.queue),
-                    snapshot=snapshot,
-                )
-            ]
+        appends.append(
+            Append(
+                queue=state.queue,
+                records=records,
+                routing_key=key_of(state.queue),
+                snapshot=snapshot,
+            )
         )
+        if step % 10 == 9:
+            journal.commit(appends)
+            appends.clear()
         if retention and step % 100 == 99:
             for queue in states:
                 journal.remove(ended_before(journal, queue, now - 60, 50))
+    journal.commit(appends)
     journal.close()
     return states
 
