@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Wanted = Callable[["Entry"], bool]
 
 _AGO = re.compile(r"(\d{1,9})([smhd])")
+_ROUNDING = 1e-6  # a time as it is printed is that of its record but for this
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -44,7 +45,7 @@ def since(value: str) -> Wanted:
         raise click.BadParameter(
             f"{value!r} is no sequence number (4711), no time (2026-08-01T12:00) and no age (90m)."
         ) from None
-    return lambda entry: entry.record.at >= begin
+    return lambda entry: entry.record.at >= begin - _ROUNDING
 
 
 @click.command(
