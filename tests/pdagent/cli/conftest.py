@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,6 +50,8 @@ def other_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
     cert, key = folder / "cert.pem", folder / "key.pem"
     files: Sequence[str] = ["-keyout", str(key), "-out", str(cert)]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
