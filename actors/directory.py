@@ -37,10 +37,12 @@ class Directory:
     def __init__(self) -> None:
         self._by_key: dict[RoutingKey, QueueEntry] = {}
         self._by_id: dict[QueueId, QueueEntry] = {}
+        self._last = 0
 
     def add(self, entry: QueueEntry) -> None:
         """Make a queue known."""
         self._by_id[entry.id] = entry
+        self._last = max(self._last, entry.id)
         self._by_key[entry.routing_key] = entry
 
     def by_key(self, key: RoutingKey) -> QueueEntry | None:
@@ -57,7 +59,7 @@ class Directory:
 
     def next_id(self) -> QueueId:
         """An id for a new queue."""
-        return QueueId(max(self._by_id, default=0) + 1)
+        return QueueId(self._last + 1)
 
     def tell(self, queue: QueueId, message: Any) -> bool:
         """Tell a queue's Sequencer; False if none runs: it will look for itself when it starts."""

@@ -281,6 +281,7 @@ class Supervisor(SupervisedActor):
             case "sender":
                 for queue in self._start_sender(number):
                     self._around.directory.tell(queue, Wake())
+                self._tell_grants(self._around.slots.due())  # its place is free again
             case _:
                 self._start_single(name)
                 if name == WRITER:

@@ -101,10 +101,11 @@ class ActorSystem:
     def accept(self, key: RoutingKey, event: NewEvent, reply: Reply) -> None:
         """Have an event stored; `reply` gets its `Receipt` when it is on disk, or a `Refusal`."""
         refusal = self.admission.refusal
-        if refusal is not None:
+        if refusal is not None and not (event.idempotent and refusal.reason == "journal_full"):
             reply(refusal)
         else:
-            self.perform(key, AcceptEvent(event), reply)
+            # With a full journal, the receipt of an earlier request can be repeated all the same.
+            self.perform(key, AcceptEvent(event, refusal), reply)
 
     def accept_all(self, key: RoutingKey, events: Sequence[NewEvent], reply: Reply) -> None:
         """Have events of one key stored in their order, with one append for all of them.

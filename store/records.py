@@ -76,7 +76,7 @@ class EventDeadLettered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDea
 class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"):
     """Asked for by an operator: a dead letter goes to the tail, a deferred event is due now.
 
-    `superseded_by` names the resolve in spite of which a trigger is retried, by force.
+    `superseded_by` names the later event in spite of which a dead letter is retried, by force.
     """
 
     event: EventId

@@ -21,8 +21,11 @@ def backoff(failures: int, chance: float) -> float:
 
 
 def slower(interval: float) -> float:
-    """Seconds between calls after PagerDuty limited the rate; `interval` 0 means not paced yet."""
-    return min(PACE_SLOWEST, interval * PACE_SLOWER) if interval else PACE_START
+    """Seconds between calls after PagerDuty limited the rate; `interval` 0 means not paced yet.
+
+    Never faster than what PagerDuty documents, however fast it went well before.
+    """
+    return min(PACE_SLOWEST, max(PACE_START, interval * PACE_SLOWER))
 
 
 def faster(interval: float) -> float:

@@ -31,11 +31,22 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
         return f"NewEvent(id={self.id!r}, kind={self.kind!r}, action={self.action!r})"
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a command was not carried out, in a sentence that says what to do.
+
+    `retry_after` is in seconds, where waiting may help.
+    """
+
+    reason: Literal["queue_full", "journal_full", "unavailable", "superseded", "not_found"]
+    message: str
+    retry_after: int | None = None
+
+
 class AcceptEvent(msgspec.Struct, frozen=True):
-    """Take responsibility for an event. `known`: the journal holds it already."""
+    """Take responsibility for an event, unless there is a `refusal` of all new ones."""
 
     event: NewEvent
-    known: bool = False
+    refusal: Refusal | None = None
 
 
 class StartDelivery(msgspec.Struct, frozen=True):
@@ -97,17 +108,6 @@ Command = (
     | ReleaseQueue
     | ResumeQueue
 )
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a command was not carried out, in a sentence that says what to do.
-
-    `retry_after` is in seconds, where waiting may help.
-    """
-
-    reason: Literal["queue_full", "journal_full", "unavailable", "superseded", "not_found"]
-    message: str
-    retry_after: int | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

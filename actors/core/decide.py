@@ -7,6 +7,8 @@ Top to bottom in the order in which an event lives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from actors.core import backoff
@@ -24,7 +26,7 @@ from actors.core.commands import (
     RetryEvents,
     StartDelivery,
 )
-from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.evolve import MAYBE_THE_EVENT, SUPERSEDED_BY
 from actors.core.state import DeadLetter, QueueState
 from actors.core.verdict import Deferred, Delivered, Rejected
 from store.records import (
@@ -71,9 +73,11 @@ def decide(
 ) -> list[Record] | Refusal:
     """The records that `command` leads to at `now`, possibly none, or why it can't be done."""
     match command:
-        case AcceptEvent(event=event, known=known):
-            if known or event.id in state.waiting or event.id in state.dead:
+        case AcceptEvent(event=event, refusal=refusal):
+            if event.id in state.waiting or event.id in state.dead:
                 return []
+            if refusal is not None:
+                return refusal
             if len(state.waiting) >= policy.max_queue_length:
                 return _queue_full(policy.max_queue_length)
             return [
@@ -174,47 +178,61 @@ def _delay(state: QueueState, verdict: Deferred, chance: float) -> float:
 
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:
-    """Dead letters first, in the order in which they died; a superseded trigger only by force."""
+    """Dead letters first, in the order in which they died; a superseded one only by force."""
     wanted = None if command.ids is None else frozenset(command.ids)
-    dead = [id_ for id_ in state.dead if wanted is None or id_ in wanted]
-    deferred = [
-        id_
-        for id_, event in state.waiting.items()
-        if event.state == "deferred" and (wanted is None or id_ in wanted)
-    ]
-    resolves = {
-        event.dedup_key: id_ for id_, event in state.waiting.items() if event.action == "resolve"
-    }
-    allowed: list[tuple[EventId, EventId | None]] = []
-    for letter in (state.dead[id_] for id_ in dead):
-        resolve = letter.superseded_by
-        if letter.action == "trigger":
-            resolve = resolve or resolves.get(letter.dedup_key)
-        if resolve is None or command.force:
-            allowed.append((letter.id, resolve))
+    letters = [letter for id_, letter in state.dead.items() if wanted is None or id_ in wanted]
+    later = _later_events(state, letters)
+    chosen: list[tuple[EventId, EventId | None]] = []
+    for letter in letters:
+        by = letter.superseded_by or later.get((SUPERSEDED_BY.get(letter.action), letter.dedup_key))
+        if by is None or command.force:
+            chosen.append((letter.id, by))
         elif command.ids is not None:
-            return superseded(letter, resolve)
-    allowed += [(id_, None) for id_ in deferred]
+            return superseded(letter, by)
+    head = next(iter(state.waiting.values()), None)  # no other is tried, so no other is deferred
+    if head and head.state == "deferred" and (wanted is None or head.id in wanted):
+        chosen.append((head.id, None))
     return [
         EventRetried(
             event=id_,
             position=state.next_position + n,
             at=now,
             forced=command.force,
-            superseded_by=resolve,
+            superseded_by=by,
         )
-        for n, (id_, resolve) in enumerate(allowed)
+        for n, (id_, by) in enumerate(chosen)
     ]
 
 
-def superseded(letter: DeadLetter, resolve: EventId) -> Refusal:
-    """Why a trigger is not retried after the `resolve` of its alert."""
+def _later_events(
+    state: QueueState, letters: Sequence[DeadLetter]
+) -> dict[tuple[str | None, str], EventId]:
+    """By action and dedup key, which of the waiting events supersede some of these letters."""
+    asked = {
+        (SUPERSEDED_BY[letter.action], letter.dedup_key)
+        for letter in letters
+        if letter.action in SUPERSEDED_BY
+    }
+    if not asked:
+        return {}
+    return {
+        (event.action, event.dedup_key): event.id
+        for event in state.waiting.values()
+        if (event.action, event.dedup_key) in asked
+    }
+
+
+def superseded(letter: DeadLetter, by: EventId) -> Refusal:
+    """Why a dead letter is not retried after the later event `by` of its alert."""
+    if letter.action == "trigger":
+        harm = "resolves: a retry would open an incident that nothing closes"
+    else:
+        harm = "triggers anew: a retry would concern an incident that it was not meant for"
     return Refusal(
         reason="superseded",
-        message=f"event {letter.id} is a trigger for {letter.dedup_key!r}, which the later event "
-        f"{resolve} resolves: a retry would open an incident that nothing closes. Give it up with "
-        f"'pagerduty-agent queue discard {letter.id}', or open the incident all the same with "
-        f"'pagerduty-agent queue retry --force {letter.id}'",
+        message=f"event {letter.id} is a {letter.action} for {letter.dedup_key!r}, which the later "
+        f"event {by} {harm}. Give it up with 'pagerduty-agent queue discard {letter.id}', or send "
+        f"it all the same with 'pagerduty-agent queue retry --force {letter.id}'",
     )
 
 

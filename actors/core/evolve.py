@@ -21,6 +21,11 @@ from store.records import (
 # Failures that one poison event could cause; after too many of them the event is a dead letter.
 MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
 
+# Which later event makes the retry of a dead letter harmful. After its alert was resolved, a
+# trigger would open an incident that nothing closes; after the alert was triggered anew, an
+# acknowledge or a resolve would silence an incident that it was not meant for.
+SUPERSEDED_BY = {"trigger": "resolve", "acknowledge": "trigger", "resolve": "trigger"}
+
 
 def evolve(state: QueueState, record: Record) -> QueueState:
     """Apply one record. The given state is changed in place and returned; don't keep the old."""
@@ -120,10 +125,11 @@ def _succeed(state: QueueState, at: float) -> None:
 
 
 def _supersede(state: QueueState, delivered: WaitingEvent) -> None:
-    if delivered.action != "resolve":
-        return
     for letter in state.dead.values():
-        if letter.action == "trigger" and letter.dedup_key == delivered.dedup_key:
+        if (
+            SUPERSEDED_BY.get(letter.action) == delivered.action
+            and letter.dedup_key == delivered.dedup_key
+        ):
             letter.superseded_by = delivered.id
 
 

@@ -37,8 +37,8 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
 class DeadLetter(msgspec.Struct, kw_only=True):
     """An event that can't be delivered as it is.
 
-    `superseded_by` names the delivered resolve after which a retry of this trigger would open an
-    incident that nothing closes.
+    `superseded_by` names the event that was delivered later for the same alert, and after which a
+    retry of this one would do harm (see `SUPERSEDED_BY` in `actors.core.evolve`).
     """
 
     id: EventId

@@ -12,7 +12,7 @@ from actors import journal_writer
 from actors.core.commands import Receipt, Refusal
 from store.errors import CommitFailedError, JournalFullError
 from store.port import Append
-from store.records import event_of
+from store.records import EventId, event_of
 from tests.actors.faulty_journal import nothing, times
 from tests.actors.running_actors import (
     KEY,
@@ -161,6 +161,26 @@ def test_a_full_journal_refuses_new_events_delivers_the_old_and_opens_by_itself(
     wait_until_open(actors)
     after = actors.accepted()
     actors.wait_until_delivered([*before, *after])
+
+
+def test_a_repeated_request_gets_its_receipt_although_the_journal_is_full_by_now(
+    actors: RunningActors,
+) -> None:
+    event = idempotent("once")
+    first = actors.accept(event=event).answer()
+    actors.wait_until_delivered([EventId("once")])
+
+    def full() -> None:
+        raise JournalFullError("the journal is full")
+
+    actors.journal.before_admit = full
+    actors.accepted()  # the one that fills it
+    wait_for(lambda: actors.system.admission.refusal, "a full journal")
+    assert isinstance(first, Receipt)
+    assert actors.accept(event=event).answer() == first
+    refusal = actors.accept(event=idempotent("twice")).answer()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "journal_full"
 
 
 def test_a_repetition_that_waits_for_a_failing_commit_is_refused_with_the_first(

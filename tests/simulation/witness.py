@@ -53,7 +53,7 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     attempts: int = 0
     requeued: bool = False
     again: bool = False
-    resolved_later: bool = False
+    superseded: bool = False
 
 
 class Line(msgspec.Struct, kw_only=True, eq=False):
@@ -93,8 +93,7 @@ class Witness:
             case EventDelivered():
                 life = self._ended(line, record.event, "delivered")
                 line.delivered += 1
-                if life.action == "resolve":
-                    self._resolve(life)
+                self._supersede(life)
             case EventDeadLettered():
                 self._ended(line, record.event, "dead")
                 line.dead += 1
@@ -169,8 +168,8 @@ class Witness:
         life = self.lives[record.event]
         if life.state == "dead":
             require(
-                record.forced or not life.resolved_later,
-                f"{life.event}, a trigger that was resolved later, was retried without force",
+                record.forced or not life.superseded,
+                f"{life.event}, overtaken by a later event of its alert, was retried without force",
             )
             line.dead -= 1
             line.waiting.append(life.event)
@@ -193,11 +192,12 @@ class Witness:
         line.discarded += 1
         life.state = "discarded"
 
-    def _resolve(self, resolve: Life) -> None:
+    def _supersede(self, delivered: Life) -> None:
+        harmed = {"resolve": ("trigger",), "trigger": ("acknowledge", "resolve")}
         for life in self.lives.values():
             if (
                 life.state == "dead"
-                and life.action == "trigger"
-                and (life.queue, life.dedup_key) == (resolve.queue, resolve.dedup_key)
+                and life.action in harmed.get(delivered.action, ())
+                and (life.queue, life.dedup_key) == (delivered.queue, delivered.dedup_key)
             ):
-                life.resolved_later = True
+                life.superseded = True

@@ -118,3 +118,23 @@ def test_a_resolve_that_still_waits_supersedes_its_trigger_as_well(
     agent.wait_until_drained()
     assert agent.totals()["dead_lettered"] == 1
     assert sandbox.alerts(status="open") == []
+
+
+def test_a_resolve_whose_alert_was_triggered_anew_is_refused_and_explained_and_forced(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    """It would close an incident that was not meant."""
+    agent.send_v2(with_dedup_key(trigger(KEY, 0), "disk", "trigger")).raise_for_status()
+    agent.wait_until_drained()
+    refused_by_pagerduty(agent, sandbox, with_dedup_key(trigger(KEY, 1), "disk", "resolve"))
+    agent.send_v2(with_dedup_key(trigger(KEY, 2), "disk", "trigger")).raise_for_status()
+    agent.wait_until_drained()
+    (row,) = agent.get("/queue/events", params={"state": "dead_lettered"}).json()["events"]
+    letter = row["id"]
+    refusal = agent.post(f"/queue/events/{letter}/retry")
+    assert refusal.status_code == 409
+    assert "--force" in refusal.json()["errors"][0]
+    assert sandbox.alerts(status="open"), "the incident goes on"
+    agent.post(f"/queue/events/{letter}/retry", params={"force": "1"}).raise_for_status()
+    agent.wait_until_drained()
+    assert sandbox.alerts(status="open") == []
