@@ -225,7 +225,8 @@ class Simulation:
         for queue, key in self.disk.quietly().queues().items():
             if self.witness.line(queue).held:
                 agent.perform(key, ReleaseQueue(), lambda answer: None)
-        if self.people.plans or any(line.held for line in self.witness.lines.values()):
+        # One that was asked for may be held only now.
+        if self.people.plans or self.witness.waiting():
             self.runtime.after(5.0, self._release_all)
 
     def _rest(self) -> None:
