@@ -23,8 +23,9 @@ def complete(
 
     - A trigger without a dedup key (v1: incident key) gets `event_id`, so that a repeated
       delivery finds the alert that the first one opened.
-    - v2 triggers and change events without `payload.timestamp` get the time of acceptance,
-      `accepted_at` in seconds since the epoch.
+    - v2 events and change events whose payload has no `timestamp` get the time of acceptance,
+      `accepted_at` in seconds since the epoch. A resolve or acknowledge without a payload, or with
+      an empty one, stays so.
     - v1 events get the `agent` object of PagerDuty's own agents unless the sender put one in; what
       the sender left empty in its own (go-pdagent's client does) is filled in.
 
@@ -40,11 +41,8 @@ def complete(
     if event.kind == "v1":
         added_stamp = _is_empty(members.get("agent"))
         members["agent"] = _stamped(members.get("agent"), _stamp(agent, accepted_at))
-    elif event.action in ("trigger", "change"):
-        payload = rawjson.members(members["payload"])
-        if _is_empty(payload.get("timestamp")):
-            payload["timestamp"] = rawjson.raw(utc_timestamp(accepted_at))
-            members["payload"] = rawjson.raw(payload)
+    elif (payload := members.get("payload")) is not None:
+        members["payload"] = _timed(payload, accepted_at)
     body = rawjson.write(members)
     warnings = event.warnings
     room = MAX_EVENT_BYTES - len(event.routing_key)
@@ -63,6 +61,16 @@ def complete(
 
 def _is_empty(value: Raw | None) -> bool:
     return value is None or bytes(value) in _NOTHING
+
+
+def _timed(payload: Raw, accepted_at: float) -> Raw:
+    """The payload with a timestamp, unless it says nothing at all."""
+    if _is_empty(payload):
+        return payload
+    members = rawjson.members(payload)
+    if not members or not _is_empty(members.get("timestamp")):
+        return payload
+    return rawjson.raw({**members, "timestamp": rawjson.raw(utc_timestamp(accepted_at))})
 
 
 def _stamp(agent: AgentStamp, accepted_at: float) -> dict[str, str]:

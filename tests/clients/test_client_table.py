@@ -211,7 +211,7 @@ def test_what_the_client_sends_is_a_success_to_it_and_arrives_as_sent(
     for event, delivered in zip(events, arrived, strict=True):
         body = delivered["body"]
         body.pop("agent", None)
-        if event.get("event_action") == "trigger":
+        if "timestamp" not in event.get("payload", {"timestamp": "none is needed"}):
             assert body["payload"].pop("timestamp")
         assert body == event
 

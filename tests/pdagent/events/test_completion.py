@@ -93,8 +93,14 @@ def test_a_given_timestamp_stays() -> None:
     assert "payload" not in added("v2", event)
 
 
-@pytest.mark.parametrize("payload", [{}, None, V2_TRIGGER["payload"]])
-def test_a_resolve_gets_nothing(payload: object) -> None:
+@pytest.mark.parametrize("action", ["acknowledge", "resolve"])
+def test_a_follow_up_with_a_payload_tells_its_own_time_too(action: str) -> None:
+    event = {**V2_RESOLVE, "event_action": action, "payload": {"summary": "over"}}
+    assert added("v2", event) == {"payload": {"summary": "over", "timestamp": TIME}}
+
+
+@pytest.mark.parametrize("payload", [{}, None, {"timestamp": "yesterday"}])
+def test_a_resolve_that_says_nothing_gets_nothing(payload: object) -> None:
     event = {**V2_RESOLVE, "payload": payload}
     assert json.loads(completed("v2", event).body) == {**event, "routing_key": ""}
     assert added("v2", V2_RESOLVE) == {}
