@@ -52,6 +52,16 @@ def idempotent(event: str = "again") -> NewEvent:
     return new_event(id=EventId(event), idempotent=True)
 
 
+class WallClock:
+    """A wall clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1.8e9
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Pending:
     """Waits for the one answer to a command."""
 

@@ -12,20 +12,10 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
 from actors.core.verdict import Deferred
 from actors.messages import SaveSnapshot
-from tests.actors.running_actors import RunningActors, wait_for
+from tests.actors.running_actors import RunningActors, WallClock, wait_for
 from tests.actors.scripted_pagerduty import Hold
 
 DAY = 86_400.0
-
-
-class WallClock:
-    """A wall clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1.8e9
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_a_snapshot_holds_the_delivery_that_starts_as_it_is_saved(tmp_path: Path) -> None:
