@@ -44,6 +44,21 @@ def free_port() -> int:
             return port
 
 
+def dying_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """Have a process killed should this one die without ending it; `call_off` when it has ended."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _DIE_WITH_ME, str(pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def call_off(guard: subprocess.Popen[bytes]) -> None:
+    """The process that `dying_with_us` was given has ended, and its number may be another's."""
+    guard.communicate(b"all is in order\n")
+
+
 class AgentProcess:
     """Runs `python -m pdagent --config FILE server` in `directory`, which holds all it writes.
 
@@ -123,12 +138,7 @@ class AgentProcess:
                 start_new_session=True,
             )
         # Ends the agent when this process ends without having told it that all is in order.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _DIE_WITH_ME, str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = dying_with_us(self._process.pid)
         deadline = time.monotonic() + START_SECONDS
         while not self.is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -277,7 +287,7 @@ class AgentProcess:
     def _reap(self) -> int:
         status = self.process.wait()
         if self._guard is not None:
-            self._guard.communicate(b"all is in order\n")
+            call_off(self._guard)
             self._guard = None
         return status
 
