@@ -15,6 +15,9 @@ from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
 from store.records import EventId, QueueId
 
 _PORTION = 1_000
+# While deliveries fail, the head of a queue is under way for a moment again and again.
+_TRIES = 11
+_PAUSE_SECONDS = 0.1
 
 
 class RefusedEvent(msgspec.Struct, frozen=True):
@@ -89,7 +92,7 @@ class Changes:
         possible = []
         for event in events:
             problem = obstacle(entry.state, event, self._change, force=self._force)
-            if problem is None:
+            if problem is None or event == entry.state.in_flight:
                 possible.append(event)
             else:
                 outcome.refused.append(RefusedEvent(event, problem, 409))
@@ -97,7 +100,7 @@ class Changes:
             await self._perform(entry, portion, outcome)
 
     async def _perform(
-        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome, tries: int = _TRIES
     ) -> None:
         answer = await perform(self._agent, entry.routing_key, self._command(events))
         if isinstance(answer, Refusal):
@@ -112,7 +115,12 @@ class Changes:
         assert isinstance(answer, Done)
         outcome.events += answer.events
         done = set(answer.events)
-        for event in [event for event in events if event not in done]:
+        left = [event for event in events if event not in done]
+        if left and tries > 1:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await self._perform(entry, left, outcome, tries - 1)
+            return
+        for event in left:
             problem = obstacle(entry.state, event, self._change, force=self._force)
             outcome.refused.append(RefusedEvent(event, problem or _changed(event), 409))
 

@@ -320,6 +320,17 @@ def test_what_is_being_delivered_can_not_be_taken_back(
     assert life(agent, waits)["state"] == "discarded"
 
 
+def test_what_is_under_way_for_a_moment_only_is_waited_for(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(fail=503, latency=0.1)
+    in_flight, waits = sent(agent, event(), event(NAMED, "load"))
+    wait_for_state(agent, in_flight, "in_flight")
+    answer = agent.post("/queue/discard", params={"rk": NAMED}).json()
+    assert set(answer["events"]) == {in_flight, waits}, answer["refused"]
+    sandbox.behave(fail=None, latency=0)
+
+
 def test_a_retry_says_why_an_event_can_not_be_retried_and_by_force_does_it(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
