@@ -35,10 +35,11 @@ from store.records import (
     EventId,
 )
 
-# What one page may read of the journal in search of events that have ended, in records, and in
-# search of the last attempt of each.
-_MOST_READ = 20_000
+# What one page may read of the journal, in records: in search of events that have ended, in search
+# of the last attempt of one of them, and of all of them.
+_MOST_READ = 10_000
 _MOST_READ_FOR_ATTEMPTS = 500
+_MOST_READ_FOR_ALL_ATTEMPTS = 5_000
 
 Section = Literal["dead", "waiting", "ended"]
 _SECTIONS: tuple[Section, ...] = ("dead", "waiting", "ended")
@@ -106,9 +107,11 @@ class Listing:
         self._names = names
         self._queues = sorted(queues, key=lambda entry: entry.id)
         self._states = frozenset(states)
+        self._may_read = 0
 
     def page(self, limit: int, after: Cursor | None = None) -> Page:
         """At most `limit` events behind `after`. Raises `store.errors.JournalError`."""
+        self._may_read = _MOST_READ_FOR_ALL_ATTEMPTS
         rows: list[EventRow] = []
         last: Cursor | None = None
         for cursor, row in self._found(limit + 1, after or Cursor(0, 0, 0)):
@@ -181,7 +184,8 @@ class Listing:
 
     def _attempts(self, end: Entry, event: EventId) -> int | None:
         earlier = self._journal.backwards(end.seq, end.queue)
-        for entry in islice(earlier, _MOST_READ_FOR_ATTEMPTS):
+        for entry in islice(earlier, min(_MOST_READ_FOR_ATTEMPTS, self._may_read)):
+            self._may_read -= 1
             match entry.record:
                 case DeliveryStarted(event=tried, attempt=attempt) if tried == event:
                     return attempt

@@ -110,12 +110,17 @@ def told(what: str, times: list[float]) -> bool:
     return median < GOAL_MS
 
 
+def sent(agent: AgentProcess) -> None:
+    """Have an event accepted."""
+    event = {"routing_key": "a" * 32, "event_action": "resolve", "dedup_key": "x"}
+    agent.send_v2(event).raise_for_status()
+
+
 def accept_meanwhile(agent: AgentProcess, ended: threading.Event, times: list[float]) -> None:
     """Send an event again and again until `ended`."""
-    event = {"routing_key": "a" * 32, "event_action": "resolve", "dedup_key": "x"}
     while not ended.is_set():
         began = time.perf_counter()
-        agent.send_v2(event).raise_for_status()
+        sent(agent)
         times.append(1000 * (time.perf_counter() - began))
         time.sleep(0.002)
 
@@ -154,6 +159,10 @@ def ask_everything(agent: AgentProcess) -> bool:
         ("show a waiting event", lambda: agent.get(f"/queue/events/{later}")),
         ("retry one that may not be retried", lambda: retry(agent, later)),
     ]
+    # The first one comes behind the recovery of a thousand queues.
+    began = time.perf_counter()
+    sent(agent)
+    print(f"the first event is accepted {time.perf_counter() - began:.1f} s after the start")
     sender = threading.Thread(target=accept_meanwhile, args=(agent, ended, quiet))
     sender.start()
     time.sleep(1)
