@@ -28,4 +28,4 @@ def counted(count: int, thing: str) -> str:
 
 def one_line(text: str) -> str:
     """Text from outside, without line ends and without what could steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

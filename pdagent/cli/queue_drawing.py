@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ STYLES = {
     "discarded": "magenta",
 }
 _SHORT_ID = 18
+_WIDEST = 60
 _HEADER = ("ID", "STATE", "QUEUE", "AGE", "TRIES", "SUMMARY", "LAST ERROR")
 
 
@@ -58,15 +60,26 @@ class Paper:
 
     def line(self, *parts: Part) -> None:
         """One line; on a terminal it is cut to the width."""
+        if not self.on_terminal:
+            self.whole(*parts)
+            return
         text = _joined(parts)
         text.rstrip()
-        if self.on_terminal:
-            text.truncate(self._console.width, overflow="ellipsis")
+        text.truncate(self._console.width, overflow="ellipsis")
         self._console.print(text, soft_wrap=True)
 
     def whole(self, *parts: Part) -> None:
         """One line whatever its length, so that it can be copied in one piece."""
-        self._console.print(_joined(parts), soft_wrap=True)
+        if self.on_terminal:
+            self._console.print(_joined(parts), soft_wrap=True)
+        else:
+            # Lists may be long, and drawing a line takes rich a hundred times as long.
+            texts = [part if isinstance(part, str) else part[0] for part in parts]
+            self._console.file.write(f"{one_line(''.join(texts)).rstrip()}\n")
+
+    def flush(self) -> None:
+        """Let what was printed be seen now."""
+        self._console.file.flush()
 
     def entry(self, label: Sequence[Part], *parts: Part) -> None:
         """A label, and a text that continues below itself on a terminal where it is too long."""
@@ -102,7 +115,8 @@ class EventTable(Paper):
         cells = [self._cells(row) for row in rows]
         if not self.count and rows:
             header = _HEADER[:6] if self.on_terminal else _HEADER
-            self._widths = [max(map(len, column)) for column in zip(header, *cells, strict=False)]
+            columns = zip(header, *cells, strict=False)
+            self._widths = [min(max(map(cell_len, column)), _WIDEST) for column in columns]
             self._row(header, ["bold"] * len(header) if self.on_terminal else [])
         for row, texts in zip(rows, cells, strict=True):
             self._row(texts, ["", STYLES.get(row.state, "")])
@@ -125,6 +139,7 @@ class EventTable(Paper):
         parts: list[Part] = []
         for place, text in enumerate(texts):
             width = self._widths[place]
-            padded = text.rjust(width) if place in (3, 4) else text.ljust(width)
+            blanks = " " * (width - cell_len(text))
+            padded = blanks + text if place in (3, 4) else text + blanks
             parts.append((f"{padded}  ", styles[place] if place < len(styles) else ""))
         self.line(*parts)

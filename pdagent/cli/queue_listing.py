@@ -58,8 +58,7 @@ def list_command(
     pages = _pages(session, key, states, limit)
     if as_json:
         for events, _ in pages:
-            for event in events:
-                click.echo(bytes(event))
+            click.echo(b"".join(b"%b\n" % bytes(event) for event in events), nl=False)
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue_drawing import EventTable

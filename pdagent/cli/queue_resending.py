@@ -35,19 +35,22 @@ _PAYLOAD = {
 _CHANGE_PAYLOAD = {name: _PAYLOAD[name] for name in ("summary", "source", "timestamp")}
 # The key has its own place, and the agent adds what is its own again.
 _NEVER_GIVEN = frozenset(("service_key", "routing_key", "agent"))
+_LONG = 1_000
+_FILE = "details.json"
 _NOTHING = frozenset((b"null", b'""', b"[]", b"{}"))
 
 
 class Resending:
-    """Builds the shell command that sends the event in `body` anew.
+    """Builds the shell `commands` that send an event anew, given its id, kind and body.
 
     `queue` is the configured name of the key, or its mask: then ROUTING_KEY stands in the command,
-    for the operator to replace. `left_out` names what no option can express.
+    for the operator to replace. Long details go through a file, which can be corrected as well.
+    `left_out` names what no option can express.
     """
 
-    def __init__(self, kind: str, body: bytes, queue: str, session: Session) -> None:
-        named = queue in session.loaded.config.routing_keys
-        self._words = ["-k", f"@{queue}" if named else "ROUTING_KEY"]
+    def __init__(self, event_id: str, kind: str, body: bytes, queue: str, session: Session) -> None:
+        self.key_is_missing = queue not in session.loaded.config.routing_keys
+        self._words = ["-k", "ROUTING_KEY" if self.key_is_missing else f"@{queue}"]
         self._input: bytes | None = None
         self.left_out: list[str] = []
         event = _decoded(msgspec.Raw(body), dict[str, msgspec.Raw]) or {}
@@ -66,9 +69,14 @@ class Resending:
                 self._take_payload(event, _PAYLOAD)
         self._take_links(event.get("links"))
         self._take_images(event.get("images"))
-        self.command = session.command(command, *self._words)
-        if self._input is not None:
-            self.command = f"printf %s {shlex.quote(self._input.decode())} | {self.command}"
+        sending = session.command(command, *self._words)
+        if self._input is None:
+            self.commands = [sending]
+        elif len(self._input) <= _LONG:
+            self.commands = [f"printf %s {shlex.quote(self._input.decode())} | {sending}"]
+        else:
+            show = session.command("queue", "show", event_id, "--json")
+            self.commands = [f"{show} | jq .event.payload.custom_details > {_FILE}", sending]
 
     def _take(
         self, members: _Members, options: Mapping[str, str], later: Iterable[str], path: str = ""
@@ -92,13 +100,14 @@ class Resending:
         if value is None or bytes(value) in _NOTHING:
             return
         fields = _decoded(value, dict[str, str])
-        if fields is not None and all(field and "=" not in field for field in fields):
+        fit = not as_json or len(bytes(value)) <= _LONG
+        if fields is not None and fit and all(field and "=" not in field for field in fields):
             for field, text in fields.items():
                 self._words += ["-f", f"{field}={text}"]
         elif as_json and _decoded(value, dict[str, msgspec.Raw]) is not None:
             # To the letter: numbers stay as they were written.
             self._input = bytes(value)
-            self._words += ["--details-json", "-"]
+            self._words += ["--details-json", "-" if len(self._input) <= _LONG else _FILE]
         else:
             self.left_out.append(name)
 

@@ -12,7 +12,7 @@ import msgspec
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.queue_options import LOOKED
 from pdagent.cli.queue_words import STYLES as RECORD_STYLES
-from pdagent.cli.queue_words import WIDEST, told_briefly
+from pdagent.cli.queue_words import WIDEST, kind_of, told_briefly
 from pdagent.cli.session import Session, pass_session
 from pdagent.operating.rows import EventRow
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pdagent.cli.queue_drawing import Paper
 
 DOCS = "docs/operating.md#dead-letters"
+
+# What a terminal shows of a body: it must not push the history out of sight.
+_BODY_LINES, _BODY_WIDTH = 40, 300
 
 _SAYS = {
     "queued": "waits for its turn",
@@ -77,11 +80,11 @@ def _print_facts(paper: Paper, shown: Shown) -> None:
     now = datetime.now(UTC)
     state = (_SAYS.get(shown.state, shown.state), STYLES.get(shown.state, ""))
     paper.whole(("Event ", "bold"), (shown.id, "bold"), " ", state)
-    action = str(shown.history[0].get("action", "")) if shown.history else ""
+    action = shown.history[0].get("action") if shown.history else None
     facts = {
         "state": shown.state,
         "queue": shown.queue,
-        "kind": f"{shown.kind} {action}" if action != shown.kind else shown.kind,
+        "kind": kind_of(shown.kind, action),
         "dedup key": shown.dedup_key,
         "summary": shown.summary,
         "accepted": f"{shown.accepted_at} ({age(moment(shown.accepted_at), now)} ago)",
@@ -98,7 +101,11 @@ def _print_facts(paper: Paper, shown: Shown) -> None:
 def _print_body(paper: Paper, shown: Shown) -> None:
     paper.whole()
     paper.whole(("Body", "bold"))
-    for line in msgspec.json.format(bytes(shown.event), indent=2).decode().splitlines():
+    lines = msgspec.json.format(bytes(shown.event), indent=2).decode().splitlines()
+    if paper.on_terminal and (len(lines) > _BODY_LINES or max(map(len, lines)) > _BODY_WIDTH):
+        lines = [f"{line[:_BODY_WIDTH]}…" if line[_BODY_WIDTH:] else line for line in lines]
+        lines[_BODY_LINES:] = ["... (--json shows it whole)"]
+    for line in lines:
         paper.whole("  ", line)
 
 
@@ -131,8 +138,11 @@ def _advice(shown: Shown, session: Session) -> Iterator[str]:
             yield "If the event itself is wrong, send it corrected, then give this one up:"
             from pdagent.cli.queue_resending import Resending
 
-            resending = Resending(shown.kind, bytes(shown.event), shown.queue, session)
-            yield f"    {resending.command}"
+            body = bytes(shown.event)
+            resending = Resending(shown.id, shown.kind, body, shown.queue, session)
+            yield from (f"    {command}" for command in resending.commands)
+            if resending.key_is_missing:
+                yield f"    # ROUTING_KEY: put the key in that shows as {shown.queue}"
             if resending.left_out:
                 yield f"    # not in this command: {', '.join(resending.left_out)}"
             yield f"    {discard}"

@@ -115,3 +115,4 @@ def _print(paper: Paper, line: bytes) -> None:
         f"{short(event) if paper.on_terminal else event}  ",
         rest,
     )
+    paper.flush()

@@ -31,7 +31,7 @@ def told(record: Json) -> tuple[str, str]:
         case "EventAccepted":
             return "accepted", _joined(
                 str(get("summary") or ""),
-                f"{get('kind')} {get('action')}",
+                kind_of(record.get("kind"), record.get("action")),
                 f"from {get('source')}" if get("source") else "",
                 *_texts(get("warnings")),
             )
@@ -60,6 +60,11 @@ def told(record: Json) -> tuple[str, str]:
         case unknown:
             rest = [f"{name}={value}" for name, value in record.items() if name not in _HEAD]
             return str(unknown), " ".join(rest)
+
+
+def kind_of(kind: object, action: object) -> str:
+    """What sort of event it is: `v2 trigger`, `change`."""
+    return f"{kind} {action}" if action and action != kind else str(kind)
 
 
 def told_briefly(history: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
