@@ -13,12 +13,14 @@ from actors.core.verdict import Verdict
 from actors.directory import Directory
 from actors.messages import Delivery, VerdictReady
 from actors.ports import DeliveryPort, OutgoingEvent
-from actors.slots import DeliverySlots, SenderId
+from actors.slots import DeliverySlots, Grant, SenderId
 from actors.supervised import Report, SupervisedActor
 from store.port import Journal
 from store.records import EventAccepted, QueueId
 
 PortFactory = Callable[[], DeliveryPort]
+
+_FAILED = "the agent's sender failed"
 
 
 class Sender(SupervisedActor):
@@ -82,15 +84,17 @@ class SenderPool:
         self._refs: dict[SenderId, pykka.ActorRef[Any]] = {}
         self._ports: dict[SenderId, DeliveryPort] = {}
 
-    def put(self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]) -> list[QueueId]:
+    def put(
+        self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]
+    ) -> tuple[list[QueueId], list[Grant]]:
         """Place a started sender; what its predecessor was busy with counts as without an answer.
 
-        Returns the queue concerned, if any.
+        Returns the queues concerned, if any, and the turns that are possible now.
         """
         with self._lock:
             self._refs[number] = ref
             self._ports[number] = port
-            return self._slots.abandon(number, "the agent's sender failed")
+            return self._slots.replaced(number, _FAILED)
 
     def hand_over(self, delivery: Delivery) -> None:
         """Let the sender that was granted begin, now that the start is on disk."""
@@ -108,9 +112,16 @@ class SenderPool:
         """Senders whose thread has ended."""
         return [number for number, ref in self._refs.items() if not ref.is_alive()]
 
-    def discard(self, number: SenderId) -> None:
-        """Forget a dead or stuck sender; closing its connection may free a stuck one."""
+    def discard(self, number: SenderId) -> list[QueueId]:
+        """Forget a dead or stuck sender; closing its connection may free a stuck one.
+
+        What it was busy with counts as without an answer. Returns the queue concerned, if any.
+        """
+        with self._lock:
+            ref, port = self._refs.pop(number), self._ports.pop(number)
+            queues = self._slots.abandon(number, _FAILED)
         with contextlib.suppress(pykka.ActorDeadError):
-            self._refs.pop(number).stop(block=False)
+            ref.stop(block=False)
         with contextlib.suppress(OSError):
-            self._ports.pop(number).close()
+            port.close()
+        return queues

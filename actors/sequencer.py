@@ -103,6 +103,7 @@ class Sequencer(DispatchedActor):
         self._idle_since: float | None = None
         self._idle_check_pending = False
         self._named = False
+        self._handled: Any = None
         self._answered: Any = None
 
     def begin(self) -> None:
@@ -116,12 +117,14 @@ class Sequencer(DispatchedActor):
         if self._resting or self._is_superseded():
             self._forward(message)
             return
+        self._handled = message
         match message:
             case FencePassed():
                 self._recover()
             case WriteFailed():
                 self._start_over()
             case _ if self._state is None:
+                self._handled = None
                 self._stash.append(message)
                 return
             case Rest():
@@ -144,13 +147,18 @@ class Sequencer(DispatchedActor):
             self._forward(self._stash.popleft())
 
     def abandon(self, message: Any) -> None:
-        """A command that this incarnation will not carry out."""
+        """A command that this incarnation will not carry out: its successor may.
+
+        But not the one that it failed on, which might make that one fail as well.
+        """
+        if self._stash and self._stash[-1] is message:
+            self._stash.pop()  # here it is
         if message is self._answered:
             pass  # whatever failed came after its answer had been passed on
-        elif self._resting or self._is_superseded():
-            self._forward(message)
-        elif isinstance(message, Perform | PerformAll):
+        elif message is self._handled and isinstance(message, Perform | PerformAll):
             message.reply(UNAVAILABLE)
+        else:
+            self._forward(message)
         while self._stash:
             self.abandon(self._stash.popleft())
 

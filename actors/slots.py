@@ -68,6 +68,7 @@ class DeliverySlots:
         self._clock = clock
         self._breaker = Breaker()
         self._idle: list[SenderId] = list(range(senders))[::-1]
+        self._vacant: set[SenderId] = set()
         self._waiting: OrderedDict[QueueId, None] = OrderedDict()
         self._granted: dict[QueueId, SenderId] = {}
         self._delivering: dict[QueueId, _Attempt] = {}
@@ -120,10 +121,13 @@ class DeliverySlots:
             del self._delivering[queue]
             self._outcomes[queue] = Outcome(event, verdict)
             now = self._clock()
-            if isinstance(verdict, Deferred) and verdict.reason == "unreachable":
-                was_probe = self._probe == queue
+            was_probe = self._probe == queue
+            reason = verdict.reason if isinstance(verdict, Deferred) else None
+            if isinstance(verdict, Deferred) and reason == "unreachable":
                 self._breaker.unreachable(now, verdict.detail, was_probe=was_probe)
                 self._answering_since = None
+            elif reason == "no_answer" and self._breaker.is_open and not was_probe:
+                pass  # it began before the outage, and waited for its answer until now
             else:
                 if self._breaker.open_since is not None:
                     self._last_outage = now - self._breaker.open_since
@@ -136,17 +140,19 @@ class DeliverySlots:
     def abandon(self, sender: SenderId, detail: str) -> list[QueueId]:
         """A sender died or hangs: its delivery counts as one without an answer.
 
-        The sender's place is free again for its successor. Returns the queue concerned, if any.
+        Its place stays empty until `replaced`. Returns the queue concerned, if any.
         """
         with self._lock:
-            queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
-            for queue in queues:
-                event = self._delivering.pop(queue).event
-                verdict = Deferred(reason="no_answer", detail=detail)
-                self._outcomes[queue] = Outcome(event, verdict)
+            return self._give_up(sender, detail)
+
+    def replaced(self, sender: SenderId, detail: str) -> tuple[list[QueueId], list[Grant]]:
+        """A sender has started in this place: whom its predecessor leaves, and who is next."""
+        with self._lock:
+            queues = self._give_up(sender, detail)  # what was handed to it after its death
+            if sender in self._vacant:
+                self._vacant.discard(sender)
                 self._idle.append(sender)
-                self._lose_probe(queue)
-            return queues
+            return queues, self._grant_all()
 
     def stuck(self, limit: float) -> list[SenderId]:
         """Senders busy with one delivery for more than `limit` seconds."""
@@ -192,6 +198,15 @@ class DeliverySlots:
                 in_flight=len(self._delivering),
                 waiting_for_turn=len(self._waiting),
             )
+
+    def _give_up(self, sender: SenderId, detail: str) -> list[QueueId]:
+        queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
+        for queue in queues:
+            event = self._delivering.pop(queue).event
+            self._outcomes[queue] = Outcome(event, Deferred(reason="no_answer", detail=detail))
+            self._vacant.add(sender)
+            self._lose_probe(queue)
+        return queues
 
     def _may_begin(self) -> bool:
         return self._breaker.allows(self._clock())

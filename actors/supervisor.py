@@ -193,7 +193,7 @@ class Supervisor(SupervisedActor):
     def _start_single(self, name: str) -> None:
         self._singles[name] = self._start_singles[name](self._reporter(name))
 
-    def _start_sender(self, number: SenderId) -> list[QueueId]:
+    def _start_sender(self, number: SenderId) -> None:
         port = self._make_port()
         around = self._around
         ref = Sender.start(
@@ -204,7 +204,9 @@ class Supervisor(SupervisedActor):
             around.slots,
             around.directory,
         )
-        return self._pool.put(number, port, ref)
+        queues, grants = self._pool.put(number, port, ref)
+        self._tell_given_up(queues)
+        self._tell_grants(grants)
 
     def _reporter(self, name: str, number: int = 0, incarnation: int = 0) -> Report:
         supervisor = self.actor_ref
@@ -252,7 +254,7 @@ class Supervisor(SupervisedActor):
     def _sender_failed(self, number: SenderId, error: str) -> None:
         if ("sender", number) in self._restart_at:
             return
-        self._pool.discard(number)
+        self._tell_given_up(self._pool.discard(number))
         self._schedule(("sender", number), error)
         self._restart_if_due(("sender", number))
 
@@ -279,9 +281,7 @@ class Supervisor(SupervisedActor):
                 self._start_sequencer(entry)
                 self._send_kept_back(entry)
             case "sender":
-                for queue in self._start_sender(number):
-                    self._around.directory.tell(queue, Wake())
-                self._tell_grants(self._around.slots.due())  # its place is free again
+                self._start_sender(number)
             case _:
                 self._start_single(name)
                 if name == WRITER:
@@ -306,6 +306,7 @@ class Supervisor(SupervisedActor):
         for name in self._start_singles:
             if not self._singles[name].is_alive() and (name, 0) not in self._restart_at:
                 self._schedule((name, 0), "it was found dead")
+                self._restart_if_due((name, 0))
         for number in self._pool.dead():
             self._sender_failed(number, "it was found dead")
         for number in self._around.slots.stuck(STUCK_AFTER):
@@ -318,6 +319,10 @@ class Supervisor(SupervisedActor):
             if entry.phase == "running" and dead:
                 self._sequencer_failed(entry, "it was found dead")
         self._tell_grants(self._around.slots.due())
+
+    def _tell_given_up(self, queues: list[QueueId]) -> None:
+        for queue in queues:
+            self._around.directory.tell(queue, Wake())
 
     def _tell_grants(self, grants: list[Any]) -> None:
         for grant in grants:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from actors import supervisor
+from actors.core import restarts
 from actors.core.commands import Refusal
 from actors.core.verdict import Deferred, Delivered, Verdict
 from actors.ports import OutgoingEvent
 from store.records import EventId
+from tests.actors.faulty_journal import times
 from tests.actors.running_actors import (
     KEY,
     OTHER_KEY,
@@ -68,6 +70,23 @@ def test_a_sender_whose_event_can_not_be_read_is_replaced_and_the_event_waits(
     wait_for(lambda: actors.restarts("sender") >= 1, "a restart")
     actors.journal.before_accepted = lambda event: None
     actors.wait_until_delivered(events)
+
+
+def test_a_sender_in_quarantine_keeps_no_event_from_being_tried_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "LIMIT", 0)  # the first failure leads to quarantine
+    fail = times(1, MISTAKE)
+
+    def answer(event: OutgoingEvent) -> Verdict:
+        fail()
+        return Delivered(status=202)
+
+    with RunningActors(tmp_path, ScriptedPagerDuty(answer), max_in_flight=2) as actors:
+        events = actors.accepted(count=3)
+        actors.wait_until_delivered(events)
+        assert actors.restarts("sender") == 1
+        assert actors.pagerduty.ports_made == 2, "no successor yet"
 
 
 def test_a_sender_that_died_without_a_word_is_found(tmp_path: Path) -> None:

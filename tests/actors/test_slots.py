@@ -110,7 +110,40 @@ def test_a_probe_whose_sender_dies_is_followed_by_another() -> None:
     assert outcome.verdict.reason == "no_answer"
     turns.under_way.clear()
     turns.wait(0.0)
+    assert not turns.under_way, "its place is empty"
+    queues, grants = turns.slots.replaced(0, "the agent's sender failed")
+    assert queues == []
+    turns.begin(grants)
     assert list(turns.under_way) == [2]
+
+
+def test_what_is_handed_to_a_dead_sender_is_given_up_by_its_successor() -> None:
+    turns = Turns(senders=1)
+    assert turns.slots.abandon(0, "the agent's sender failed") == []
+    turns.ask(1)
+    assert turns.slots.replaced(0, "the agent's sender failed") == ([1], [])
+    assert turns.slots.acquire(QueueId(2)) == 0
+
+
+def test_an_attempt_that_began_before_the_outage_does_not_end_it_without_an_answer() -> None:
+    turns = Turns(senders=3)
+    for queue in (1, 2, 3):
+        turns.ask(queue)
+    turns.finish(QueueId(1), UNREACHABLE)
+    turns.finish(QueueId(2), Deferred(reason="no_answer", detail="timed out"))
+    assert turns.slots.link().open_for is not None
+    turns.finish(QueueId(3), Deferred(reason="server_error", detail="HTTP 503"))
+    assert turns.slots.link().open_for is None, "that was an answer"
+
+
+def test_a_probe_that_gets_through_ends_the_outage_even_without_an_answer() -> None:
+    turns = Turns(senders=1)
+    turns.ask(1)
+    turns.finish_all(UNREACHABLE)
+    turns.ask(1)
+    turns.wait(PROBE_PAUSE)
+    turns.finish(QueueId(1), Deferred(reason="no_answer", detail="timed out"))
+    assert turns.slots.link().open_for is None
 
 
 def test_a_turn_that_is_given_back_goes_to_the_next() -> None:
@@ -138,6 +171,7 @@ def test_a_verdict_of_an_attempt_that_was_given_up_frees_nothing_twice() -> None
     turns = Turns(senders=1)
     turns.ask(1)
     turns.slots.abandon(0, "no answer within 90 s")
+    turns.slots.replaced(0, "no answer within 90 s")
     assert turns.slots.finish(QueueId(1), EventId("1"), 1, DELIVERED) is None
     turns.ask(2)
     turns.ask(3)

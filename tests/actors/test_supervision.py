@@ -148,6 +148,31 @@ def test_all_that_waits_in_the_inbox_of_a_dying_actor_is_answered_once(
     wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "the queue works again")
 
 
+def test_what_waits_behind_the_message_that_failed_is_carried_out_by_the_successor(
+    actors: RunningActors,
+) -> None:
+    events = actors.accepted()
+    reached, release = threading.Event(), threading.Event()
+
+    def fault(event: str) -> None:
+        if event == "fatal":
+            reached.set()
+            assert release.wait(15)
+            raise RuntimeError("the disk does not answer")
+
+    actors.journal.before_accepted = fault
+    failing = actors.accept(event=idempotent("fatal"))
+    assert reached.wait(15)
+    behind = [actors.accept() for _ in range(20)]
+    release.set()
+    assert isinstance(failing.answer(), Refusal)
+    for pending in behind:
+        answer = pending.answer()
+        assert isinstance(answer, Receipt), answer
+        events.append(answer.event)
+    actors.wait_until_delivered(events)
+
+
 def test_an_actor_that_can_not_read_its_queue_fails_alone_and_answers_what_it_kept_back(
     actors: RunningActors,
 ) -> None:
