@@ -24,10 +24,13 @@ class LogThread:
     """Holds at most `CAPACITY` items; what comes on top is dropped, and the log says how many.
 
     `put` may be called from any thread and never blocks. Until `start` and after `stop`, lines are
-    written at once.
+    written at once. `remark` makes a line of what the log has to say about itself.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(
+        self, stream: TextIO, remark: Callable[[str], str] = lambda text: f"{text}\n"
+    ) -> None:
+        self.remark = remark
         self._stream = stream
         self._waiting: deque[tuple[Callable[[Any], str], Any]] = deque()
         self._dropped = 0
@@ -81,7 +84,8 @@ class LogThread:
                     lines.append(render(item))
                 dropped, self._dropped = self._dropped, 0
                 if dropped:
-                    lines.append(f"… {dropped} log lines were dropped: they came too fast\n")
+                    text = f"{dropped} log lines were dropped: they came too fast"
+                    lines.append(self.remark(text))
                 # With its stream gone, a log has nobody left to tell.
                 with contextlib.suppress(OSError, ValueError):
                     self._stream.write("".join(lines))
@@ -102,6 +106,8 @@ class LogThreadHandler(logging.Handler):
     def _render(self, record: logging.LogRecord) -> str:
         try:
             return f"{self.format(record)}\n"
-        except (TypeError, ValueError):
-            self.handleError(record)
-            return ""
+        except Exception as error:  # noqa: BLE001 - one bad line must not end the log
+            # Not `handleError`, which prints the arguments as they are, credentials and all.
+            place = f"{record.filename}:{record.lineno}"
+            text = f"a line of the log from {place} can't be written: {type(error).__name__}"
+            return self._thread.remark(text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
+from types import TracebackType
 
 import msgspec
 
@@ -12,6 +14,7 @@ from pdagent.config import Config
 from pdagent.log_thread import LogThread, LogThreadHandler
 from pdagent.masking import without_keys
 
+logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -88,14 +91,43 @@ class _Formatter(logging.Formatter):
 def set_up_logging(config: Config) -> LogThread:
     """Log to stderr as `log_format` and `log_level` say; replaces any earlier set-up.
 
-    The thread returned writes at once until it is started, and has to be stopped at the end.
+    What Python would print by itself, warnings and exceptions that nobody caught, is logged too:
+    its own printing knows of no credentials. The thread returned writes at once until it is
+    started, and has to be stopped at the end.
     """
-    thread = LogThread(sys.stderr)
+    lines = Lines(config)
+
+    def remark(text: str) -> str:
+        return lines.line(time.time(), "warning", __name__, text, {})
+
+    thread = LogThread(sys.stderr, remark)
     handler = LogThreadHandler(thread)
-    handler.setFormatter(_Formatter(Lines(config)))
+    handler.setFormatter(_Formatter(lines))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())
     for noisy in ("uvicorn", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_exception
+    threading.excepthook = _log_thread_exception
+    sys.unraisablehook = _log_unraisable
     return thread
+
+
+def _log_exception(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    logger.critical("the agent fails", exc_info=(kind, error, trace))
+
+
+def _log_thread_exception(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is None or issubclass(failure.exc_type, SystemExit):
+        return
+    name = failure.thread.name if failure.thread else "?"
+    trace = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+    logger.critical("the thread %s fails", name, exc_info=trace)
+
+
+def _log_unraisable(failure: sys.UnraisableHookArgs) -> None:
+    logger.error("an error that nobody can handle", exc_info=failure.exc_value)

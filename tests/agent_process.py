@@ -20,6 +20,8 @@ from typing import Any
 
 import requests
 
+from tests.credentials import Credentials
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -42,6 +44,21 @@ def free_port() -> int:
             return port
 
 
+def dying_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """Have a process killed should this one die without ending it; `call_off` when it has ended."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _DIE_WITH_ME, str(pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def call_off(guard: subprocess.Popen[bytes]) -> None:
+    """The process that `dying_with_us` was given has ended, and its number may be another's."""
+    guard.communicate(b"all is in order\n")
+
+
 class AgentProcess:
     """Runs `python -m pdagent --config FILE server` in `directory`, which holds all it writes.
 
@@ -62,6 +79,8 @@ class AgentProcess:
         self.config = directory / ".pagerduty-agent.yaml"
         self.pidfile = directory / "pidfile"
         self.journal = directory / "journal"
+        self.credentials = Credentials(self.secret)
+        self.env: dict[str, str] = {}
         self._log = directory / "agent.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -89,6 +108,8 @@ class AgentProcess:
     ) -> None:
         if self._process is not None:
             self.kill()
+        if error is None:
+            self.credentials.check_log(self.log(), "the agent's log")
 
     def write_config(self, settings: Mapping[str, object]) -> None:
         """Write the config file; a value that is a mapping becomes indented lines."""
@@ -99,6 +120,7 @@ class AgentProcess:
             else:
                 lines.append(f"{name}: {value}")
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.credentials.note_keys_in(*lines)
         self.config.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.config.chmod(0o600)
 
@@ -116,12 +138,7 @@ class AgentProcess:
                 start_new_session=True,
             )
         # Ends the agent when this process ends without having told it that all is in order.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _DIE_WITH_ME, str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = dying_with_us(self._process.pid)
         deadline = time.monotonic() + START_SECONDS
         while not self.is_healthy():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -158,12 +175,17 @@ class AgentProcess:
         return [sys.executable, "-m", "pdagent", "--config", str(self.config), *arguments]
 
     def environment(self) -> dict[str, str]:
-        """A bare environment with a home of its own: no proxies, no settings of the developer."""
-        return {"HOME": str(self.directory), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        """A bare environment with a home of its own: no proxies, no settings of the developer.
+
+        `env` is added to it.
+        """
+        bare = {"HOME": str(self.directory), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        return {**bare, **self.env}
 
     def cli(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command of `pagerduty-agent` with this agent's config; output as text."""
-        return subprocess.run(
+        self.credentials.note_keys_in(*arguments)
+        done = subprocess.run(
             self.command(*arguments),
             cwd=REPOSITORY,
             env=self.environment(),
@@ -173,6 +195,9 @@ class AgentProcess:
             check=False,
             **options,
         )
+        if "--show-keys" not in arguments:
+            self.credentials.check(done.stdout + done.stderr, f"the output of {arguments[:2]}")
+        return done
 
     def session(self) -> requests.Session:
         """This thread's HTTP session: kept-alive connections, no proxies, no secret."""
@@ -262,7 +287,7 @@ class AgentProcess:
     def _reap(self) -> int:
         status = self.process.wait()
         if self._guard is not None:
-            self._guard.communicate(b"all is in order\n")
+            call_off(self._guard)
             self._guard = None
         return status
 
@@ -273,6 +298,7 @@ class AgentProcess:
         return self.post("/send", data=body, headers={"Pd-Event-Version": version, **headers})
 
     def _request(self, method: str, path: str, **options: Any) -> requests.Response:
+        self.credentials.note_keys_of(options.get("data"))
         headers = {"Authorization": f"token {self.secret}", **options.pop("headers", {})}
         return self.session().request(
             method, f"{self.url}{path}", headers=headers, timeout=CALL_SECONDS, **options

@@ -120,8 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else ExitCode.DONE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
-        line = without_keys(error.format_message())
-        return _failed(f"{line} ('{path} --help' explains)", ExitCode.USAGE)
+        return _failed(f"{error.format_message()} ('{path} --help' explains)", ExitCode.USAGE)
     except click.ClickException as error:
         return _failed(error.format_message(), error.exit_code)
     except CommandFailed as error:
@@ -145,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    say("error", message)
+    # Whoever gives a key in the wrong place need not read it back, nor need those who look over.
+    say("error", without_keys(message))
     return code
 
 

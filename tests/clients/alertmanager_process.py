@@ -15,7 +15,7 @@ from typing import Any, Self
 import requests
 import yaml
 
-from tests.agent_process import free_port
+from tests.agent_process import call_off, dying_with_us, free_port
 
 # Debian's name, and the project's own.
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -42,6 +42,7 @@ class AlertmanagerProcess:
             "--log.level=debug",
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -50,6 +51,7 @@ class AlertmanagerProcess:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env={"PATH": os.environ["PATH"]}
             )
+        self._guard = dying_with_us(self._process.pid)
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -107,3 +109,6 @@ class AlertmanagerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._guard is not None:
+            call_off(self._guard)
+            self._guard = None

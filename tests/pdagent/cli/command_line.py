@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.credentials import Credentials
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 TIME_LIMIT_SECONDS = 60
 
@@ -35,9 +37,12 @@ class CommandLine:
         self.home = home
         self.config = home / ".pagerduty-agent.yaml"
         self.env: dict[str, str] = {}
+        self.credentials = Credentials()
 
     def configure(self, text: str = "", **settings: str) -> None:
         lines = [f"{name}: {value}\n" for name, value in settings.items()]
+        self.credentials.note(settings.get("secret", ""))
+        self.credentials.note_keys_in(text, *settings.values())
         self.config.write_text("".join(lines) + text, encoding="utf-8")
         self.config.chmod(0o600)
 
@@ -67,5 +72,9 @@ class CommandLine:
             check=False,
         )
         out, err = done.stdout.decode(), done.stderr.decode()
+        if "--show-keys" not in arguments:
+            given = [text for text in arguments if isinstance(text, str)]
+            self.credentials.note_keys_in(*given, *self.env.values())
+            self.credentials.check(out + err, f"the output of {given[:2]}")
         assert "Traceback" not in out + err
         return Outcome(done.returncode, out, err)

@@ -1,0 +1,63 @@
+"""The agent with a fault in it, for tests of what it says: `faulty_agent.py FAULT ARGUMENTS...`.
+
+Each fault raises a few times, with a routing key and more in the error's text, as a library might:
+`deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+TIMES = 2
+
+
+def failing(real: Callable[..., Any], tell: Callable[..., object]) -> Callable[..., Any]:
+    """`real`, which fails the first times with what `tell` makes of its arguments."""
+    left = [TIMES]
+
+    def fail_or_do(*arguments: Any, **named: Any) -> Any:
+        if left[0] > 0:
+            left[0] -= 1
+            raise RuntimeError(f"can't work on {tell(*arguments, **named)}")
+        return real(*arguments, **named)
+
+    return fail_or_do
+
+
+def install(fault: str) -> None:
+    """Put the fault into place."""
+    match fault:
+        case "deliver":
+            from pdagent.eventsapi.client import EventsApi
+
+            EventsApi.deliver = failing(  # type: ignore[method-assign]
+                EventsApi.deliver, lambda api, event: (event.routing_key, event.body)
+            )
+        case "decide":
+            from actors import sequencer
+
+            sequencer.decide = failing(  # type: ignore[attr-defined]
+                sequencer.decide, lambda state, command, *_: (key_of_the_test(), command)
+            )
+        case "accept":
+            from pdagent.httpapi import intake
+
+            intake.accept = failing(  # type: ignore[attr-defined]
+                intake.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
+            )
+        case _:
+            raise SystemExit(f"no such fault: {fault}")
+
+
+def key_of_the_test() -> str:
+    """A Sequencer doesn't know its key, so the error gets another one to tell."""
+    return "s3quenc3r" * 3 + "k3y0z"
+
+
+if __name__ == "__main__":
+    from pdagent.cli import main
+
+    install(sys.argv[1])
+    sys.exit(main(sys.argv[2:]))

@@ -1,0 +1,178 @@
+"""What a real agent logs: each transition, an outage once, and never a credential."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from tests.credentials import CredentialShown
+from tests.sandbox_process import SandboxProcess
+from tests.system import faulty_agent
+from tests.system.numbered_events import trigger
+
+DATABASE, UNNAMED = "d4t4b4s3" * 4, "k3y" * 10 + "z9"
+
+
+class FaultyAgent(AgentProcess):
+    """An agent with one of the faults of `faulty_agent.py`."""
+
+    fault = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        config = ["--config", str(self.config)]
+        if arguments == ("server",) and self.fault:
+            return [
+                sys.executable,
+                "-m",
+                "tests.system.faulty_agent",
+                self.fault,
+                *config,
+                "server",
+            ]
+        return super().command(*arguments)
+
+
+@pytest.fixture
+def agent(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[FaultyAgent]:
+    names = {"database": DATABASE}
+    process = FaultyAgent(tmp_path / "agent", sandbox.url, routing_keys=names, log_format="json")
+    with process:
+        yield process
+
+
+def lines(agent: AgentProcess) -> list[dict[str, Any]]:
+    """The log, each line a JSON object."""
+    return [json.loads(line) for line in agent.log().splitlines()]
+
+
+def lives(agent: AgentProcess) -> dict[str, list[str]]:
+    """What is told of each event, in order."""
+    told: dict[str, list[str]] = {}
+    for line in lines(agent):
+        if "event" in line:
+            told.setdefault(line["event"], []).append(line["message"])
+    return told
+
+
+def test_the_log_tells_the_life_of_each_event_and_of_an_outage_once(
+    agent: FaultyAgent, sandbox: SandboxProcess
+) -> None:
+    first = agent.send_v2(trigger(DATABASE)).json()["key"]
+    agent.wait_until_drained()
+    sandbox.behave(down=True)
+    second = agent.send_v2(trigger(DATABASE, 1)).json()["key"]
+    third = agent.send_v2(trigger(UNNAMED, 2)).json()["key"]
+    agent.wait_for(lambda: "can't be reached" in agent.log(), "the log tells of the outage")
+    attempts = 'pdagent_deferred_total{reason="unreachable"}'
+    agent.wait_for(
+        lambda: any(
+            line.startswith(attempts) and float(line.split()[-1]) >= 3
+            for line in agent.get("/metrics").text.splitlines()
+        ),
+        "three failed attempts",
+    )
+    sandbox.behave(down=False)
+    agent.wait_until_drained()
+    sandbox.behave(fail=400)
+    fourth = agent.send_v2(trigger(UNNAMED, 3)).json()["key"]
+    agent.wait_for(lambda: agent.totals()["dead_lettered"] == 1, "a dead letter")
+    agent.stop()
+    told = lives(agent)
+    assert told[first] == told[second] == told[third] == ["accepted", "delivered"]
+    assert told[fourth] == ["accepted", "dead_lettered"]
+    about_the_link = [line["message"] for line in lines(agent) if "PagerDuty" in line["message"]]
+    assert len(about_the_link) == 2, about_the_link
+    assert about_the_link[0].startswith("PagerDuty can't be reached (127.0.0.1:")
+    assert "is reached again after" in about_the_link[1]
+    queues = {line["event"]: line["queue"] for line in lines(agent) if "event" in line}
+    assert queues == {
+        first: "database",
+        second: "database",
+        third: "k3yk…3yz9",
+        fourth: "k3yk…3yz9",
+    }
+    letter = next(line for line in lines(agent) if line["message"] == "dead_lettered")
+    assert (letter["level"], letter["reason"]) == ("warning", "http_400")
+    assert letter["see"] == f"pagerduty-agent queue show {fourth}"
+
+
+def test_log_level_warning_leaves_out_what_is_usual(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with AgentProcess(tmp_path / "quiet", sandbox.url, log_level="warning") as agent:
+        agent.send_v2(trigger(UNNAMED)).raise_for_status()
+        agent.wait_until_drained()
+        agent.stop()
+        assert agent.log() == ""
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("fault", ["deliver", "decide", "accept"])
+def test_a_part_that_fails_shows_no_credential_and_loses_nothing(
+    tmp_path: Path, sandbox: SandboxProcess, fault: str, log_format: str
+) -> None:
+    names = {"database": DATABASE}
+    agent = FaultyAgent(tmp_path / "agent", sandbox.url, routing_keys=names, log_format=log_format)
+    agent.fault = fault
+    agent.credentials.note(faulty_agent.key_of_the_test())
+    with agent:
+        sent = 0
+        for number in range(faulty_agent.TIMES + 2):
+            for key in (DATABASE, UNNAMED):
+                answer = agent.send_v2(trigger(key, number))
+                assert key not in answer.text
+                assert agent.secret not in answer.text
+                sent += answer.status_code == 200
+        agent.wait_for(lambda: agent.totals()["delivered"] == sent, "all are delivered", 40)
+        agent.wait_for(lambda: "can't work on" in agent.log(), "the log tells of the error")
+        log = agent.log()
+        assert "Traceback" in log
+        assert "d4t4…b4s3" in log or "s3qu…3y0z" in log, "with its key masked"
+        for command in (["status"], ["queue", "status"], ["status", "--json"], ["queue", "list"]):
+            agent.cli(*command)  # which looks for credentials in what is printed
+        metrics = agent.get("/metrics").text
+        agent.credentials.check(metrics + agent.get("/status").text, "the agent's answers")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["send", "-k"],
+        ["enqueue", "--routing-keys"],
+        ["queue", "retry", "--no-such-option"],
+        ["queue", "hold", "-k"],
+        ["queue", "show"],
+        ["status", "--sort"],
+        ["change", "-k"],
+        [],
+        ["no-such-command"],
+    ],
+)
+def test_a_command_that_is_used_wrongly_does_not_repeat_the_key(
+    agent: FaultyAgent, arguments: list[str]
+) -> None:
+    for key in (UNNAMED, DATABASE + "x"):
+        agent.credentials.note(key)
+        done = agent.cli(*arguments, key)
+        assert done.returncode in (1, 2), done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_a_credential_in_an_agents_log_fails_the_test(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    """The search itself is tested: it finds what it looks for."""
+    for number, leak in enumerate((lambda a: a.secret, lambda a: DATABASE, lambda a: UNNAMED)):
+        agent = AgentProcess(tmp_path / str(number), sandbox.url, routing_keys={"a": DATABASE})
+        with pytest.raises(CredentialShown) as caught, agent:
+            agent.send_v2(trigger(UNNAMED)).raise_for_status()
+            with (agent.directory / "agent.log").open("a") as log:
+                log.write(f"oops {leak(agent)}\n")
+        assert leak(agent) not in str(caught.value)
