@@ -8,24 +8,22 @@ from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from pdagent.dashboard.findings import STYLES as FINDING_STYLES
 from pdagent.dashboard.findings import findings
+from pdagent.dashboard.live.figures import figures
 from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.live.view import View
-from pdagent.dashboard.report import QueueReport, StatusReport, TrafficReport
+from pdagent.dashboard.report import QueueReport, StatusReport
 from pdagent.dashboard.rows import queue_table
-from pdagent.dashboard.sparkline import Sparkline, values_per_column
-from pdagent.dashboard.words import clock, error_of, name_of, rate, state_in_words
+from pdagent.dashboard.words import clock, error_of, name_of, state_in_words
 from pdagent.wording import age, counted, duration, one_line
 
 SMALLEST = (40, 10)
 """Columns and lines below which there is only a request for a larger terminal."""
 
 _FEW_LINES, _MANY_LINES = 18, 30
-_LABEL = 20
 
 
 class Size(NamedTuple):
@@ -58,7 +56,7 @@ def screen(seen: Seen, view: View, size: Size, now: datetime) -> RenderableType:
     else:
         now = seen.at or now  # ages don't grow while nobody knows
         parts += [_lost(seen, size.width, asked), *_last_known(now, size)]
-    parts += _figures(report, size, now)
+    parts += figures(report, size.width, now, charts=size.height >= _FEW_LINES)
     rows, page = _shown_rows(seen, view, size), page_of(size)
     table = queue_table(
         rows,
@@ -151,51 +149,6 @@ def _last_known(at: datetime, size: Size) -> list[RenderableType]:
     return [text, *[Text()] * (_lines_of_findings(size) - 1)]
 
 
-def _figures(report: StatusReport, size: Size, now: datetime) -> list[RenderableType]:
-    totals, queues = report.totals, report.agent.queues
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for value, word, style in (
-        (totals.accepted, "accepted", ""),
-        (totals.delivered, "delivered", "green"),
-        (totals.waiting, "waiting", "yellow" if totals.waiting else ""),
-        (totals.dead_lettered, "dead-lettered", "bold red" if totals.dead_lettered else ""),
-        (totals.discarded, "discarded", ""),
-    ):
-        line.append(" ").append(f"{value:,}", style=style or "bold").append(f" {word} ")
-    if size.height < _FEW_LINES:
-        return [line]
-    traffic = report.agent.traffic
-    oldest = queues.oldest_waiting_at if queues else None
-    waiting = f"{totals.waiting:,}" + (f", {age(oldest, now)}" if oldest else "")
-    return [Text(), line, *_charts(traffic, waiting, size.width)]
-
-
-def _charts(traffic: TrafficReport, waiting: str, width: int) -> list[RenderableType]:
-    room = min(120, width - _LABEL - 1)
-    lines: list[RenderableType] = []
-    for label, figure, chart in (
-        ("in", rate(traffic.accepted_per_second), Sparkline(traffic.accepted, room, style="cyan")),
-        (
-            "out",
-            rate(traffic.delivered_per_second),
-            Sparkline(traffic.delivered, room, style="green"),
-        ),
-        ("wait", waiting, Sparkline(traffic.waiting, room, together=max, style="yellow")),
-    ):
-        line = Table.grid(padding=0)
-        line.add_column(width=_LABEL, no_wrap=True)
-        line.add_column(width=room)
-        line.add_row(Text(f" {label:<5}").append(f"{figure:<13}", style="bold"), chart)
-        lines.append(line)
-    if not traffic.accepted:
-        return [*lines, Text()]
-    count = len(traffic.accepted)
-    shown = min(count, room * values_per_column(count, room))
-    minutes = duration(shown * traffic.step_seconds)
-    axis = Text(" " * _LABEL + f"the last {minutes}".rjust(room), style="dim")
-    return [*lines, axis]
-
-
 def _shown_rows(seen: Seen, view: View, size: Size) -> Sequence[QueueReport]:
     assert seen.report is not None
     start = view.top - seen.offset
@@ -250,7 +203,7 @@ def _footer(seen: Seen, view: View, page: int, size: Size) -> Text:
     if view.typing:
         return _bar(f"filter: {one_line(view.match)}_   Enter keeps it, Esc drops it", size, "")
     first = min(view.top + 1, rows)
-    shown = f"{first}-{min(view.top + page, rows)} of {counted(rows, 'key')}"
+    shown = f"{first:,}-{min(view.top + page, rows):,} of {counted(rows, 'key')}"
     if view.match:
         shown = f"filter '{one_line(view.match)}': {shown}"
     return _bar(f"q quit  s sort: {view.sort}  / filter  j k move  ? help", size, shown)

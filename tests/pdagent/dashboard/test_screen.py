@@ -20,6 +20,7 @@ from pdagent.dashboard.live.happenings import Happening
 from pdagent.dashboard.live.screen import Size, page_of, screen
 from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.live.view import View
+from pdagent.dashboard.report import Totals
 from tests.pdagent.dashboard.reports import EMPTY, NOW, OUTAGE, WELL, ago
 
 SCREENS = Path(__file__).parent / "screens"
@@ -65,8 +66,8 @@ def test_the_screen_is_as_kept(name: str, seen: Seen, view: View, size: Size) ->
     assert text == file.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("width", [40, 55, 66, 67, 80, 100, 101, 140, 300])
-@pytest.mark.parametrize("height", [10, 12, 17, 18, 24, 29, 30, 33, 50, 100])
+@pytest.mark.parametrize("width", [40, 66, 80, 101, 300])
+@pytest.mark.parametrize("height", [10, 17, 18, 29, 30, 33, 60])
 @pytest.mark.parametrize("seen", [IN_OUTAGE, LOST, Seen(), Seen(report=EMPTY, at=NOW)])
 def test_every_size_is_filled_exactly(width: int, height: int, seen: Seen) -> None:
     size = Size(width, height)
@@ -100,6 +101,15 @@ def test_rows_are_those_from_the_top_row_on_as_far_as_they_are_known() -> None:
     assert keys(0) == keys(400) == []
     text = "\n".join(drawn(screen(seen, View(selected=110, top=110), USUAL, NOW), USUAL))
     assert f"111-{110 + page} of 500 keys" in text
+
+
+def test_large_totals_are_shown_in_full_on_80_columns() -> None:
+    totals = Totals(
+        accepted=12_345_678, delivered=12_345_000, waiting=100_000, dead_lettered=1_000, discarded=9
+    )
+    report = msgspec.structs.replace(OUTAGE, totals=totals)
+    lines = drawn(screen(Seen(report=report, at=NOW), View(), USUAL, NOW), USUAL)
+    assert lines[4].split()[1::2] == ["accepted", "delivered", "waiting", "dead", "discarded"]
 
 
 def test_a_terminal_without_unicode_gets_other_bars() -> None:
