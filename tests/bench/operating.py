@@ -149,6 +149,10 @@ def ask_everything(agent: AgentProcess) -> bool:
     fine = True
     calls = [
         ("GET /status", lambda: agent.get("/status")),
+        ("what the dashboard asks", lambda: agent.get("/status?sort=waiting&offset=0&limit=40")),
+        ("filtered", lambda: agent.get("/status?sort=oldest&match=name99&limit=40")),
+        ("GET /queue/status", lambda: agent.get("/queue/status")),
+        ("GET /metrics", lambda: agent.get("/metrics")),
         ("GET /queue/events?limit=100", lambda: agent.get("/queue/events?limit=100")),
         ("the last page of waiting events", lambda: agent.get("/queue/events?after=1.1000.50")),
         ("of one key", lambda: agent.get("/queue/events", params={"rk": key})),
