@@ -29,6 +29,7 @@ class TlsAgent(AgentProcess):
         config = load({}, {}, config_file=str(self.config)).config
         assert config.tls_cert is not None
         self.secret, self.certificate = config.secret, config.tls_cert
+        self.credentials.note(self.secret)
 
     def session(self) -> requests.Session:
         """As the agent's, trusting its certificate and no other."""
