@@ -15,7 +15,7 @@ from pdagent.wording import counted
 _MIB = 1 << 20
 
 
-@click.group(epilog="\b\nExample:\n  pagerduty-agent journal verify")
+@click.group(no_args_is_help=False, epilog="\b\nExample:\n  pagerduty-agent journal verify")
 def journal() -> None:
     """Verify, dump, compact or salvage the journal of an agent that does not run.
 

@@ -83,7 +83,7 @@ class _Follower:
             listing = self._session.command("queue", "list")
             say("note", f"the agent is back; '{listing}' shows what it had to do meanwhile")
         elif not self._followed:
-            say("note", "following, Ctrl-C ends it")
+            say("note", "following, with times in UTC; Ctrl-C ends it")
         self._followed, self._gone = True, False
 
     def _note_absence(self) -> None:

@@ -56,6 +56,7 @@ def test_version_prints_the_version(cli: CommandLine) -> None:
         (["sned"], "No such command 'sned'. Did you mean 'send'?"),
         (["queue", "stats"], "No such command 'stats'."),
         (["queue"], "Missing command."),
+        (["journal"], "Missing command."),
         (["help", "sned"], "No such command 'sned'."),
         (["help", "send", "status"], "No such command 'send status'."),
         (["send", "-k", KEY], "Missing option '-t' / '--event-type'."),
