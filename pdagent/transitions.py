@@ -24,6 +24,8 @@ from store.records import (
 
 LOGGER = "pdagent.transitions"
 SAY_AGAIN_AFTER = 60.0
+MOST_DEFERRALS = 100
+"""Lines in `SAY_AGAIN_AFTER` seconds about attempts that failed for one reason."""
 
 Fields = dict[str, object]
 
@@ -43,6 +45,7 @@ class TransitionLog:
         self._name_of = name_of
         self._names: dict[QueueId, str] = {}
         self._outage = _Outage()
+        self._deferrals = _Deferrals()
 
     def __call__(self, queue: QueueId, record: Record) -> None:
         """Called in the writer's thread: leaves the work to the log's."""
@@ -58,6 +61,10 @@ class TransitionLog:
                 text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
             if isinstance(record, DeliveryDeferred) and record.reason == "unreachable":
                 return text  # the same for every event: the line about the link stands for all
+            for left_out in self._deferrals.counts(record.at):
+                text += self._line(record.at, "warning", left_out, {})
+            if isinstance(record, DeliveryDeferred) and not self._deferrals.is_told(record):
+                return text
         name = self._names.get(queue)
         if name is None:
             name = self._names[queue] = self._name_of(queue)
@@ -148,3 +155,35 @@ class _Outage:
             return None
         attempts, self._failed, self._told = self._failed, 0, False
         return f"PagerDuty is reached again after {at - since:.0f} s, {attempts} attempts failed"
+
+
+class _Deferrals:
+    """Tells of the first `MOST_DEFERRALS` failed attempts of each reason in a minute, counts more.
+
+    A PagerDuty that answers every event with 503 must not fill the disk with the same line.
+    """
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._seen: dict[str, int] = {}
+
+    def counts(self, now: float) -> list[str]:
+        """What is to be said of minutes that are over."""
+        over = [
+            reason
+            for reason, began in self._began.items()
+            if not began <= now < began + SAY_AGAIN_AFTER
+        ]
+        said = []
+        for reason in over:
+            more = self._seen.pop(reason) - MOST_DEFERRALS
+            length = now - self._began.pop(reason)
+            if more > 0:
+                said.append(f"{more} more attempts were deferred ({reason}) in {length:.0f} s")
+        return said
+
+    def is_told(self, record: DeliveryDeferred) -> bool:
+        """Whether this one is told of by itself."""
+        self._began.setdefault(record.reason, record.at)
+        self._seen[record.reason] = self._seen.get(record.reason, 0) + 1
+        return self._seen[record.reason] <= MOST_DEFERRALS
