@@ -6,11 +6,12 @@ Each fault raises a few times, with a routing key and more in the error's text, 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-TIMES = 2
+TIMES = int(os.environ.get("PDAGENT_FAULT_TIMES", "2"))
 
 
 def failing(real: Callable[..., Any], tell: Callable[..., object]) -> Callable[..., Any]:

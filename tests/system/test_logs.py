@@ -141,6 +141,31 @@ def test_a_part_that_fails_shows_no_credential_and_loses_nothing(
         agent.credentials.check(metrics + agent.get("/status").text, "the agent's answers")
 
 
+def test_a_key_whose_actor_fails_again_and_again_is_shown_as_quarantined(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    names = {"database": DATABASE}
+    agent = FaultyAgent(tmp_path / "agent", sandbox.url, routing_keys=names)
+    agent.fault = "decide"
+    agent.env["PDAGENT_FAULT_TIMES"] = "1000"
+
+    def is_quarantined() -> bool:
+        agent.send_v2(trigger(DATABASE))
+        return bool(agent.status()["agent"]["queues"]["quarantined"])
+
+    with agent:
+        agent.wait_for(is_quarantined, "the key is quarantined", 60)
+        (row,) = agent.status()["queues"]
+        assert row["quarantined"] is True
+        shown = agent.cli("status").stdout
+        assert "1 key quarantined after failures: see the agent's log" in shown
+        assert shown.splitlines()[-1].split()[5] == "quarantined"
+        metrics = agent.get("/metrics").text
+        assert "pdagent_queues_quarantined 1.0" in metrics
+        assert 'pdagent_actor_restarts_total{actor="sequencer"} 0.0' not in metrics
+        assert agent.is_healthy(), "one key never makes the agent unready"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

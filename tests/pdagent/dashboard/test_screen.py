@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -117,6 +118,27 @@ def test_a_terminal_without_unicode_gets_other_bars() -> None:
     (chart,) = [line for line in lines if line.startswith(" wait")]
     assert chart.endswith(".:-=+*#@"[-1])
     assert "?" not in chart
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_no_color_is_honoured_and_nothing_is_said_by_colour_alone(no_color: bool) -> None:
+    file = io.StringIO()
+    environment = {"NO_COLOR": "1"} if no_color else {}
+    console = Console(
+        file=file,
+        width=80,
+        height=24,
+        force_terminal=True,
+        color_system="standard",
+        _environ={"TERM": "xterm", **environment},
+    )
+    console.print(screen(IN_OUTAGE, View(), USUAL, NOW))
+    # Parameters of "select graphic rendition" from 30 to 49 are colours.
+    codes = re.findall(r"\x1b\[([\d;]*)m", file.getvalue())
+    colours = [code for code in codes if re.search(r"(^|;)[34]\d(;|$)", code)]
+    assert bool(colours) is not no_color
+    for words in ("UNREACHABLE", "waits for PagerDuty", "held", "dead-lettered"):
+        assert words in file.getvalue()
 
 
 def test_text_from_outside_cannot_steer_the_terminal() -> None:
