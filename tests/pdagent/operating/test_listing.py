@@ -1,0 +1,165 @@
+"""Lists agree with the states of queues and with the journal, in pages of any size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.core.state import QueueState
+from actors.directory import QueueEntry
+from pdagent.operating import listing
+from pdagent.operating.listing import BadCursor, Cursor, Listing
+from pdagent.operating.names import QueueNames
+from pdagent.operating.rows import DEAD, ENDED, STATES, WAITING, EventRow
+from store.lmdb_reader import LmdbReader
+from store.records import (
+    DeliveryStarted,
+    Entry,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+    QueueId,
+)
+from tests.lived_journal import key_of, live
+
+NAMES = QueueNames({"database": key_of(1)})
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[QueueId, QueueState]]:
+    directory = tmp_path_factory.mktemp("lived") / "journal"
+    return directory, live(directory, seed=4, steps=900)
+
+
+@pytest.fixture
+def journal(lived: tuple[Path, dict[QueueId, QueueState]]) -> Iterator[LmdbReader]:
+    reader = LmdbReader(lived[0])
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def queues(lived: tuple[Path, dict[QueueId, QueueState]]) -> list[QueueEntry]:
+    return [
+        QueueEntry(id=queue, routing_key=key_of(queue), state=state)
+        for queue, state in lived[1].items()
+    ]
+
+
+def everything(made: Listing, limit: int) -> list[EventRow]:
+    rows, after = [], None
+    while True:
+        page = made.page(limit, after)
+        assert len(page.events) <= limit
+        rows += page.events
+        if page.next is None:
+            return rows
+        after = Cursor.parse(page.next)
+
+
+def expected_ids(
+    journal: LmdbReader, queues: list[QueueEntry], states: tuple[str, ...]
+) -> list[str]:
+    """What a list of these states holds, in its order, by the simplest way there is."""
+    dead = [id_ for queue in queues for id_ in queue.state.dead if DEAD in states]
+    waiting = [
+        event.id
+        for queue in queues
+        for event in queue.state.waiting.values()
+        if event.state in states
+    ]
+    kinds: dict[type, str] = {EventDelivered: "delivered", EventDiscarded: "discarded"}
+    ids = {queue.id for queue in queues}
+    ended = [
+        entry.record.event
+        for entry in reversed(list(journal.scan()))
+        if isinstance(entry.record, EventDelivered | EventDiscarded)
+        and kinds[type(entry.record)] in states
+        and entry.queue in ids
+    ]
+    return [*dead, *waiting, *ended]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 50, 1000])
+@pytest.mark.parametrize(
+    "states",
+    [STATES, WAITING, (DEAD,), ENDED, ("queued",), ("deferred", "in_flight"), ("discarded",)],
+)
+def test_pages_hold_every_event_once_and_in_order(
+    journal: LmdbReader, queues: list[QueueEntry], states: tuple[str, ...], limit: int
+) -> None:
+    for some in (queues, queues[1:2], []):
+        rows = everything(Listing(journal, NAMES, some, states), limit)
+        assert [row.id for row in rows] == expected_ids(journal, some, states)
+        assert {row.state for row in rows} <= set(states)
+
+
+def test_a_search_that_finds_little_comes_in_pages_that_hold_little(
+    journal: LmdbReader, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_MOST_READ", 7)
+    rows = everything(Listing(journal, NAMES, queues, ("discarded",)), 1000)
+    assert [row.id for row in rows] == expected_ids(journal, queues, ("discarded",))
+
+
+def test_attempts_are_counted_right_or_not_told(
+    journal: LmdbReader, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: Counter[str] = Counter()
+    for entry in journal.scan():
+        if isinstance(entry.record, DeliveryStarted):
+            attempts[entry.record.event] = entry.record.attempt
+    rows = everything(Listing(journal, NAMES, queues, ENDED), 1000)
+    assert len(rows) > 30
+    assert all(row.attempts in (attempts[row.id], None) for row in rows)
+    assert sum(row.attempts is None for row in rows) < len(rows) / 2
+    monkeypatch.setattr(listing, "_MOST_READ_FOR_ALL_ATTEMPTS", 20)
+    few = everything(Listing(journal, NAMES, queues, ENDED), 1000)
+    assert [row.id for row in few] == [row.id for row in rows]
+    assert all(row.attempts in (attempts[row.id], None) for row in few)
+    assert few[-1].attempts is None
+
+
+class FrugalReader(LmdbReader):
+    """Counts the events that are looked up; whatever reads more than one record is refused."""
+
+    looked_up = 0
+
+    def accepted(self, event: EventId) -> Entry | None:
+        self.looked_up += 1
+        return super().accepted(event)
+
+    def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
+        raise AssertionError("a list must not read what has been")
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        raise AssertionError("a list must not read what has been")
+
+    def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
+        raise AssertionError("a list must not read what has been")
+
+
+def test_a_page_of_what_has_not_ended_costs_what_it_shows(
+    lived: tuple[Path, dict[QueueId, QueueState]], queues: list[QueueEntry]
+) -> None:
+    """However many events were ever delivered."""
+    reader = FrugalReader(lived[0])
+    page = Listing(reader, NAMES, queues, (*WAITING, DEAD)).page(10)
+    assert len(page.events) == 10
+    assert reader.looked_up == 10, "one summary for each row"
+    reader.close()
+
+
+def test_rows_name_their_queue(journal: LmdbReader, queues: list[QueueEntry]) -> None:
+    rows = everything(Listing(journal, NAMES, queues, STATES), 1000)
+    assert {row.queue for row in rows} == {"database", "0000…0002", "0000…0003"}
+
+
+@pytest.mark.parametrize("text", ["", "1", "1.2", "1.2.3.4", "3.0.0", "a.b.c", "-1.0.0", "1.².3"])
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(BadCursor):
+        Cursor.parse(text)
+    assert str(Cursor.parse("2.0.17")) == "2.0.17"
