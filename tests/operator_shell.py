@@ -37,6 +37,7 @@ class OperatorShell:
     """`sh` on the agent's host, where `pagerduty-agent` is installed and finds its config."""
 
     def __init__(self, agent: AgentProcess) -> None:
+        self._credentials = agent.credentials
         self._environment = agent.environment()
         programs = agent.directory / "bin"
         programs.mkdir(exist_ok=True)
@@ -48,8 +49,8 @@ class OperatorShell:
         self._environment["PATH"] = f"{programs}:{os.environ['PATH']}"
 
     def run(self, line: str, *, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command line; what it prints is text."""
-        return subprocess.run(
+        """Run a command line; what it prints is text, and shows no credential."""
+        done = subprocess.run(
             ["/bin/sh", "-c", line],
             input=stdin,
             env=self._environment,
@@ -58,6 +59,8 @@ class OperatorShell:
             timeout=COMMAND_SECONDS,
             check=False,
         )
+        self._credentials.check(done.stdout + done.stderr, f"the output of {line[:40]}")
+        return done
 
     def output(self, line: str, *, stdin: str = "") -> str:
         """Run a command line that must succeed and complain of nothing; what it prints."""
@@ -101,7 +104,9 @@ class OperatorShell:
                 screen.write(answer.encode())
             shown = _until_closed(screen.read)
             assert process.wait(COMMAND_SECONDS) == code, shown
-        return shown.decode().replace("\r\n", "\n")
+        text = shown.decode().replace("\r\n", "\n")
+        self._credentials.check(text, f"what {line[:40]} shows")
+        return text
 
 
 def _until_closed(read: Callable[[int], bytes]) -> bytes:
