@@ -23,14 +23,6 @@ _REDRAW = 1.0
 _Handler = Callable[[int, object], None]
 
 
-class Ended(Exception):
-    """A signal asked for the end; `number` says which."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 class Watch:
     """The dashboard on a terminal, until `q` or a signal ends it.
 
@@ -53,20 +45,18 @@ class Watch:
         self._view = view
         self._seen = Seen()
         self._suspended = False
+        self._ended_by: int | None = None
 
     def run(self) -> int:
         """Show the dashboard; returns the exit status: 0, or 128 and the number of a signal."""
         woken, wake = os.pipe()
         for descriptor in (woken, wake):
             os.set_blocking(descriptor, False)
-        try:
-            with self._keyboard, self._live() as live, _signals(wake, self._suspend):
-                self._loop(live, woken, wake)
-        except Ended as end:
-            return 128 + end.number
-        except KeyboardInterrupt:
-            pass  # the other way to quit
-        return 0
+        with self._keyboard, self._live() as live, self._signals(wake):
+            self._loop(live, woken, wake)
+        # Ctrl-C is the other way to quit.
+        ended_by = self._ended_by
+        return 0 if ended_by in (None, signal.SIGINT) else 128 + ended_by
 
     def _live(self) -> Live:
         # Drawn by this loop alone: what is shown is of one moment, and no thread draws beside it.
@@ -75,7 +65,7 @@ class Watch:
     def _loop(self, live: Live, woken: int, wake: int) -> None:
         poller = Poller(self._ask, self._question(), self._interval, lambda: _write(wake))
         keys = self._keyboard.descriptor
-        while True:
+        while self._ended_by is None:
             self._draw(live)
             readable, _, _ = select.select([keys, woken], [], [], _REDRAW)
             if woken in readable:
@@ -124,9 +114,6 @@ class Watch:
         width, height = self._console.size
         return Size(width, height)
 
-    def _suspend(self) -> None:
-        self._suspended = True
-
     def _rest(self, live: Live) -> None:
         """Stop as Ctrl-Z asks, with the terminal as it was; go on when told to."""
         self._suspended = False
@@ -136,28 +123,34 @@ class Watch:
         self._keyboard.wake()
         live.start()
 
+    @contextlib.contextmanager
+    def _signals(self, wake: int) -> Iterator[None]:
+        """Within the block, signals are noted and wake the loop.
 
-@contextlib.contextmanager
-def _signals(wake: int, suspend: Callable[[], None]) -> Iterator[None]:
-    """Within the block, signals wake the loop, and those that end a process raise `Ended`."""
+        None raises: an exception in the middle of drawing would leave the console in disorder.
+        """
 
-    def end(number: int, frame: object) -> None:
-        raise Ended(number)
+        def end(number: int, frame: object) -> None:
+            self._ended_by = number
 
-    handlers: dict[int, _Handler] = {
-        signal.SIGTERM: end,
-        signal.SIGHUP: end,
-        signal.SIGWINCH: lambda number, frame: None,
-        signal.SIGTSTP: lambda number, frame: suspend(),
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    woken_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken_before)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def suspend(number: int, frame: object) -> None:
+            self._suspended = True
+
+        handlers: dict[int, _Handler] = {
+            signal.SIGINT: end,
+            signal.SIGTERM: end,
+            signal.SIGHUP: end,
+            signal.SIGTSTP: suspend,
+            signal.SIGWINCH: lambda number, frame: None,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        woken_before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(woken_before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _write(wake: int) -> None:
