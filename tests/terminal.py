@@ -13,6 +13,8 @@ from types import TracebackType
 
 import pytest
 
+from tests.agent_process import call_off, dying_with_us
+
 _TIME_LIMIT = 30.0
 _PROMPT = "ready$ "
 
@@ -39,6 +41,7 @@ class Terminal:
     ) -> None:
         self._socket = directory / "tmux"
         self._size = (width, height)
+        self._guard: subprocess.Popen[bytes] | None = None
         self._directory = directory
         self._environment = {**environment, "LC_ALL": "C.UTF-8"}
         self._environment.pop("TMUX", None)
@@ -49,7 +52,13 @@ class Terminal:
         shell = f"exec env PS1='{_PROMPT}' bash --norc --noprofile -i"
         size = ["-x", width, "-y", height]
         self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(self._directory), shell)
-        self.wait_for(_PROMPT.strip())
+        # A tmux outlives who started it.
+        self._guard = dying_with_us(int(self._tmux("display-message", "-p", "#{pid}")))
+        try:
+            self.wait_for(_PROMPT.strip())
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -58,9 +67,7 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # This server alone: it listens at the socket in our directory.
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self._tmux("kill-server")
+        self._end()
 
     def run(self, command: Sequence[str]) -> None:
         """Type a command and Enter."""
@@ -106,6 +113,13 @@ class Terminal:
         """Wait until the shell asks for a command again; the screen."""
         prompt = _PROMPT.strip()
         return self.wait_until(lambda shown: shown.rstrip().endswith(prompt), "the prompt")
+
+    def _end(self) -> None:
+        # This server alone: it listens at the socket in our directory.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._tmux("kill-server")
+        if self._guard is not None:
+            call_off(self._guard)
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
