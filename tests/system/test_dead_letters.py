@@ -71,6 +71,7 @@ def test_a_dead_letter_survives_a_kill_and_can_be_retried_afterwards(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
     refused_by_pagerduty(agent, sandbox, trigger(KEY, 0))
+    agent.wait_until_recorded(KEY)
     agent.kill()
     agent.start()
     assert agent.totals()["dead_lettered"] == 1
@@ -96,6 +97,7 @@ def test_a_trigger_that_was_resolved_meanwhile_is_not_retried(
     agent.wait_until_drained()
     for restarted in (False, True):
         if restarted:
+            agent.wait_until_recorded(KEY)  # or what was delivered last may be delivered again
             agent.kill()
             agent.start()
         agent.post("/queue/retry").raise_for_status()

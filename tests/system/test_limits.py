@@ -215,6 +215,7 @@ def test_a_full_disk_refuses_all_new_events_records_deliveries_and_opens_when_th
         agent.wait_for(agent.is_healthy, "room again, without a restart")
         assert agent.send_v2(trigger(KEY, accepted)).status_code == 200
         agent.wait_until_drained()
+        agent.wait_until_recorded(KEY)
         agent.kill()
         agent.start()
         assert agent.totals()["delivered"] == accepted + 1, "all of it was recorded"
