@@ -15,8 +15,8 @@ from actors.core.commands import Answer, ExpireDeadLetters
 from actors.directory import QueueEntry
 from actors.journal_writer import Admission, Remove
 from actors.messages import Perform, Route, SaveSnapshot
-from actors.sequencer import Surroundings
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.surroundings import Surroundings
 from store.records import Entry
 from store.retention import ended_before, middle_attempts
 

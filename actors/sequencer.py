@@ -11,10 +11,8 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Literal
 
-import msgspec
 import pykka
 
 from actors.core.commands import (
@@ -25,7 +23,6 @@ from actors.core.commands import (
     DiscardEvents,
     Done,
     FinishDelivery,
-    Policy,
     Receipt,
     Refusal,
     ResumeQueue,
@@ -35,8 +32,8 @@ from actors.core.commands import (
 from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, to_snapshot
-from actors.directory import Directory, QueueEntry
-from actors.dispatcher import DispatchedActor, Dispatcher
+from actors.directory import QueueEntry
+from actors.dispatcher import DispatchedActor
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
@@ -58,28 +55,14 @@ from actors.messages import (
     WriteFailed,
 )
 from actors.recovery import recover_queue
-from actors.slots import DeliverySlots, Grant
+from actors.slots import Grant
 from actors.supervised import Report
+from actors.surroundings import Surroundings
 from actors.timer import Schedule
-from store.port import Append, Journal
+from store.port import Append
 from store.records import EventAccepted, Record, event_of
 
 SNAPSHOT_EVERY = 1_000
-
-
-class Surroundings(msgspec.Struct, kw_only=True, eq=False):
-    """What a Sequencer works with. The refs are asked for at each use: actors get restarted."""
-
-    journal: Journal
-    dispatcher: Dispatcher
-    slots: DeliverySlots
-    directory: Directory
-    policy: Policy
-    passivate_after: float
-    clock: Callable[[], float]
-    writer: Callable[[], pykka.ActorRef[Any]]
-    timer: Callable[[], pykka.ActorRef[Any]]
-    supervisor: Callable[[], pykka.ActorRef[Any]]
 
 
 class Sequencer(DispatchedActor):

@@ -32,9 +32,10 @@ from actors.messages import (
     WantsRest,
 )
 from actors.sender import PortFactory, Sender, SenderPool
-from actors.sequencer import Sequencer, Surroundings
+from actors.sequencer import Sequencer
 from actors.slots import SenderId
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.surroundings import Surroundings
 from store.records import QueueId, RoutingKey
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from actors.messages import Perform, PerformAll, Reply, Route
 from actors.ports import HeartbeatPort
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
-from actors.sequencer import Surroundings
 from actors.slots import DeliverySlots, Link
 from actors.supervisor import SUPERVISOR, WRITER, Singles, Start, Statistics, Supervisor
+from actors.surroundings import Surroundings
 from actors.timer import Timer
 from store.port import Journal
 from store.records import QueueId, Record, RoutingKey
