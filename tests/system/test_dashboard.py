@@ -169,9 +169,14 @@ def test_keys_sort_filter_select_and_quit(
 def test_the_terminal_is_given_back_as_it_was(
     agent: AgentProcess, terminal: Terminal, end: str
 ) -> None:
-    terminal.run(["stty", "-a"])
-    before = [line for line in terminal.wait_for_shell() if line and "ready$" not in line]
-    terminal.run(["clear"])
+    terminal.type("stty -a; echo that was 'all'")
+    terminal.press("Enter")
+    shown_before = terminal.wait_for("\nthat was all\nready$")
+    before = shown_before[: shown_before.index("that was all")][-4:]
+    assert "-echo" not in " ".join(before).split(), "keys are echoed"
+    terminal.type("clear; echo 'cleared' now")
+    terminal.press("Enter")
+    terminal.wait_until(lambda text: text.startswith("cleared now\nready$"), "a clear screen")
     command = agent.command("status", "--watch")
     if end == "mistake":
         mistake = (
@@ -204,7 +209,7 @@ def test_the_terminal_is_given_back_as_it_was(
     after = terminal.wait_for_shell()
     status = {"q": 0, "C-c": 0, "SIGTERM": 128 + signal.SIGTERM, "mistake": 1}[end]
     assert f"status {status}" in after
-    assert "\n".join(before[1:]) in "\n".join(after)
+    assert "\n".join(before) in "\n".join(after)
 
 
 def children_of_the_shell(terminal: Terminal) -> list[int]:
