@@ -18,11 +18,16 @@ Phase = Literal["resting", "running", "passivating", "restarting", "quarantined"
 
 
 class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
-    """One queue. `state` is the Sequencer's live state: read it, never change it."""
+    """One queue. `state` is the Sequencer's live state: read it, never change it.
+
+    `tail` counts the records behind the snapshot as long as `state` is what the start has read and
+    no Sequencer has had it; then it is None.
+    """
 
     id: QueueId
     routing_key: RoutingKey
     state: QueueState
+    tail: int | None = None
     sequencer: pykka.ActorRef[Any] | None = None
     incarnation: int = 0
     phase: Phase = "resting"

@@ -22,19 +22,21 @@ def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
     return state, tail
 
 
-def recover_all(journal: Journal) -> dict[QueueId, QueueState]:
-    """The states of all queues, in one pass that also checks every record's checksum.
+def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
+    """What `recover_queue` gives, for all queues, in one pass that checks every record's checksum.
 
     Raises `store.errors.JournalDamagedError` for the first record that is not intact.
     """
-    states = {queue: _from_last_snapshot(journal, queue) for queue in journal.queues()}
+    begun = {queue: _from_last_snapshot(journal, queue) for queue in journal.queues()}
+    tails = dict.fromkeys(begun, 0)
     for entry in journal.scan():
-        if entry.queue not in states:
+        if entry.queue not in begun:
             raise JournalDamagedError(f"its queue {entry.queue} is unknown", seq=entry.seq)
-        state, after = states[entry.queue]
+        state, after = begun[entry.queue]
         if entry.seq > after:
             _apply(state, entry)
-    return {queue: state for queue, (state, _) in states.items()}
+            tails[entry.queue] += 1
+    return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
 
 
 def _apply(state: QueueState, entry: Entry) -> None:

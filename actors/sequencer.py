@@ -168,9 +168,14 @@ class Sequencer(DispatchedActor):
                 self._wants_snapshot = True
 
     def _recover(self) -> None:
-        around = self._around
-        state, tail = recover_queue(around.journal, self._entry.id)
-        self._state = self._entry.state = state
+        around, entry = self._around, self._entry
+        if entry.tail is None:
+            entry.state, tail = recover_queue(around.journal, entry.id)
+        else:
+            # The start has read it just so: thousands of queues need not be read a second time
+            # while the first events wait to be accepted.
+            tail, entry.tail = entry.tail, None
+        self._state = state = entry.state
         self._since_snapshot = tail
         self._wake_at = None
         if state.in_flight is not None:

@@ -83,9 +83,10 @@ class ActorSystem:
 
     def start(self) -> None:
         """Recover all queues and start. Raises `store.errors.JournalDamagedError`."""
-        states = recover_all(self._journal)
+        recovered = recover_all(self._journal)
         for queue, key in self._journal.queues().items():
-            self.directory.add(QueueEntry(id=queue, routing_key=key, state=states[queue]))
+            state, tail = recovered[queue]
+            self.directory.add(QueueEntry(id=queue, routing_key=key, state=state, tail=tail))
         supervisor = Supervisor.start(
             self._note_failure,
             self._around,

@@ -35,7 +35,7 @@ def states_in(directory: Path) -> dict[int, object]:
     """What an agent would find at its start, but for what was under way."""
     journal = LmdbJournal(directory, limit=LIMIT)
     try:
-        states = recover_all(journal)
+        states = {queue: state for queue, (state, _) in recover_all(journal).items()}
     finally:
         journal.close()
     for state in states.values():
@@ -43,7 +43,7 @@ def states_in(directory: Path) -> dict[int, object]:
         for event in state.waiting.values():
             if event.state == "in_flight":
                 event.state = "queued"
-    return dict(states)
+    return states
 
 
 def accepted_in(directory: Path) -> set[EventId]:

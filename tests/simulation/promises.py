@@ -41,10 +41,10 @@ def kept_on_disk(simulation: Simulation) -> None:
     for event in simulation.people.acknowledged:
         require(event in lives, f"{event} was acknowledged and is lost")
     journal = simulation.disk.quietly()
-    states = recover_all(journal)
-    for queue, state in states.items():
-        alone, _ = recover_queue(journal, queue)
+    for queue, (state, tail) in recover_all(journal).items():
+        alone, alone_tail = recover_queue(journal, queue)
         require(to_snapshot(alone) == to_snapshot(state), f"queue {queue} has two histories")
+        require(alone_tail == tail, f"queue {queue} has two tails")
         line = simulation.witness.line(queue)
         require(list(state.waiting) == line.waiting, f"queue {queue}: another order after a crash")
 
