@@ -21,9 +21,9 @@ from tests.simulation.scenario import draw_scenario
 from tests.simulation.substitution import Substitute, substituted, substitutes
 from tests.simulation.witness import Violation, Witness, require
 
-_TICK = 0.5
+_TICK = 1.0
 _DRAIN = 7_200.0
-_IDLE = 300.0
+_IDLE = 130.0  # two rounds of the janitor
 
 
 class Simulation:
