@@ -60,7 +60,7 @@ from actors.supervised import Report
 from actors.surroundings import Surroundings
 from actors.timer import Schedule
 from store.port import Append
-from store.records import EventAccepted, Record, event_of
+from store.records import EventAccepted, EventId, Record, event_of
 
 SNAPSHOT_EVERY = 1_000
 
@@ -79,6 +79,8 @@ class Sequencer(DispatchedActor):
         self._records: list[Record] = []
         self._replies: list[tuple[Reply, Answer]] = []
         self._delivery: Delivery | None = None
+        self._storing: dict[EventId, Receipt] = {}
+        self._unsent: list[EventId] = []
         self._since_snapshot = 0
         self._wants_snapshot = False
         self._wake_at: float | None = None
@@ -193,6 +195,7 @@ class Sequencer(DispatchedActor):
     def _start_over(self) -> None:
         self._state = None
         self._records.clear()
+        self._storing.clear()
         self._named = False
         self.begin()
 
@@ -211,11 +214,21 @@ class Sequencer(DispatchedActor):
             if earlier is not None:
                 return earlier
         result = self._apply(state, command)
-        return result if isinstance(result, Refusal) else _answer(command, result)
+        if isinstance(result, Refusal):
+            return result
+        answer = _answer(command, result)
+        if isinstance(command, AcceptEvent) and command.event.idempotent:
+            assert isinstance(answer, Receipt)
+            self._storing[answer.event] = answer
+            self._unsent.append(answer.event)
+        return answer
 
     def _earlier_receipt(self, state: QueueState, command: AcceptEvent) -> Receipt | None:
         """The receipt of the same request that came before; it waits for its commit as well."""
         event = command.event
+        storing = self._storing.get(event.id)
+        if storing is not None:
+            return storing
         known = state.waiting.get(event.id) or state.dead.get(event.id)
         if known is not None:
             return Receipt(event=known.id, dedup_key=known.dedup_key, warnings=event.warnings)
@@ -284,6 +297,9 @@ class Sequencer(DispatchedActor):
     def _flush(self) -> None:
         """Send the writer all that one message has led to, as one append."""
         snapshot = self._snapshot_if_due()
+        if self._unsent:
+            self._replies.append((self._stored_all(tuple(self._unsent)), Done()))
+            self._unsent.clear()
         if not (self._records or self._replies or snapshot):
             return
         append = Append(
@@ -305,6 +321,18 @@ class Sequencer(DispatchedActor):
         self._records.clear()
         self._replies.clear()
         self._delivery = None
+
+    def _stored_all(self, events: tuple[EventId, ...]) -> Reply:
+        """To be called when these are on disk, where a repeated request finds them from then on.
+
+        Until then not even the state need hold them: an operator may have discarded them.
+        """
+
+        def forget(answer: Answer) -> None:
+            for event in events:
+                self._storing.pop(event, None)
+
+        return forget
 
     def _snapshot_if_due(self) -> bytes | None:
         """Taken only here: it stands for all records up to and including those of its append."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors import journal_writer
-from actors.core.commands import Receipt, Refusal
+from actors.core.commands import DiscardEvents, Done, HoldQueue, Receipt, Refusal
 from store.errors import CommitFailedError, JournalFullError
 from store.port import Append
 from store.records import EventId, event_of
@@ -17,6 +17,7 @@ from tests.actors.faulty_journal import nothing, times
 from tests.actors.running_actors import (
     KEY,
     OTHER_KEY,
+    Pending,
     RunningActors,
     idempotent,
     new_event,
@@ -211,3 +212,29 @@ def test_a_repetition_that_waits_for_a_failing_commit_is_refused_with_the_first(
     assert isinstance(actors.accept(event=event).answer(), Receipt)
     wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
     assert actors.delivered().count(event.id) == 1
+
+
+def test_a_repetition_of_what_is_being_stored_is_not_queued_although_it_was_discarded_meanwhile(
+    actors: RunningActors,
+) -> None:
+    actors.perform(HoldQueue("test"))
+    committing, release = threading.Event(), threading.Event()
+
+    def wait(batch: object) -> None:
+        committing.set()
+        assert release.wait(15)
+
+    actors.journal.before_commit = wait
+    event = idempotent("once")
+    first = actors.accept(event=event)
+    assert committing.wait(15)
+    discarded = Pending()
+    actors.system.perform(KEY, DiscardEvents(None, "test"), discarded.reply)
+    second = actors.accept(event=event)
+    release.set()
+    receipt = first.answer()
+    assert isinstance(receipt, Receipt)
+    assert second.answer() == receipt
+    assert discarded.answer() == Done(events=(event.id,))
+    assert actors.accept(event=event).answer() == receipt
+    assert actors.entry().state.counters.accepted == 1

@@ -130,9 +130,10 @@ class People:
 
         def some_ids() -> list[EventId] | None:
             known = list(witness.lives)
-            dead = [life.event for life in witness.lives.values() if life.state == "dead"]
-            if chance.random() < 0.5:
-                known = dead  # operators look at these most
+            dead = [life for life in witness.lives.values() if life.state == "dead"]
+            if chance.random() < 0.5:  # operators look at these most
+                dead = [life for life in dead if life.superseded] or dead
+                known = [life.event for life in dead]
             if chance.random() < 0.4 or not known:
                 return None
             return [chance.choice(known) for _ in range(chance.randrange(1, 4))]

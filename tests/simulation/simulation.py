@@ -237,7 +237,7 @@ class Simulation:
         # The janitor may have just woken a queue, to expire its dead letters.
         self.runtime.run_until(
             lambda: all(entry.phase == "resting" for entry in agent.directory.entries()),
-            self.scenario.passivate_after + _TICK,
+            _IDLE + 10 * self.scenario.passivate_after,
         )
         promises.the_agent_is_idle(self)
         require(not self.witness.waiting(), "something waits again")
