@@ -26,14 +26,16 @@ from store.records import (
 class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
     """What was saved. `left_out` are intact records that mean nothing without lost ones.
 
-    `lost` are events whose body or routing key is gone. `waiting` and `dead` count the events that
-    the new journal will deliver or show.
+    `lost` are events whose body or routing key is gone. If `may_have_lost_more`, events may be gone
+    of which nothing is left to tell. `waiting` and `dead` count the events that the new journal
+    will deliver or show.
     """
 
     damage: list[Damage]
     records: int
     left_out: int
     lost: list[EventId]
+    may_have_lost_more: bool
     waiting: int
     dead: int
 
@@ -46,9 +48,13 @@ def salvage(source: Path, target: Path) -> Salvaged:
     """
     with JournalFile(source) as file:
         choice = _Choice(file)
+        found_first = len(file.damage)
         for entry in file.entries():
             choice.note(entry)
+        found_in_records = len(file.damage)
         choice.finish(file.events())
+        # With its tables and the index of events whole, the file names all that records have lost.
+        may_have_lost_more = found_first > 0 or len(file.damage) > found_in_records
         agent_id = file.meta.get(b"agent_id", b"").decode("ascii", "replace")
         last_seq = max(choice.last, file.last_removed)
         damage = file.damage
@@ -72,6 +78,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         records=choice.records - len(choice.left_out),
         left_out=len(choice.left_out),
         lost=choice.lost,
+        may_have_lost_more=may_have_lost_more,
         waiting=sum(len(state.waiting) for state in states),
         dead=sum(len(state.dead) for state in states),
     )

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import lmdb
 
-from store import environment
+from store import codec, environment
 from store.data_file import DataFile, refuse_damage
-from store.errors import JournalDamagedError, JournalUnavailableError
+from store.errors import JournalDamagedError, JournalMissingError, JournalUnavailableError
 from store.lock import JournalLock
 
 _COPY = "compacting"
@@ -27,18 +27,18 @@ def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
     """Compact the journal of a stopped agent; returns its bytes on disk before and after.
 
     With `keep`, the old file stays as `data.mdb.before-compact-TIME`. Raises
-    `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError`: then nothing changed.
+    `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError` (a record that is
+    damaged counts as well): then nothing changed.
     """
     data = directory / environment.DATA_FILE
     if not data.exists():
-        raise JournalUnavailableError(
-            f"there is no journal in {directory}: name its directory with 'database'"
-        )
+        raise JournalMissingError(directory)
     lock = JournalLock(directory)
     copy = directory / _COPY
     try:
         environment.check_data_file(directory)
         refuse_damage(directory)
+        _refuse_damaged_records(directory)
         before = _on_disk(data)
         shutil.rmtree(copy, ignore_errors=True)  # of a compaction that was cut off
         copy.mkdir(mode=0o700)
@@ -73,6 +73,30 @@ def _copy(directory: Path, copy: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _refuse_damaged_records(directory: Path) -> None:
+    """A copy would be as damaged as the original, and whoever made it would think it whole."""
+    problems: list[str] = []
+    file = DataFile(directory, problems.append)
+    try:
+        tables = file.tables()
+        for name, check in (("journal", codec.decode), ("snapshots", codec.check)):
+            for key, value in file.rows(tables[name]) if name in tables else ():
+                try:
+                    check(key, value)
+                except codec.BadRecordError as error:
+                    number = int.from_bytes(key, "big")
+                    if name == "journal":
+                        raise JournalDamagedError(
+                            str(error), directory=directory, seq=number
+                        ) from None
+                    what = f"the snapshot of queue {number}: {error}"
+                    raise JournalDamagedError(what, directory=directory) from None
+    finally:
+        file.close()
+    if problems:
+        raise JournalDamagedError(problems[0], directory=directory)
 
 
 def _refuse_difference(directory: Path, copy: Path) -> None:

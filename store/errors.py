@@ -11,6 +11,13 @@ class JournalUnavailableError(JournalError):
     """The directory is missing, not writable or not ours."""
 
 
+class JournalMissingError(JournalUnavailableError):
+    """There is no journal in the directory."""
+
+    def __init__(self, directory: object) -> None:
+        super().__init__(f"there is no journal in {directory}: name its directory with 'database'")
+
+
 class JournalLockedError(JournalError):
     """Another process has the journal open; `pid` is None if it could not be read."""
 
@@ -48,9 +55,9 @@ class JournalDamagedError(JournalError):
 
     def __init__(self, what: str, *, directory: object = "", seq: int | None = None) -> None:
         journal = f"the journal {directory}".rstrip()
-        where = f"record {seq} of {journal}" if seq else journal
+        self.where = f"record {seq} of {journal}" if seq else journal
         super().__init__(
-            f"{where} is damaged: {what}. Nothing was changed; "
+            f"{self.where} is damaged: {what}. Nothing was changed; "
             "'pagerduty-agent journal verify' lists all damage, docs/recovery.md says how to go on"
         )
         self.seq = seq

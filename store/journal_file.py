@@ -16,7 +16,7 @@ import msgspec
 from store import codec
 from store.data_file import DataFile, Table
 from store.environment import DATA_FILE, unusable
-from store.errors import JournalChangedError, JournalNewerError, JournalUnavailableError
+from store.errors import JournalChangedError, JournalMissingError, JournalNewerError
 from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
@@ -44,7 +44,8 @@ class JournalFile:
     Used as a context manager. `entries`, `by_queue` and `events` may be gone through once.
 
     Raises:
-        JournalUnavailableError: There is no journal, or its file can't be opened.
+        JournalMissingError: There is no journal.
+        JournalUnavailableError: Its file can't be opened.
         JournalLockedError: An agent has it open; reading what is being written tells nothing.
         JournalNewerError: A newer program wrote it.
         JournalChangedError: On exit: an agent was started meanwhile.
@@ -54,11 +55,12 @@ class JournalFile:
         self.directory = directory
         self.damage: list[Damage] = []
         if not (directory / DATA_FILE).exists():
-            raise JournalUnavailableError(
-                f"there is no journal in {directory}: name its directory with 'database'"
-            )
+            raise JournalMissingError(directory)
         refuse_if_held(directory)
-        self._file = self._open()
+        try:
+            self._file = DataFile(directory, self.note)
+        except OSError as error:
+            raise unusable(directory, error) from None
         try:
             self._tables = self._file.tables()
             self.meta = dict(self._rows("meta"))
@@ -128,12 +130,6 @@ class JournalFile:
         """Note free pages that are in use; only after everything else was read."""
         self._file.check_free_list()
 
-    def _open(self) -> DataFile:
-        try:
-            return DataFile(self.directory, self.note)
-        except OSError as error:
-            raise unusable(self.directory, error) from None
-
     def _rows(self, name: str) -> Iterator[tuple[bytes, bytes]]:
         table: Table | None = self._tables.get(name)
         if table is None:
@@ -168,7 +164,11 @@ class JournalFile:
 
     def _refuse_change(self) -> None:
         refuse_if_held(self.directory)
-        again = self._open()
+        try:
+            # What is wrong with it was told when it was opened first.
+            again = DataFile(self.directory, lambda what: None)
+        except OSError as error:
+            raise unusable(self.directory, error) from None
         again.close()
         if again.transaction != self._file.transaction:
             raise JournalChangedError(self.directory)

@@ -7,8 +7,15 @@ from pathlib import Path
 import click
 import msgspec
 
+from pdagent.cli.failures import CommandFailed
 from pdagent.cli.journal_dump import dump
-from pdagent.cli.journal_options import damaged, directory_argument, directory_of, journal_errors
+from pdagent.cli.journal_options import (
+    DOCS,
+    damaged,
+    directory_argument,
+    directory_of,
+    journal_errors,
+)
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import counted
 
@@ -39,7 +46,7 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
     from actors.verification import verify as verified
 
     place = directory_of(session, directory)
-    with journal_errors(session):
+    with journal_errors(session, directory):
         found = verified(place)
     if as_json:
         told = msgspec.to_builtins(found)
@@ -68,12 +75,13 @@ def compact(session: Session, *, directory: Path | None, keep: bool) -> None:
     """Give the room of removed records back to the file system.
 
     A running agent uses that room again by itself, so this is worth it only after the journal was
-    once much larger. The new file is compared with the old one before it takes its place.
+    once much larger. The new file is compared with the old one before it takes its place. A damaged
+    journal is refused and left as it is.
     """
     from store.compaction import compact as compacted
 
     place = directory_of(session, directory)
-    with journal_errors(session):
+    with journal_errors(session, directory):
         before, after = compacted(place, keep=keep)
     click.echo(f"Compacted {place}: {before / _MIB:.1f} MB before, {after / _MIB:.1f} MB now.")
 
@@ -95,26 +103,40 @@ def salvage(session: Session, *, directory: Path, source: Path | None) -> None:
     """Write all that is intact in a damaged journal as a new one into NEW_DIR.
 
     The damaged one is not changed. An event whose delivery was noted in a lost record is
-    delivered once more.
+    delivered once more. Exit status 1 if it can't be known which events are lost.
     """
     from actors.salvage import salvage as salvaged
 
     place = directory_of(session, source)
-    with journal_errors(session):
+    with journal_errors(session, source):
         saved = salvaged(place, directory)
     for damage in saved.damage:
         click.echo(str(damage))
     for event in saved.lost:
         click.echo(f"lost: event {event}")
+    if saved.may_have_lost_more and not saved.records:
+        raise CommandFailed(
+            f"NOTHING could be read of {place}, no event is saved and it isn't known which are "
+            f"lost: {directory} is a journal without events; keep the damaged one, and restore a "
+            f"backup if there is one ({DOCS})"
+        )
+    lost = f"{counted(len(saved.lost), 'event')} lost"
+    if saved.may_have_lost_more:
+        lost += " that are known by name, it isn't known how many besides"
     click.echo(
         f"Saved {counted(saved.records, 'record')} in {directory}: {saved.waiting:,} events wait "
         f"for delivery, {saved.dead:,} dead letters. {saved.left_out:,} records were left out, "
-        f"{counted(len(saved.lost), 'event')} lost."
+        f"{lost}."
     )
     config = session.loaded.config
     if place == config.database:
         click.echo("To use it, move the damaged one away and the new one in its place:")
         click.echo(f"    mv {place} {place}.damaged && mv {directory} {place}")
+    if saved.may_have_lost_more:
+        raise CommandFailed(
+            f"{directory} holds what could be read; it isn't known which events are lost: "
+            f"keep {place}, and see {DOCS}"
+        )
 
 
 journal.add_command(dump)

@@ -72,7 +72,7 @@ def dump(session: Session, *, directory: Path | None, wanted: Wanted | None, as_
     from store.journal_file import JournalFile
 
     place = directory_of(session, directory)
-    with journal_errors(session), JournalFile(place) as file:
+    with journal_errors(session, directory), JournalFile(place) as file:
         for record in _records(session, file, wanted or (lambda entry: True)):
             click.echo(msgspec.json.encode(record) if as_json else _line(record))
     for damage in file.damage:

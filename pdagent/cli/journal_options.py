@@ -11,7 +11,12 @@ import click
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.session import Session
 from pdagent.wording import counted
-from store.errors import JournalError, JournalLockedError
+from store.errors import (
+    JournalDamagedError,
+    JournalError,
+    JournalLockedError,
+    JournalMissingError,
+)
 
 DOCS = "docs/recovery.md#a-damaged-journal"
 
@@ -26,8 +31,11 @@ def directory_of(session: Session, given: Path | None) -> Path:
 
 
 @contextmanager
-def journal_errors(session: Session) -> Iterator[None]:
-    """What the store says, as errors of the command; a running agent can be asked instead."""
+def journal_errors(session: Session, given: Path | None = None) -> Iterator[None]:
+    """What the store says, as errors of the command; a running agent can be asked instead.
+
+    `given` is the directory that the command line named, None if it is that of the config.
+    """
     try:
         yield
     except JournalLockedError as error:
@@ -37,14 +45,30 @@ def journal_errors(session: Session) -> Iterator[None]:
             f"('{session.command('server', 'stop')}'), or ask it while it runs "
             f"('{session.command('queue', 'list')}')"
         ) from None
+    except JournalDamagedError as error:
+        place = directory_of(session, given)
+        verifying = session.command("journal", "verify", str(place))
+        raise CommandFailed(
+            f"{error.where} is damaged: {error.what}; nothing was changed: '{verifying}' lists all "
+            f"damage, '{_salvaging(session, place)}' saves what is intact ({DOCS})"
+        ) from None
+    except JournalMissingError as error:
+        if given is None:
+            raise CommandFailed(str(error)) from None
+        raise CommandFailed(
+            f"there is no journal in {given}: give the directory that holds its data.mdb"
+        ) from None
     except JournalError as error:
         raise CommandFailed(str(error)) from None
 
 
 def damaged(session: Session, place: Path, count: int) -> CommandFailed:
     """The end of a command that has told of damage."""
-    salvaging = session.command("journal", "salvage", "NEW_DIR", "--from", str(place))
     return CommandFailed(
-        f"the journal {place} is damaged in {counted(count, 'place')}: '{salvaging}' saves what is "
-        f"intact, {DOCS} says how to go on"
+        f"the journal {place} is damaged in {counted(count, 'place')}: "
+        f"'{_salvaging(session, place)}' saves what is intact, {DOCS} says how to go on"
     )
+
+
+def _salvaging(session: Session, place: Path) -> str:
+    return session.command("journal", "salvage", "NEW_DIR", "--from", str(place))

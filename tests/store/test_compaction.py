@@ -89,6 +89,23 @@ def test_damage_is_refused_and_nothing_is_changed(shrunk: Path) -> None:
     assert "compacting" not in names_in(shrunk)
 
 
+def test_a_damaged_record_is_refused_and_nothing_is_changed(shrunk: Path) -> None:
+    data = shrunk / "data.mdb"
+    content = data.read_bytes().replace(b"y" * 40_000, b"y" * 39_999 + b"z")
+    data.write_bytes(content)
+    with pytest.raises(JournalDamagedError, match=r"record \d+ of .* its checksum does not match"):
+        compact(shrunk)
+    assert data.read_bytes() == content
+    assert "compacting" not in names_in(shrunk)
+
+
+def test_a_damaged_snapshot_is_refused(shrunk: Path) -> None:
+    data = shrunk / "data.mdb"
+    data.write_bytes(data.read_bytes().replace(b"state", b"State"))
+    with pytest.raises(JournalDamagedError, match="snapshot of queue 1: its checksum"):
+        compact(shrunk)
+
+
 def test_where_there_is_no_journal_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailableError, match="there is no journal"):
         compact(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from store.journal_file import JournalFile
 from tests.actors.journals_on_disk import copy_of, files_in
 from tests.lived_journal import key_of, live
 from tests.pdagent.cli.command_line import CommandLine
@@ -139,9 +140,55 @@ def test_compact_gives_room_back_and_keeps_everything(cli: CommandLine, copied: 
     assert done.out.startswith(f"Compacted {copied}: ")
     assert len(list(copied.glob("data.mdb.before-compact-*"))) == 1
     assert cli("journal", "dump", "--json").out == before
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["checksum", "cut"])
+def test_compact_refuses_a_damaged_journal_and_names_what_helps(
+    cli: CommandLine, copied: Path, cut: bool
+) -> None:
     damage(copied)
-    (copied / "data.mdb").write_bytes((copied / "data.mdb").read_bytes()[:8192])
-    assert "is damaged" in cli("journal", "compact").error
+    if cut:
+        (copied / "data.mdb").write_bytes((copied / "data.mdb").read_bytes()[:8192])
+    before = files_in(copied)["data.mdb"]
+    done = cli("journal", "compact", str(copied))
+    assert (done.code, done.out) == (1, "")
+    assert ("is cut to 8192 bytes" if cut else "its checksum does not match") in done.error
+    assert f"'pagerduty-agent journal verify {copied}'" in done.error
+    assert f"'pagerduty-agent journal salvage NEW_DIR --from {copied}'" in done.error
+    assert files_in(copied)["data.mdb"] == before
+
+
+@pytest.mark.parametrize("command", ["verify", "dump", "salvage"])
+def test_each_damage_is_told_once(cli: CommandLine, copied: Path, command: str) -> None:
+    data = copied / "data.mdb"
+    data.write_bytes(data.read_bytes()[:-4096])
+    done = cli("journal", command, *([str(cli.home / "new")] if command == "salvage" else []))
+    assert (done.out + done.err).count("it is cut to ") == 1
+
+
+def test_salvage_says_that_nothing_could_be_read(cli: CommandLine, copied: Path) -> None:
+    data = copied / "data.mdb"
+    data.write_bytes(data.read_bytes()[: 4 * 4096])
+    done = cli("journal", "salvage", str(cli.home / "new"))
+    assert done.code == 1
+    assert done.error.startswith(f"NOTHING could be read of {copied}, no event is saved")
+    assert "it isn't known which are lost" in done.error
+    assert "0 events lost" not in done.out
+    assert "mv " not in done.out
+
+
+def test_salvage_says_when_it_is_not_known_what_is_lost(cli: CommandLine, copied: Path) -> None:
+    with JournalFile(copied) as file:
+        event, _ = max(file.events())
+    data = copied / "data.mdb"
+    # The index of events is out of order then: what it lacks nobody knows.
+    data.write_bytes(data.read_bytes().replace(event.encode() + b"\0", b"0" * len(event) + b"\0"))
+    new = cli.home / "new"
+    done = cli("journal", "salvage", str(new))
+    assert done.code == 1
+    assert "it isn't known how many besides" in done.out
+    assert f"    mv {copied} {copied}.damaged && mv {new} {copied}\n" in done.out
+    assert done.error.startswith(f"{new} holds what could be read; it isn't known which events are")
 
 
 def test_salvage_names_what_is_lost_and_leaves_the_damaged_one_as_it_is(
@@ -167,5 +214,12 @@ def test_where_there_is_no_journal_one_line_says_so(cli: CommandLine) -> None:
     for command in (["verify"], ["dump"], ["compact"], ["salvage", new]):
         done = cli("journal", *command)
         assert done.code == 1
-        assert "there is no journal in" in done.error
+        assert f"there is no journal in {cli.home / 'nowhere'}: name its directory" in done.error
+    elsewhere = str(cli.home / "elsewhere")
+    for command in (["verify"], ["dump"], ["compact"], ["salvage", new, "--from"]):
+        done = cli("journal", *command, elsewhere)
+        assert done.code == 1
+        assert done.error == (
+            f"there is no journal in {elsewhere}: give the directory that holds its data.mdb"
+        )
     assert [path.name for path in cli.home.iterdir()] == [".pagerduty-agent.yaml"]
