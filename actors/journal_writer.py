@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,6 +100,7 @@ class JournalWriter(SupervisedActor):
         self._current: dict[QueueId, Fence] = {}
         self._waiting_fences: list[Fence] = []
         self._broken: str | None = None
+        self._failures_told: set[str] = set()
 
     @staticmethod
     def _create_actor_inbox() -> DeadlineInbox:
@@ -133,7 +135,7 @@ class JournalWriter(SupervisedActor):
                 if self._buffer and self._buffer[-1] is message:
                     self._buffer.pop()  # gathering it is what failed: answered now, not twice
                 for reply, _ in replies:
-                    reply(UNAVAILABLE)
+                    self._told(reply, UNAVAILABLE)
             case Flush():
                 for write in self._buffer:
                     self.abandon(write)
@@ -174,11 +176,26 @@ class JournalWriter(SupervisedActor):
             if write.delivery is not None:
                 self._hand_over(write.delivery)
             for reply, answer in write.replies:
-                reply(answer)
+                self._told(reply, answer)
         self._admit()
         for write in valid:
             for record in write.append.records:
-                self._observe(write.append.queue, record)
+                self._told(self._observe, write.append.queue, record)
+
+    def _told(self, tell: Callable[..., None], *what: object) -> None:
+        """Call a reply or the observer: a mistake of theirs must not end the only writer.
+
+        Their events are on disk, and those of all other queues wait behind them.
+        """
+        try:
+            tell(*what)
+        except Exception as error:  # noqa: BLE001 - whatever they do wrong
+            # Not its text, which may quote an event; and once, as it may fail on each record.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            kind = f"{type(error).__name__} in {place.name}, line {place.lineno}"
+            if kind not in self._failures_told:
+                self._failures_told.add(kind)
+                logger.error("an error in what is told of commits (%s): the writer goes on", kind)
 
     def _is_current(self, write: Write) -> bool:
         fence = self._current.get(write.append.queue)

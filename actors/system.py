@@ -36,8 +36,8 @@ class ActorSystem:
     """All actors of one agent. Thread-safe; replies come from actors' threads.
 
     `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with each
-    record after its commit, in the writer's thread: it must be quick and must not raise. The
-    journal stays the caller's, to be closed after `stop`.
+    record after its commit, in the writer's thread: it must be quick; what it raises is logged.
+    The journal stays the caller's, to be closed after `stop`.
     """
 
     def __init__(

@@ -18,6 +18,7 @@ from pdagent.measuring import IntakeMeasurements
 from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
+from pdagent.waking import wake
 from store.port import Journal
 from store.records import EventId, RoutingKey
 
@@ -80,7 +81,7 @@ class Replies:
             self._ready.append((take, answer))
             if not self._woken:
                 self._woken = True
-                self._loop.call_soon_threadsafe(self._deliver)
+                wake(self._loop, self._deliver)
 
         return reply
 

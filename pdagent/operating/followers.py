@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from pdagent.observers import Observers
+from pdagent.waking import wake
 from store.records import QueueId, Record
 
 BUFFER = 1_000
@@ -67,7 +68,7 @@ class Follower:
                 self._buffer.append(Transition(queue, record))
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._news.set)
+            wake(self._loop, self._news.set)
 
     def end(self) -> None:
         """Let `transitions` come to its end."""
