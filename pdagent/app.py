@@ -57,9 +57,16 @@ def run(config: Config) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL)
     log.start()
     try:
-        return _run(config, log)
-    finally:
-        log.stop()
+        status = _run(config, log)
+    except BaseException:
+        if not log.stop():
+            os._exit(1)
+        raise
+    if not log.stop():
+        # Journal and pidfile are closed. An orderly end would flush standard error, and wait for
+        # as long as its reader doesn't read.
+        os._exit(status)
+    return status
 
 
 def _run(config: Config, log: LogThread) -> int:
@@ -154,16 +161,25 @@ async def _answer(
     if config.spool is not None:
         await take_in(agent, config.spool)
         tasks.append(asyncio.create_task(take_in_for_ever(agent, config.spool)))
-    await server.serve(
-        application.build(agent),
-        config,
-        listener,
-        on_ready=ready,
-        on_stop=agent.followers.end_all,
-        failed=lambda: system.supervisor_failure() is not None,
-    )
+    try:
+        await server.serve(
+            application.build(agent),
+            config,
+            listener,
+            on_ready=ready,
+            on_stop=agent.followers.end_all,
+            failed=lambda: system.supervisor_failure() is not None,
+        )
+    finally:
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            logger.error("a background task had failed", exc_info=outcome)
 
 
 def _queue_names(config: Config, system: ActorSystem) -> Callable[[QueueId], str]:

@@ -57,15 +57,21 @@ class LogThread:
             self._woken = True
             self._wake.set()
 
-    def stop(self) -> None:
-        """Write what waits, unless nobody takes it within 2 s; harmless when repeated."""
+    def stop(self) -> bool:
+        """Write what waits, unless nobody takes it within 2 s; harmless when repeated.
+
+        False if nobody did: the thread still waits for the stream's reader, and whoever writes to
+        the stream from now on, or flushes it, waits with it.
+        """
         thread, self._thread = self._thread, None
         if thread is not None:
             self._end.set()
             self._wake.set()
             thread.join(_STOP_WITHIN)
-            if not thread.is_alive():
-                self._write_waiting()
+            if thread.is_alive():
+                return False
+            self._write_waiting()
+        return True
 
     def _run(self) -> None:
         while not self._end.is_set():
@@ -81,7 +87,7 @@ class LogThread:
                 lines: list[str] = []
                 while self._waiting and len(lines) < 1_000:
                     render, item = self._waiting.popleft()
-                    lines.append(render(item))
+                    lines.append(self._rendered(render, item))
                 dropped, self._dropped = self._dropped, 0
                 if dropped:
                     text = f"{dropped} log lines were dropped: they came too fast"
@@ -90,6 +96,13 @@ class LogThread:
                 with contextlib.suppress(OSError, ValueError):
                     self._stream.write("".join(lines))
                     self._stream.flush()
+
+    def _rendered(self, render: Callable[[Any], str], item: Any) -> str:
+        try:
+            return render(item)
+        except Exception as error:  # noqa: BLE001 - one bad line must not end the log
+            # Not its text, in which a credential may be.
+            return self.remark(f"a line of the log can't be written: {type(error).__name__}")
 
 
 class LogThreadHandler(logging.Handler):

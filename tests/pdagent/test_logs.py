@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import subprocess
 import sys
-import threading
 from typing import Any
 
 import pytest
 
 from pdagent.config import Config
-from pdagent.log_thread import CAPACITY, LogThread, LogThreadHandler
+from pdagent.log_thread import LogThread
 from pdagent.logs import Lines
 from pdagent.transitions import MOST_DEFERRALS, SAY_AGAIN_AFTER, TransitionLog
 from store.records import (
@@ -195,37 +193,6 @@ def test_a_line_stays_one_line_whatever_is_in_it() -> None:
         assert end == ""
         assert "\x1b" not in line
         assert "\r" not in line
-
-
-def test_a_log_that_nobody_reads_holds_nobody_up_and_says_what_is_missing() -> None:
-    stream, blocked, written = io.StringIO(), threading.Event(), threading.Event()
-
-    def block(_: int) -> str:
-        written.set()
-        blocked.wait(30)
-        return "first\n"
-
-    thread = LogThread(stream)
-    thread.start()
-    thread.put(block, 0)
-    assert written.wait(30)
-    for number in range(CAPACITY + 5):
-        thread.put(lambda n: f"line {n}\n", number)
-    blocked.set()
-    thread.stop()
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "first"
-    assert len(lines) == 2 + CAPACITY
-    assert sum("5 log lines were dropped" in line for line in lines) == 1
-
-
-def test_a_stream_that_is_gone_is_no_failure() -> None:
-    stream = io.StringIO()
-    thread = LogThread(stream)
-    handler = LogThreadHandler(thread)
-    stream.close()
-    handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "text", (), None))
-    thread.stop()
 
 
 PROGRAM = """

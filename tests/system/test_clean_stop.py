@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
+import sys
+import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
 import pytest
 import requests
 
+from pdagent.spool import SpooledEvent, put
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import (
@@ -31,6 +36,40 @@ def refuses_connections(agent: AgentProcess) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+class UnreadAgent(AgentProcess):
+    """An agent whose log goes to a pipe that nobody reads."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        command = super().command(*arguments)
+        if arguments != ("server",):
+            return command
+        if not self.fifo.exists():
+            os.mkfifo(self.fifo)
+        return [sys.executable, "-c", UNREAD, str(self.fifo), *command]
+
+    @property
+    def fifo(self) -> Path:
+        """The pipe."""
+        return self.directory / "log.fifo"
+
+
+UNREAD = """
+import os, sys
+os.dup2(os.open(sys.argv[1], os.O_RDWR), 2)  # for reading as well: somebody could read, all along
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def bytes_unread(fifo: Path) -> int:
+    """How much waits in a pipe for its reader."""
+    descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -165,6 +204,47 @@ def test_clean_stops_under_load_lose_nothing_and_repeat_nothing(
     agent.wait_until_drained()
     assert numbers_by_key(sandbox.events()) == {key: list(range(each)) for key in keys}
     assert "Traceback" not in agent.log()
+
+
+def test_a_stop_while_spooled_events_are_taken_in_repeats_no_delivery(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    """The answer to the one under way comes when nobody waits for it any more."""
+    keys, each, folder = [key_number(n) for n in range(20)], 60, tmp_path / "spool"
+    spooled = 400
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder, max_in_flight=20) as agent:
+        sandbox.behave(latency=0.03)
+        for number in range(spooled):
+            body = json.dumps(trigger(key_number(99), number)).encode()
+            put(folder, SpooledEvent(kind="v2", body=body, idempotency_key=str(number)))
+        lines = [json.dumps(trigger(key, n)) for n in range(each) for key in keys]
+        agent.post("/send/batch", data="\n".join(lines)).raise_for_status()
+        agent.wait_for(lambda: len(list(folder.iterdir())) < spooled - 20, "spooled events go")
+        assert agent.stop() == 0
+        sandbox.behave(latency=0)
+        agent.restart()
+        agent.wait_for(lambda: not list(folder.iterdir()), "all spooled events are taken in")
+        agent.wait_until_drained()
+        assert numbers_by_key(sandbox.events()) == {
+            **{key: list(range(each)) for key in keys},
+            key_number(99): list(range(spooled)),
+        }
+        assert "Traceback" not in agent.log()
+
+
+def test_a_log_that_nobody_reads_does_not_keep_the_agent_from_ending(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with UnreadAgent(tmp_path / "agent", sandbox.url) as agent:
+        lines = b"\n".join(json.dumps(trigger(KEY, n)).encode() for n in range(2_000))
+        agent.post("/send/batch", data=lines).raise_for_status()
+        agent.wait_until_drained()
+        # Room for 64 KiB, of which at most a page stays free: there is far more to be written.
+        agent.wait_for(lambda: bytes_unread(agent.fifo) > 60_000, "the log's pipe is full")
+        assert agent.stop() == 0
+        assert not agent.pidfile.exists()
+        agent.restart()
+        assert agent.totals()["delivered"] == 2_000
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
