@@ -59,9 +59,10 @@ def portions(descriptor: int) -> Iterator[Portion]:
 
 
 def _portion(first: int, lines: list[bytes]) -> Portion:
-    if first == 1:
-        lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
     too_long = [n for n, line in enumerate(lines, first) if isinstance(line, TooLong)]
+    if first == 1:
+        # Only now: a copy of a line doesn't tell any more that it was too long.
+        lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
     return Portion(first, lines, tuple(too_long))
 
 

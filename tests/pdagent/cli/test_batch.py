@@ -119,6 +119,18 @@ def test_a_bad_line_spoils_only_itself_and_is_named(
     assert len(sandbox.wait_for_events(2)) == 2
 
 
+def test_a_first_line_that_is_too_long_is_named_as_well(
+    real: AgentProcess, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    long = json.dumps(trigger(note="x" * 512_000)).encode()
+    done = real.cli("enqueue", "--batch", written(tmp_path, long, trigger(dedup_key="a")))
+    assert (done.returncode, done.stdout) == (2, "Event processed. Dedup Key: a\n")
+    assert done.stderr.splitlines() == [
+        "error: line 1: is longer than 512000 bytes",
+        "error: 1 of 2 events are invalid: they were not stored",
+    ]
+
+
 def test_json_prints_a_result_for_each_line(real: AgentProcess, tmp_path: Path) -> None:
     file = written(tmp_path, trigger(dedup_key="a"), {}, trigger(dedup_key="b"))
     done = real.cli("enqueue", "--batch", file, "--json")
