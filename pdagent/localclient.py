@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -34,6 +35,7 @@ __all__ = [
     "Unreachable",
 ]
 
+_KEY = re.compile(r"[A-Za-z0-9]{32}")
 JsonObject = dict[str, object]
 _Expected = TypeVar("_Expected")
 
@@ -248,8 +250,7 @@ class LocalClient:
 
 
 def _of_key(routing_key: str | None) -> dict[str, str]:
-    """The queue of a key, which may be given masked, as tables show it."""
+    """The queue of a key, which may be given by name or masked, as tables show it."""
     if not routing_key:
         return {}
-    masked = "…" in routing_key or "..." in routing_key
-    return {"queue" if masked else "rk": routing_key}
+    return {"rk" if _KEY.fullmatch(routing_key) else "queue": routing_key}

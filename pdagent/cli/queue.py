@@ -11,7 +11,8 @@ from pdagent.cli.failures import CommandFailed
 from pdagent.cli.queue_changing import discard, retry
 from pdagent.cli.queue_holding import hold, release
 from pdagent.cli.queue_listing import list_command
-from pdagent.cli.queue_options import LOOKED, key_of, routing_key_option
+from pdagent.cli.queue_options import LOOKED, routing_key_option
+from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.queue_showing import show
 from pdagent.cli.queue_tail import tail
 from pdagent.cli.session import Session, pass_session
@@ -36,6 +37,8 @@ def status(session: Session, *, routing_key: str | None, as_json: bool, show_key
     """Show how many events of each routing key wait, were delivered, and were refused."""
     with session.agent(LOOKED) as client:
         answer = client.queue_status(key_of(session, routing_key), show_keys=show_keys)
+        if not answer.get("status_items"):
+            refuse_unknown(client, session, routing_key)
     if as_json:
         click.echo(msgspec.json.encode(answer))
         return

@@ -14,10 +14,10 @@ from pdagent.cli.queue_options import (
     ids_argument,
     ids_of,
     json_option,
-    key_of,
     routing_key_option,
     state_option,
 )
+from pdagent.cli.queue_selection import about_queue, key_of, refuse_unknown
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import Changed, LocalClient, Refused
 from pdagent.operating.rows import DEAD, WAITING, EventRow
@@ -64,9 +64,10 @@ def retry(
         if ids:
             changed = _in_portions(ids_of(ids), lambda some: client.retry(ids=some, force=force))
         else:
-            changed = client.retry(key_of(session, routing_key), force=force)
-            if not changed.count and not changed.left and routing_key:
-                _refuse_unknown(client, session, routing_key)
+            with about_queue(client, session, routing_key):
+                changed = client.retry(key_of(session, routing_key), force=force)
+            if not changed.count and not changed.left:
+                refuse_unknown(client, session, routing_key)
     _tell(changed, f"Retrying {counted(changed.count, 'event')}.", as_json)
     if changed.left:
         listing = session.command("queue", "list", "--state", DEAD)
@@ -121,9 +122,10 @@ def discard(
         if key is None:
             changed = _in_portions(chosen, lambda some: client.discard(ids=some, reason=reason))
         else:
-            changed = client.discard(key, states=states, reason=reason)
-            if not changed.count and routing_key:
-                _refuse_unknown(client, session, routing_key)
+            with about_queue(client, session, routing_key):
+                changed = client.discard(key, states=states, reason=reason)
+            if not changed.count:
+                refuse_unknown(client, session, routing_key)
     _tell(changed, f"Discarded {counted(changed.count, 'event')}.", as_json)
 
 
@@ -189,16 +191,6 @@ def _in_portions(ids: Sequence[str], change: Callable[[Sequence[str]], Changed])
 def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for begin in range(0, len(ids), _IDS_AT_ONCE):
         yield ids[begin : begin + _IDS_AT_ONCE]
-
-
-def _refuse_unknown(client: LocalClient, session: Session, given: str) -> None:
-    """Say that a key is unknown, where nothing was found under it: it may be mistyped."""
-    answer = client.queue_status(key_of(session, given))
-    if not answer.get("status_items"):
-        known = session.command("queue", "status")
-        raise CommandFailed(
-            f"no event was ever accepted for this key: '{known}' shows the known ones"
-        )
 
 
 def _tell(changed: Changed, text: str, as_json: bool) -> None:

@@ -13,10 +13,10 @@ from pdagent.cli.failures import CommandFailed
 from pdagent.cli.queue_options import (
     LOOKED,
     json_option,
-    key_of,
     routing_key_option,
     state_option,
 )
+from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.session import Session, pass_session
 from pdagent.operating.rows import EventRow
 
@@ -52,10 +52,9 @@ def list_command(
     Dead letters come first, then what waits in the order of delivery, then what has ended, the
     latest first. With --json, one object a line: 'jq' picks some, 'queue retry -' takes them.
     """
-    key = key_of(session, routing_key)
     if limit is None and sys.stdout is not None and sys.stdout.isatty():
         limit = _ON_A_TERMINAL
-    pages = _pages(session, key, states, limit)
+    pages = _pages(session, routing_key, states, limit)
     if as_json:
         for events, _ in pages:
             click.echo(b"".join(b"%b\n" % bytes(event) for event in events), nl=False)
@@ -77,14 +76,16 @@ def list_command(
 
 
 def _pages(
-    session: Session, key: str | None, states: str | None, limit: int | None
+    session: Session, routing_key: str | None, states: str | None, limit: int | None
 ) -> Iterator[tuple[list[msgspec.Raw], bool]]:
     """Pages of at most `limit` events in all, and whether there is more behind each."""
-    after, left = None, limit
+    key, after, left = key_of(session, routing_key), None, limit
     while left is None or left > 0:
         with session.agent(LOOKED) as client:
             size = _PAGE if left is None else min(_PAGE, left)
             page = client.events(key, states=states, limit=size, after=after)
+            if not page.events and after is None:
+                refuse_unknown(client, session, routing_key)
         left = None if left is None else left - len(page.events)
         yield page.events, page.next is not None
         after = page.next

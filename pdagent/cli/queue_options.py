@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from pdagent.cli.parameters import text
-from pdagent.cli.session import Session
 
 UNDONE = "nothing was changed"
 LOOKED = "there is nothing to show"
@@ -32,21 +31,23 @@ ids_argument = click.argument("ids", nargs=-1, metavar="[ID|-]...")
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
+def _queue(value: str) -> str:
+    # An empty variable of a shell must not come to mean all queues.
+    if not value.strip():
+        raise click.BadParameter("It is empty: name one key.")
+    return text(value.strip())
+
+
 def routing_key_option(*, required: bool = False) -> Callable[[_Command], _Command]:
     """`-k`, for one queue."""
     return click.option(
         "-k",
         "--routing-key",
-        type=text,
+        type=_queue,
         required=required,
         metavar="KEY|@NAME",
         help="The queue of this key: whole, as tables show it, or @NAME of one in the config.",
     )
-
-
-def key_of(session: Session, given: str | None) -> str | None:
-    """The routing key that `-k` means; None if it wasn't given."""
-    return session.routing_key(given) if given else None
 
 
 def ids_of(given: Sequence[str]) -> list[str]:

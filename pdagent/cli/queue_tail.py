@@ -11,7 +11,8 @@ import msgspec
 
 from pdagent.cli.explanations import explained
 from pdagent.cli.failures import say
-from pdagent.cli.queue_options import LOOKED, key_of, routing_key_option
+from pdagent.cli.queue_options import LOOKED, routing_key_option
+from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.queue_words import STYLES, WIDEST, told
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
@@ -37,6 +38,9 @@ def tail(session: Session, *, routing_key: str | None, as_json: bool) -> None:
     An agent that is started again meanwhile is followed again.
     """
     key = key_of(session, routing_key)
+    if key is not None:
+        with session.agent(LOOKED) as client:
+            refuse_unknown(client, session, routing_key)
     follower = _Follower(session, key)
     try:
         if as_json:

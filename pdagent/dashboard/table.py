@@ -136,7 +136,8 @@ def _table(
     queues: Sequence[QueueReport], now: datetime, width: int | None, report: StatusReport | None
 ) -> RenderableType:
     if not queues:
-        return Text("No events yet.")
+        filtered = report is not None and report.totals.accepted
+        return Text("No key matches the filter." if filtered else "No events yet.")
     return queue_table(
         queues, now, width=width, pagerduty=None if report is None else report.pagerduty
     )

@@ -32,10 +32,12 @@ class QueueNames:
     def called(self, name: str, queues: Iterable[QueueEntry]) -> list[QueueEntry]:
         """The queues that go by `name`: one with that configured name, or all with that mask.
 
+        Those with a name go by their mask as well.
+
         In a mask, three dots may stand for the one character that keyboards don't have.
         """
         key = self.key_of(name)
         if key is not None:
             return [entry for entry in queues if entry.routing_key == key]
         shown = name.replace("...", "…")
-        return [entry for entry in queues if self.of(entry.routing_key) == shown]
+        return [entry for entry in queues if mask(entry.routing_key) == shown]

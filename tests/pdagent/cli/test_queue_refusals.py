@@ -122,6 +122,8 @@ def test_dead_letters_that_a_retry_leaves_are_told_of(
         (f"-k {KEY}", {"rk": KEY}),
         ("-k v4g5...nvj9", {"queue": "v4g5...nvj9"}),
         ("-k v4g5…nvj9", {"queue": "v4g5…nvj9"}),
+        ("-k database", {"rk": KEY}),
+        ("-k elsewhere", {"queue": "elsewhere"}),
         ("", {}),
     ],
 )
@@ -131,7 +133,7 @@ def test_a_queue_is_named_by_key_name_or_mask(
     agent.next_answers.append((200, {}, b'{"events": [], "next": null}'))
     code, out, _ = queue(f"list --limit 5 --state queued {words}")
     assert (code, out) == (0, "No events in state queued.\n")
-    assert agent.received[-1].query == {"limit": "5", "state": "queued", **query}
+    assert agent.received[0].query == {"limit": "5", "state": "queued", **query}
 
 
 @pytest.mark.parametrize(
