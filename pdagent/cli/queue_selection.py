@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -85,7 +85,7 @@ def _unknown(client: LocalClient, session: Session, given: str) -> CommandFailed
     return CommandFailed(f"{text}: did you mean {shlex.quote(option_for(session, nearest))}?")
 
 
-def _nearest(given: str, names: Mapping[str, str], cutoff: float) -> str | None:
+def _nearest(given: str, names: dict[str, str], cutoff: float) -> str | None:
     """The one of `names` whose value is most like `given`."""
     by_value = {value.lower(): name for name, value in reversed(names.items())}
     found = get_close_matches(given.lower(), by_value, 1, cutoff)
