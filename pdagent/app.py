@@ -24,7 +24,7 @@ from pdagent.eventsapi import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
-from pdagent.httpapi.spooled import take_in, take_in_for_ever
+from pdagent.httpapi.spooled import SpoolIntake
 from pdagent.log_thread import LogThread
 from pdagent.logs import Lines, set_up_logging
 from pdagent.measuring import DeliveryMeasurements, IntakeMeasurements
@@ -159,8 +159,10 @@ async def _answer(
         tasks.append(asyncio.create_task(informing))
 
     if config.spool is not None:
-        await take_in(agent, config.spool)
-        tasks.append(asyncio.create_task(take_in_for_ever(agent, config.spool)))
+        intake = SpoolIntake(agent, config.spool)
+        agent.warnings = intake.warnings
+        await intake.take_in()  # first: it came before whatever will come by HTTP
+        tasks.append(asyncio.create_task(intake.take_in_for_ever()))
     try:
         await server.serve(
             application.build(agent),

@@ -7,7 +7,9 @@ harmless. The names begin with the time, so that order is kept.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Literal
@@ -47,18 +49,27 @@ def put(directory: Path, event: SpooledEvent) -> None:
 
 
 def waiting(directory: Path) -> list[Path]:
-    """The files of events that wait, oldest first; none if there is no such directory."""
+    """The files of events that wait, oldest first; none if there is no such directory.
+
+    Raises `OSError` if it can't be listed: there may be events in it.
+    """
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX)
-    except OSError:
+    except FileNotFoundError:
         return []
 
 
 def read(path: Path) -> SpooledEvent | None:
     """The event in a file, or None if it can't be understood. Raises `OSError`."""
+    # Not blocking: to open a FIFO would wait for whoever writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=SpooledEvent)
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(content, type=SpooledEvent)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

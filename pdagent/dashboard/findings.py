@@ -40,6 +40,7 @@ def findings(report: StatusReport) -> list[Finding]:
         letters = counted(totals.dead_lettered, "dead letter")
         command = "pagerduty-agent queue list --state dead_lettered"
         found.append(Finding("warning", letters, command))
+    found += [Finding("warning", f"Warning: {one_line(why)}") for why in report.agent.warnings]
     if queues.held:
         keys = f"{counted(queues.held, 'key')} held by an operator"
         found.append(Finding("warning", keys, "pagerduty-agent queue release -k KEY"))

@@ -78,13 +78,17 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that answered. `trouble` says why it can't do its work, a sentence each."""
+    """The process that answered. `trouble` says why it can't do its work, a sentence each.
+
+    `warnings` are about what else needs somebody to look at it.
+    """
 
     version: str = ""
     pid: int = 0
     started_at: Moment | None = None
     address: str = ""
     trouble: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     traffic: TrafficReport = TrafficReport()
     queues: QueueSummary | None = None
 

@@ -46,6 +46,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
     metrics: Callable[[], bytes] | None = None
     """Prometheus's text; called in a thread of its own."""
+    warnings: Callable[[], list[str]] = list
+    """What somebody has to see to, though the agent does its work, one sentence each."""
 
 
 class Replies:

@@ -64,6 +64,7 @@ class Operations:
                     "started_at": timestamp(agent.started_at),
                     "address": agent.config.address,
                     "trouble": agent.system.trouble(),
+                    "warnings": agent.warnings(),
                     "traffic": agent.traffic.report(),
                     "queues": overview.summary(),
                 },

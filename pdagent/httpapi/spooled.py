@@ -10,39 +10,123 @@ from actors.core.commands import Refusal
 from pdagent import spool
 from pdagent.events import InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
 from pdagent.httpapi.agent import Agent, accept
+from store.records import RoutingKey
 
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 5.0
+_AMEND = "see to its owner and mode, the agent looks again by itself"
 
 
-async def take_in_for_ever(agent: Agent, directory: Path) -> None:
-    """Look into the spool every few seconds: a command may have just missed the agent."""
-    while True:
+class SpoolIntake:
+    """Looks into the spool, again and again: a command may have just missed the agent.
+
+    Nothing that is wrong with a file or a key keeps the others from being taken in, and each such
+    thing is logged once, until it has changed.
+    """
+
+    def __init__(self, agent: Agent, directory: Path) -> None:
+        self._agent = agent
+        self._directory = directory
+        self._unlisted: str | None = None
+        self._failing: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._refused: dict[RoutingKey, str] = {}
+
+    def warnings(self) -> list[str]:
+        """What somebody has to see to, one sentence each."""
+        found = [] if self._unlisted is None else [self._unlisted]
+        if self._failing:
+            first, more = next(iter(self._failing.values())), len(self._failing) - 1
+            found.append(f"{first} (and {more} more, see the log)" if more else first)
+        return found
+
+    async def take_in_for_ever(self) -> None:
+        """Take in what waits, every few seconds."""
+        while True:
+            await self.take_in()
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def take_in(self) -> None:
+        """Take in all that waits, oldest first; never raises for what is in the spool."""
         try:
-            await take_in(agent, directory)
+            waiting = spool.waiting(self._directory)
         except OSError as error:
-            logger.error("the spool %s can't be read (%s)", directory, error.strerror)
-        await asyncio.sleep(_LOOK_EVERY)
-
-
-async def take_in(agent: Agent, directory: Path) -> None:
-    """Take in all that waits, oldest first; stop at the first that is refused for now."""
-    for path in spool.waiting(directory):
-        spooled = spool.read(path)
-        event = None if spooled is None else _parse(spooled, path)
-        if spooled is None or event is None:
-            kept = spool.set_aside(path)
-            logger.error("spooled event %s is invalid: kept as %s", path.name, kept.name)
-            continue
-        answer = await accept(
-            agent, event, source="pd-send", idempotency_key=spooled.idempotency_key
-        )
-        if isinstance(answer, Refusal):
-            logger.warning("spooled events wait: %s", answer.message)
+            self._note_unlisted(error)
             return
+        self._unlisted = None
+        try:
+            await self._take_in(waiting)
+        except Exception:  # a mistake of ours must not be the end of looking
+            logger.exception("taking in spooled events fails, it is tried again")
+
+    async def _take_in(self, waiting: list[Path]) -> None:
+        names = {path.name for path in waiting}
+        self._taken &= names
+        self._failing = {name: why for name, why in self._failing.items() if name in names}
+        refused: dict[RoutingKey, str] = {}
+        for path in waiting:
+            try:
+                await self._take_in_file(path, refused)
+            except FileNotFoundError as error:
+                if path.is_symlink():
+                    self._note_failing(path, error)
+                # else it was removed by somebody, which is their right
+            except Exception as error:  # noqa: BLE001 - a mistake of ours concerns this one alone
+                self._note_failing(path, error)
+            else:
+                self._failing.pop(path.name, None)
+            if self._agent.system.admission.refusal is not None:
+                break
+        self._refused = refused
+
+    async def _take_in_file(self, path: Path, refused: dict[RoutingKey, str]) -> None:
+        """`refused` are the keys that take nothing in this round: their order has to be kept."""
+        if path.name not in self._taken:
+            spooled = spool.read(path)
+            event = None if spooled is None else _parse(spooled, path)
+            if spooled is None or event is None:
+                kept = spool.set_aside(path)
+                logger.error("spooled event %s is invalid: kept as %s", path.name, kept.name)
+                return
+            key = RoutingKey(event.routing_key)
+            if key in refused:
+                return
+            answer = await accept(
+                self._agent, event, source="pd-send", idempotency_key=spooled.idempotency_key
+            )
+            if isinstance(answer, Refusal):
+                self._note_refused(key, answer, refused)
+                return
+            logger.info("took in spooled event %s", answer.event)
+            # Should the file not go away: it must not be sent again once the journal, whose
+            # history ends some day, has forgotten it.
+            self._taken.add(path.name)
         path.unlink()
-        logger.info("took in spooled event %s", answer.event)
+
+    def _note_unlisted(self, error: OSError) -> None:
+        why = f"the spool {self._directory} can't be read ({error.strerror}): {_AMEND}"
+        if why != self._unlisted:
+            logger.error("%s", why)
+            self._unlisted = why
+
+    def _note_failing(self, path: Path, error: Exception) -> None:
+        if isinstance(error, OSError):
+            what = "removed" if path.name in self._taken else "read"
+            why = f"the spooled event {path} can't be {what} ({error.strerror}): {_AMEND}"
+        else:
+            why = f"the spooled event {path} can't be taken in: the agent's log says why"
+        if self._failing.get(path.name) != why:
+            logger.error("%s", why, exc_info=None if isinstance(error, OSError) else error)
+            self._failing[path.name] = why
+
+    def _note_refused(
+        self, key: RoutingKey, refusal: Refusal, refused: dict[RoutingKey, str]
+    ) -> None:
+        refused[key] = refusal.message
+        if self._refused.get(key) != refusal.message:
+            name = self._agent.config.name_of(key)
+            logger.warning("spooled events for %s wait: %s", name, refusal.message)
 
 
 def _parse(spooled: spool.SpooledEvent, path: Path) -> ParsedEvent | None:

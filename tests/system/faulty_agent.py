@@ -1,7 +1,8 @@
 """The agent with a fault in it, for tests of what it says: `faulty_agent.py FAULT ARGUMENTS...`.
 
 Each fault raises a few times, with a routing key and more in the error's text, as a library might:
-`deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop.
+`deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop, `spooled`
+where that takes in what was spooled.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ def install(fault: str) -> None:
 
             intake.accept = failing(  # type: ignore[attr-defined]
                 intake.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
+            )
+        case "spooled":
+            from pdagent.httpapi import spooled
+
+            spooled.accept = failing(  # type: ignore[attr-defined]
+                spooled.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
             )
         case _:
             raise SystemExit(f"no such fault: {fault}")

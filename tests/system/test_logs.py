@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pdagent.spool import SpooledEvent, put
 from tests.agent_process import AgentProcess
 from tests.credentials import CredentialShown
 from tests.sandbox_process import SandboxProcess
@@ -139,6 +140,23 @@ def test_a_part_that_fails_shows_no_credential_and_loses_nothing(
             agent.cli(*command)  # which looks for credentials in what is printed
         metrics = agent.get("/metrics").text
         agent.credentials.check(metrics + agent.get("/status").text, "the agent's answers")
+
+
+def test_a_mistake_while_a_spooled_event_is_taken_in_concerns_no_other_and_is_tried_again(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder = tmp_path / "spool"
+    for number in range(faulty_agent.TIMES + 1):
+        body = json.dumps(trigger(DATABASE, number)).encode()
+        put(folder, SpooledEvent(kind="v2", body=body, idempotency_key=str(number)))
+    agent = FaultyAgent(tmp_path / "agent", sandbox.url, spool=folder)
+    agent.fault = "spooled"
+    agent.credentials.note(DATABASE)
+    with agent:
+        sandbox.wait_for_events(faulty_agent.TIMES + 1)
+        said = "can't be taken in: the agent's log says why"
+        agent.wait_for(lambda: agent.log().count(said) == 2, "the log tells of each")
+        assert "can't work on" in agent.log()
 
 
 def test_a_key_whose_actor_fails_again_and_again_is_shown_as_quarantined(

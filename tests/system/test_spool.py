@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+from pdagent.spool import SpooledEvent, put
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
+from tests.system.numbered_events import key_number, numbers_by_key, trigger
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+FULL, OTHER = key_number(1), key_number(2)
+
+
+def spool_event(folder: Path, key: str, number: int) -> None:
+    """What a command does while the agent is down."""
+    body = json.dumps(trigger(key, number)).encode()
+    put(folder, SpooledEvent(kind="v2", body=body, idempotency_key=f"{key} {number}"))
+
+
+def warnings(agent: AgentProcess) -> list[str]:
+    """What the status says that somebody has to see to."""
+    found: list[str] = agent.status()["agent"]["warnings"]
+    return found
 
 
 def test_spooled_events_are_delivered_in_order_once_the_agent_runs(tmp_path: Path) -> None:
@@ -54,3 +70,88 @@ def test_a_file_that_is_no_event_is_kept_out_of_the_way(tmp_path: Path) -> None:
         assert agent.cli("send", "-k", KEY, "-t", "trigger", "-d", "works").returncode == 0
         sandbox.wait_for_events(1)
         assert [path.suffix for path in spool.iterdir()] == [".refused"]
+
+
+def test_files_that_cannot_be_read_keep_no_other_back_neither_at_the_start_nor_later(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    link, fifo, inner = (folder / f"{n:020d}-1.event" for n in range(3))
+    link.symlink_to("/nowhere")
+    os.mkfifo(fifo)
+    inner.mkdir()
+    spool_event(folder, KEY, 1)
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder) as agent:
+        sandbox.wait_for_events(1)
+        (warning,) = warnings(agent)
+        assert link.name in warning
+        assert "(and 2 more, see the log)" in warning
+        assert f"Warning: {warning}" in agent.cli("status").stdout
+        spool_event(folder, KEY, 2)
+        sandbox.wait_for_events(2)
+        assert agent.is_healthy()
+        for path in (link, fifo, inner):
+            assert agent.log().count(path.name) == 1, "said once"
+        link.unlink()
+        fifo.unlink()
+        inner.rmdir()
+        agent.wait_for(lambda: not warnings(agent), "no warning any more")
+
+
+def test_a_spool_that_cannot_be_listed_is_told_of_until_it_works(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder = tmp_path / "spool"
+    folder.write_text("not a directory")
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder) as agent:
+        (warning,) = warnings(agent)
+        assert f"the spool {folder} can't be read (Not a directory)" in warning
+        agent.wait_for(lambda: warning in agent.log(), "the log says so too")
+        folder.unlink()
+        spool_event(folder, KEY, 1)
+        sandbox.wait_for_events(1)
+        assert warnings(agent) == []
+
+
+def test_a_key_that_takes_nothing_keeps_its_order_and_no_other_key_back(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder = tmp_path / "spool"
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder, max_queue_length=2) as agent:
+        agent.send_v2(trigger(FULL, 0)).raise_for_status()
+        agent.wait_until_drained()
+        agent.post("/queue/hold", params={"rk": FULL}).raise_for_status()
+        agent.send_v2(trigger(FULL, 1)).raise_for_status()
+        agent.kill()
+        for number in range(2, 5):
+            spool_event(folder, FULL, number)
+            spool_event(folder, OTHER, number)
+        agent.start()
+        sandbox.wait_for(lambda: len(sandbox.events(OTHER)) == 3, "the other key's events")
+        # One more has filled the queue, and what is behind it waits.
+        assert len(list(folder.iterdir())) == 2
+        agent.post("/queue/release", params={"rk": FULL}).raise_for_status()
+        agent.wait_for(lambda: not list(folder.iterdir()), "all events are taken in")
+        agent.wait_until_drained()
+        assert numbers_by_key(sandbox.events()) == {FULL: list(range(5)), OTHER: [2, 3, 4]}
+        assert agent.log().count("spooled events for ") == 1
+
+
+def test_while_no_new_event_is_taken_nothing_more_is_tried(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder = tmp_path / "spool"
+    settings = {"spool": folder, "max_journal_mb": 1, "retention": "1s"}
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path / "agent", sandbox.url, **settings) as agent:
+        large = trigger(KEY, 0)
+        large["payload"]["custom_details"]["log"] = "x" * 60_000
+        while agent.send_v2(large).status_code == 200:
+            pass
+        for number in range(3):
+            spool_event(folder, key_number(number), number)
+        agent.wait_for(lambda: "spooled events for " in agent.log(), "the refusal is logged")
+        sandbox.behave(down=False)
+        agent.wait_for(lambda: not list(folder.iterdir()), "all events are taken in")
+        assert agent.log().count("spooled events for ") == 1

@@ -42,6 +42,9 @@ def happened(before: StatusReport, after: StatusReport, now: datetime) -> Iterat
             yield Happening(now, "bad", one_line(why))
     if before.agent.trouble and not after.agent.trouble:
         yield Happening(now, "good", "the agent takes events again")
+    for why in after.agent.warnings:
+        if why not in before.agent.warnings:
+            yield Happening(now, "warning", one_line(why))
     old, new = before.agent.queues, after.agent.queues
     if old is not None and new is not None:
         if new.quarantined > old.quarantined:
