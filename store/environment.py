@@ -6,7 +6,9 @@ process with SIGBUS somewhere later. So the file is looked at first, as plain by
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import struct
 import time
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 import lmdb
 
 from store.errors import JournalDamagedError, JournalUnavailableError
+
+logger = logging.getLogger(__name__)
 
 DATA_FILE = "data.mdb"
 _READERS_FILE = "lock.mdb"
@@ -33,7 +37,11 @@ _READERS_FILE_SIZE = 256 + 64 * _MAX_READERS
 
 
 def prepare_directory(directory: Path) -> None:
-    """Create `directory` with mode 0700 if need be; raise `JournalUnavailableError` if unusable."""
+    """Create `directory` with mode 0700 if need be; raise `JournalUnavailableError` if unusable.
+
+    One that others may enter is closed to them if it is empty or a journal's; otherwise it may be
+    somebody's for something else, and is refused.
+    """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = directory.stat().st_uid
@@ -57,6 +65,26 @@ def prepare_directory(directory: Path) -> None:
             f"the journal {directory} is not writable: mount it read-write and "
             "chmod 0700 it, or configure another 'database'"
         )
+    _close_to_others(directory)
+
+
+def _close_to_others(directory: Path) -> None:
+    """The journal holds routing keys: nobody but its user may enter."""
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if not mode & 0o077:
+        return
+    if not (directory / MARKER_FILE).exists() and any(directory.iterdir()):
+        raise JournalUnavailableError(
+            f"the journal {directory} is open to other users (mode {mode:04o}) and holds other "
+            "files: chmod 0700 it if it is meant, or configure another 'database'"
+        )
+    try:
+        directory.chmod(0o700)
+    except OSError as error:
+        raise unusable(directory, error) from None
+    logger.warning(
+        "the journal %s was open to other users (mode %04o): its mode is 0700 now", directory, mode
+    )
 
 
 def _is_read_only(directory: Path) -> bool:

@@ -47,6 +47,34 @@ def test_a_missing_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
         assert file.stat().st_mode & 0o077 == 0 or file.name == "format", file.name
 
 
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "with a journal"])
+def test_a_directory_that_others_may_enter_is_closed_to_them(
+    directory: Path, caplog: pytest.LogCaptureFixture, filled: bool
+) -> None:
+    if filled:
+        LmdbJournal(directory, limit=LIMIT).close()
+    else:
+        directory.mkdir()
+    directory.chmod(0o2755)
+    LmdbJournal(directory, limit=LIMIT).close()
+    assert directory.stat().st_mode & 0o7777 == 0o700
+    [line] = caplog.messages
+    assert "was open to other users (mode 2755): its mode is 0700 now" in line
+    LmdbJournal(directory, limit=LIMIT).close()
+    assert len(caplog.messages) == 1
+
+
+def test_a_directory_for_something_else_that_others_may_enter_is_refused(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "notes").write_text("something else")
+    directory.chmod(0o755)
+    refused(directory, r"is open to other users \(mode 0755\) and holds other files")
+    assert directory.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in directory.iterdir()] == ["notes"]
+    directory.chmod(0o700)
+    LmdbJournal(directory, limit=LIMIT).close()
+
+
 def test_a_file_in_its_place_is_left_alone(directory: Path) -> None:
     directory.write_text("something else")
     refused(directory, "is not a directory: move that file away")
