@@ -29,6 +29,14 @@ _ROUTING_KEYS = """\
 _PLAIN = re.compile(r"[A-Za-z0-9._][\w.-]*", re.ASCII)
 
 
+_FOR_ITS_OWNER, _FOR_ALL = 0o600, 0o644
+
+
+class _File(NamedTuple):
+    data: bytes
+    mode: int
+
+
 class TlsFiles(NamedTuple):
     """Where the certificate and the private key lie that belong to a config file."""
 
@@ -51,7 +59,8 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
     """Write a new config file with a random secret, readable by its owner only.
 
     With `tls_names`, which may be empty, a self-signed certificate for this host and these names
-    is made as well, and the config uses it. The files appear whole or not at all, and one that is
+    is made as well, and the config uses it; all may read the certificate, its owner alone the key.
+    The files appear whole or not at all, and one that is
     there already is left alone.
 
     Raises:
@@ -61,29 +70,33 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
     if os.path.lexists(path):
         raise _exists(path)
     settings = {"secret": secrets.token_urlsafe(_SECRET_BYTES)}
-    files: dict[Path, bytes] = {}
+    files: dict[Path, _File] = {}
     if tls_names is not None:
         from pdagent.certificates import self_signed  # no other use of the program needs it
 
         place, pair = tls_files(path), self_signed(tls_names)
-        files |= {place.key: pair.key, place.certificate: pair.certificate}
+        files |= {
+            place.key: _File(pair.key, _FOR_ITS_OWNER),
+            # Clients of other users have to read what they are to trust.
+            place.certificate: _File(pair.certificate, _FOR_ALL),
+        }
         settings["tls_cert"] = _relative(place.certificate)
         settings["tls_key"] = _relative(place.key)
     # Last, so that a config never names files that aren't there.
-    files[path] = config_text(settings).encode()
+    files[path] = _File(config_text(settings).encode(), _FOR_ITS_OWNER)
     _write_new(files)
 
 
-def _write_new(files: Mapping[Path, bytes]) -> None:
+def _write_new(files: Mapping[Path, _File]) -> None:
     for path in files:
         if os.path.lexists(path):
             raise _exists(path)
     drafts: list[Path] = []
     made: list[Path] = []
     try:
-        for path, data in files.items():
+        for path, file in files.items():
             drafts.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
-            _write_private(drafts[-1], data)
+            _write(drafts[-1], file)
         for draft, path in zip(drafts, files, strict=True):
             _link(draft, path)
             made.append(path)
@@ -113,12 +126,12 @@ def _exists(path: Path) -> FileExistsError:
     return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(data)
-        file.flush()
+def _write(path: Path, file: _File) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FOR_ITS_OWNER)
+    with os.fdopen(descriptor, "wb") as writer:
+        os.fchmod(descriptor, file.mode)
+        writer.write(file.data)
+        writer.flush()
         os.fsync(descriptor)
 
 

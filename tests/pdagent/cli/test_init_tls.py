@@ -32,6 +32,7 @@ def test_the_pair_lies_next_to_the_config_which_uses_it(cli: CommandLine) -> Non
     cert, key = cli.home / ".pagerduty-agent.cert.pem", cli.home / ".pagerduty-agent.key.pem"
     assert str(cert) in done.out
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(cert.stat().st_mode) == 0o644, "clients of other users have to read it"
     assert stat.S_IMODE(cli.config.stat().st_mode) == 0o600
     loaded = load({}, {"HOME": str(cli.home)}, config_file=str(cli.config))
     assert (loaded.config.tls_cert, loaded.config.tls_key) == (cert, key)
@@ -49,6 +50,19 @@ def test_the_certificate_is_for_loopback_this_host_and_the_names_given(cli: Comm
     parsed = x509.load_pem_x509_certificate(loaded.config.tls_cert.read_bytes())
     constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
     assert not constraints.ca, "whoever trusts it must not trust what its key would sign"
+
+
+def test_the_lines_of_a_second_config_beside_it_can_be_copied(cli: CommandLine) -> None:
+    cli("init")
+    assert cli("--config", "~/tls.yaml", "init", "--tls").code == 0
+    lines = (cli.home / "tls.yaml").read_text().splitlines()
+    copied = [line for line in lines if line.startswith(("tls_cert:", "tls_key:"))]
+    cli.config.write_text("\n".join([cli.config.read_text(), *copied, ""]))
+    loaded = load({}, {"HOME": str(cli.home)}, config_file=str(cli.config))
+    assert loaded.config.tls_cert == cli.home / "tls.cert.pem"
+    assert loaded.config.tls_key == cli.home / "tls.key.pem"
+    assert loaded.config.tls_cert.exists()
+    assert loaded.config.tls_key.exists()
 
 
 @pytest.mark.parametrize("name", [".pagerduty-agent.cert.pem", ".pagerduty-agent.key.pem"])
