@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from pdagent.dashboard.report import QueueSummary, StatusReport
-from pdagent.wording import counted, one_line
+from pdagent.dashboard.words import takes_long
+from pdagent.wording import age, counted, one_line
 
 Level = Literal["bad", "warning", "good"]
 
@@ -25,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.text}: {self.command}" if self.command else f"{self.text}."
 
 
-def findings(report: StatusReport) -> list[Finding]:
+def findings(report: StatusReport, now: datetime) -> list[Finding]:
     """At least one; a single one of level `good` if nothing is amiss."""
     totals, queues = report.totals, _summary(report)
     found = [Finding("bad", f"Not ready: {one_line(why)}") for why in report.agent.trouble]
@@ -48,6 +50,13 @@ def findings(report: StatusReport) -> list[Finding]:
         keys = "key waits" if queues.backing_off == 1 else "keys wait"
         text = f"{queues.backing_off:,} {keys} after failed deliveries or rate limits, see below"
         found.append(Finding("warning", text))
+    if report.pagerduty.state != "unreachable" and takes_long(queues.longest_in_flight_since, now):
+        name = one_line(queues.longest_in_flight_queue or "a key")
+        took = age(queues.longest_in_flight_since, now)
+        text = (
+            f"No answer from PagerDuty for {took} to an event of {name}; if none comes, the event"
+        )
+        found.append(Finding("warning", f"{text} is sent again"))
     return found or [Finding("good", _all_is_well(report))]
 
 

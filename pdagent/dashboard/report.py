@@ -21,7 +21,8 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
     `queue` and `routing_key` are the configured name or the masked key; the full key only when it
     was asked for. `pending` events wait or are being delivered, `success` ones were delivered,
     `error` ones were dead-lettered, `discarded` ones were given up by an operator. A `paced` queue
-    is delivered slowly because PagerDuty limited its rate.
+    is delivered slowly because PagerDuty limited its rate. `in_flight_since` is when the attempt
+    that is under way began.
     """
 
     queue: str = ""
@@ -39,6 +40,7 @@ class QueueReport(msgspec.Struct, frozen=True, kw_only=True):
     calls_per_minute: int | None = None
     oldest_waiting_at: Moment | None = None
     next_attempt_at: Moment | None = None
+    in_flight_since: Moment | None = None
     last_delivered_at: Moment | None = None
     last_error: str | None = None
     last_error_at: Moment | None = None
@@ -75,6 +77,8 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
     paced: int = 0
     oldest_waiting_at: Moment | None = None
     oldest_waiting_queue: str | None = None
+    longest_in_flight_since: Moment | None = None
+    longest_in_flight_queue: str | None = None
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):

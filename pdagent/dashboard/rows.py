@@ -39,8 +39,8 @@ def queue_table(
     """The rows in their order.
 
     With `width`, in columns of the terminal, names and errors are cut to fit, and narrow terminals
-    do without some columns; without it nothing is ever cut. `selected` is the number of a row to
-    stand out.
+    do without some columns; without it nothing is ever cut. An error after which something was
+    delivered is not shown. `selected` is the number of a row to stand out.
     """
     wide = width is None or width >= WIDE
     table = Table(
@@ -63,7 +63,7 @@ def queue_table(
             "LAST ERROR", no_wrap=True, overflow="ellipsis", ratio=None if width is None else 1
         )
     for place, queue in enumerate(queues):
-        state = state_of(queue, pagerduty)
+        state = state_of(queue, now, pagerduty)
         style = "" if place == selected else STYLES.get(state, "")
         table.add_row(
             Text(name_of(queue)),
@@ -72,14 +72,10 @@ def queue_table(
             *([f"{queue.success:,}" if width else str(queue.success)] if wide else []),
             Text(str(queue.error), style="red" if queue.error and place != selected else ""),
             Text(state_in_words(queue, now, pagerduty, speed=wide), style=style),
-            *([] if narrow else [_error(queue, now)]),
+            *([] if narrow else [Text("" if is_over(queue) else error_and_age(queue, now))]),
             style="reverse" if place == selected else "",
         )
     return table
-
-
-def _error(queue: QueueReport, now: datetime) -> Text:
-    return Text(error_and_age(queue, now), style="dim" if is_over(queue) else "")
 
 
 def by_need(queues: Sequence[QueueReport]) -> list[QueueReport]:

@@ -65,7 +65,7 @@ def printed_status(report: StatusReport, now: datetime, width: int | None) -> li
     parts.append(Text())
     parts += [
         Text(str(finding), style="" if width is None else FINDING_STYLES[finding.level])
-        for finding in findings(report)
+        for finding in findings(report, now)
     ]
     parts += [Text(), _table(by_need(report.queues), now, width, report)]
     known = report.agent.queues.matching if report.agent.queues else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pdagent.dashboard.report import PagerDutyReport, QueueReport
 from pdagent.wording import age, one_line
@@ -14,10 +14,14 @@ STYLES = {
     "waits for PagerDuty": "yellow",
     "rate limited": "yellow",
     "backing off": "yellow",
+    "sending": "yellow",
     "held": "magenta",
     "quarantined": "bold red",
 }
 """How the name of a state is shown, where there are colours."""
+
+LONG_ATTEMPT = timedelta(seconds=5)
+"""An attempt that is under way for longer is worth a word: PagerDuty answers within one second."""
 
 _LASTING = ("backing off", "rate limited")
 
@@ -55,14 +59,19 @@ def name_of(queue: QueueReport) -> str:
     return one_line(queue.queue or queue.routing_key)
 
 
-def state_of(queue: QueueReport, pagerduty: PagerDutyReport | None = None) -> str:
-    """The state by its name: a key of `STYLES`, or what a newer agent says."""
+def state_of(queue: QueueReport, now: datetime, pagerduty: PagerDutyReport | None = None) -> str:
+    """The state by its name: a key of `STYLES`, or what a newer agent says.
+
+    `sending` is that of a queue whose attempt takes long.
+    """
     if queue.quarantined:
         return "quarantined"
     if queue.held:
         return "held"
     if pagerduty is not None and pagerduty.state == "unreachable" and queue.pending:
         return "waits for PagerDuty"
+    if takes_long(queue.in_flight_since, now):
+        return "sending"
     if queue.deferred_because == "rate_limited":
         return "rate limited"
     return one_line(queue.state.replace("_", " "))
@@ -79,16 +88,23 @@ def state_in_words(
 
     With `speed`, also to how many deliveries a minute.
     """
-    state = state_of(queue, pagerduty)
+    state = state_of(queue, now, pagerduty)
     if state == "waits for PagerDuty":
         return state
     left = queue.next_attempt_at
-    if left is not None and left > now and state in _LASTING:
+    if state == "sending":
+        state += f" for {age(queue.in_flight_since, now)}"
+    elif left is not None and left > now and state in _LASTING:
         state = f"{state} {age(now, left)}"
     if not queue.paced:
         return state
     pace = f" {queue.calls_per_minute}/min" if speed and queue.calls_per_minute else ""
     return f"{state}, paced{pace}"
+
+
+def takes_long(since: datetime | None, now: datetime) -> bool:
+    """Whether an attempt that began at `since` is under way for long."""
+    return since is not None and now - since > LONG_ATTEMPT
 
 
 def error_of(queue: QueueReport) -> str:

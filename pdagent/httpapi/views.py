@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
-from pdagent.operating.overview import deferral, oldest
+from pdagent.operating.overview import deferral, in_flight_since, oldest
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import timestamp
 
@@ -33,6 +33,7 @@ def queue_item(entry: QueueEntry, name: str) -> Json:
         "calls_per_minute": round(60 / state.pace_interval) if state.pace_interval > 0 else None,
         "oldest_waiting_at": timestamp(oldest(state)),
         "next_attempt_at": timestamp(_next_attempt_at(state)),
+        "in_flight_since": timestamp(in_flight_since(state)),
         "last_delivered_at": timestamp(state.last_delivered_at),
         "last_error": state.last_error,
         "last_error_at": timestamp(state.last_error_at),

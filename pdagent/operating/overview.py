@@ -7,6 +7,7 @@ microseconds each.
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
@@ -32,6 +33,8 @@ _ORDERS: dict[str, _Order] = {
     "error": lambda e, name: (-(e.state.last_error_at or 0.0), name),
     "name": lambda e, name: (name.lower(), name),
 }
+LONG_ATTEMPT = 5.0
+"""Seconds: attempts that are under way for longer are found by `sending`."""
 MOST_ROWS = 1_000_000
 SORTS = tuple(_ORDERS)
 """Most waiting, longest waiting, most dead letters, most delivered, latest error first; by name."""
@@ -49,6 +52,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def oldest(state: QueueState) -> float | None:
     """When the longest waiting event was accepted, in seconds since 1970."""
     return steady(lambda: state.oldest_accepted_at)
+
+
+def in_flight_since(state: QueueState) -> float | None:
+    """When the attempt that is under way began, in seconds since 1970; None if none is."""
+    return state.last_started_at if state.in_flight is not None else None
 
 
 def condition(entry: QueueEntry) -> str:
@@ -82,11 +90,15 @@ class Overview:
         self._names = names
 
     def summary(self) -> Json:
-        """Counts of queues; and the longest waiting event of all."""
+        """Counts of queues; the longest waiting event of all, the longest attempt under way."""
         conditions = list(self._conditions.values())
         states = [entry.state for entry in self._entries]
         longest = min(self._entries, key=lambda entry: oldest(entry.state) or inf, default=None)
         since = None if longest is None else oldest(longest.state)
+        slowest = min(
+            self._entries, key=lambda entry: in_flight_since(entry.state) or inf, default=None
+        )
+        under_way = None if slowest is None else in_flight_since(slowest.state)
         return {
             "known": len(self._entries),
             "matching": self._matching,
@@ -100,6 +112,10 @@ class Overview:
             "oldest_waiting_queue": self._names.of(longest.routing_key)
             if longest is not None and since is not None
             else None,
+            "longest_in_flight_since": timestamp(under_way),
+            "longest_in_flight_queue": self._names.of(slowest.routing_key)
+            if slowest is not None and under_way is not None
+            else None,
         }
 
     def _matches(self, entry: QueueEntry, name: str, match: str) -> bool:
@@ -110,6 +126,9 @@ class Overview:
             words += " rate_limited"
         if entry.state.pace_interval > 0:
             words += " paced"
+        since = in_flight_since(entry.state)
+        if since is not None and time.time() - since > LONG_ATTEMPT:
+            words += " sending"
         if entry.state.dead:
             words += " dead_lettered"
         return match.replace(" ", "_") in words or match in words.replace("_", " ")

@@ -51,6 +51,30 @@ def test_a_key_that_hangs_for_30_s_slows_no_other_key_no_accept_no_status_and_no
     assert time.monotonic() - began < STOP_GRACE + AT_ONCE
 
 
+def test_status_says_for_how_long_an_attempt_has_been_under_way_and_not_that_all_is_well(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(hang_key=HANGING, hang=30)
+    agent.send_v2(trigger(HANGING, 0)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(HANGING), "the hanging delivery has begun")
+    began = agent.status()["queues"][0]["in_flight_since"]
+    assert agent.status()["agent"]["queues"]["longest_in_flight_since"] == began
+    seen = ""
+
+    def is_told() -> bool:
+        nonlocal seen
+        seen = agent.cli("status").stdout
+        return "sending for " in seen
+
+    agent.wait_for(is_told, "the status says that the attempt takes long")
+    assert "All is well" not in seen
+    assert len(agent.status(match="sending")["queues"]) == 1
+    assert agent.status(match="backing off")["queues"] == []
+    assert "No answer from PagerDuty for " in seen
+    sandbox.behave(hang_key=[])
+    agent.kill()
+
+
 def test_accept_status_and_stop_answer_while_every_delivery_hangs(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:

@@ -52,7 +52,7 @@ def screen(seen: Seen, view: View, size: Size, now: datetime) -> RenderableType:
         return _filled([*parts, _help()], 1 + len(_HELP), _bar("any key goes back", size), size)
     report = seen.report
     if seen.lost is None:
-        parts += [_pagerduty(report, size.width, now), *_findings(report, size)]
+        parts += [_pagerduty(report, size.width, now), *_findings(report, size, now)]
     else:
         now = seen.at or now  # ages don't grow while nobody knows
         parts += [_lost(seen, size.width, asked), *_last_known(now, size)]
@@ -122,13 +122,16 @@ def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
             if pagerduty.last_outage_seconds is not None:
                 text += f", after {duration(pagerduty.last_outage_seconds)} unreachable"
             return _sides(text, right, width, "bold black on green")
+        case _ if pagerduty.in_flight:
+            text = " PagerDuty has not answered yet: the first delivery is under way"
+            return _sides(text, right, width, "reverse")
         case _:
             text = " PagerDuty not asked yet: nothing had to be delivered since the start"
             return _sides(text, "", width, "reverse")
 
 
-def _findings(report: StatusReport, size: Size) -> list[RenderableType]:
-    found, most = findings(report), _lines_of_findings(size)
+def _findings(report: StatusReport, size: Size, now: datetime) -> list[RenderableType]:
+    found, most = findings(report, now), _lines_of_findings(size)
     lines: list[RenderableType] = []
     for place, finding in enumerate(found[:most]):
         left = len(found) - most if place == most - 1 else 0
@@ -220,7 +223,7 @@ _HELP = (
     " g G, home end   first key, last key",
     " s S             sort by waiting, oldest, dead, delivered, error, name",
     " /               show only keys whose name or state has this in it: held, paced,",
-    "                 rate limited, backing off, quarantined, dead lettered",
+    "                 sending, rate limited, backing off, quarantined, dead lettered",
     " Esc             show all keys again",
     " q               quit",
     "",

@@ -48,6 +48,7 @@ _QUEUE_ITEM = object_of(
     held={"type": "boolean"},
     oldest_waiting_at=_OPTIONAL_TEXT,
     next_attempt_at=_OPTIONAL_TEXT,
+    in_flight_since=_OPTIONAL_TEXT,
     last_error=_OPTIONAL_TEXT,
 )
 _CHANGED = object_of(

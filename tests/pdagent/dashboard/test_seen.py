@@ -70,7 +70,7 @@ def test_dead_letters_holds_quarantine_and_trouble_are_told() -> None:
 
 
 def found(report: StatusReport) -> list[str]:
-    return [str(finding) for finding in findings(report)]
+    return [str(finding) for finding in findings(report, NOW)]
 
 
 def test_what_is_wrong_is_said_worst_first_with_the_command_that_helps() -> None:

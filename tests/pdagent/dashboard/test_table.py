@@ -12,6 +12,7 @@ from pdagent.dashboard.report import QueueReport, queue_reports, status_report
 from pdagent.dashboard.table import print_queues
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
+SOME_SECONDS_AGO, LONG_AGO = NOW - timedelta(seconds=3), NOW - timedelta(seconds=15)
 
 
 def rows(*queues: QueueReport) -> list[list[str]]:
@@ -52,11 +53,40 @@ def test_ages_are_shown_in_their_two_largest_units(seconds: int, shown: str) -> 
         ),
         (QueueReport(queue="q", state="backing_off", next_attempt_at=NOW), "backing off"),
         (QueueReport(queue="q", state="active", held=True), "held"),
+        (QueueReport(queue="q", state="active", in_flight_since=SOME_SECONDS_AGO), "active"),
+        (QueueReport(queue="q", state="active", in_flight_since=LONG_AGO), "sending for 15s"),
+        (
+            QueueReport(queue="q", state="held", held=True, in_flight_since=LONG_AGO),
+            "held",
+        ),
         (QueueReport(queue="q", state="held", held=True, quarantined=True), "quarantined"),
     ],
 )
 def test_the_state_is_said_in_words(queue: QueueReport, shown: str) -> None:
     assert rows(queue)[0][5] == shown
+
+
+@pytest.mark.parametrize(
+    ("delivered_at", "deferred", "shown"),
+    [
+        (None, None, True),
+        (LONG_AGO - timedelta(seconds=1), None, True),
+        (SOME_SECONDS_AGO, None, False),
+        (SOME_SECONDS_AGO, "server_error", True),
+    ],
+)
+def test_an_error_is_shown_until_something_is_delivered_after_it(
+    delivered_at: datetime | None, deferred: str | None, shown: bool
+) -> None:
+    queue = QueueReport(
+        queue="q",
+        state="active",
+        last_error="http_400: Event object is invalid",
+        last_error_at=LONG_AGO,
+        last_delivered_at=delivered_at,
+        deferred_because=deferred,
+    )
+    assert ("Event object is invalid" in " ".join(rows(queue)[0])) is shown
 
 
 def test_without_any_queue_it_says_so() -> None:
