@@ -12,24 +12,28 @@ import msgspec
 import requests
 
 from pdagent.config import Config
-from pdagent.localtransport import (
+from pdagent.localerrors import (
     AgentError,
+    BadCertificate,
     NoAnswer,
     NotUnderstood,
+    OtherScheme,
     Refused,
-    Transport,
     Unreachable,
 )
+from pdagent.localtransport import Transport
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
 
 __all__ = [
     "AgentError",
+    "BadCertificate",
     "LineResult",
     "LocalClient",
     "NoAnswer",
     "NotUnderstood",
+    "OtherScheme",
     "Receipt",
     "Refused",
     "Unreachable",
@@ -96,11 +100,12 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
 class LocalClient:
     """The agent's local API, one method a call, one connection a request.
 
-    Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`.
+    Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`. The agent has
+    `answer_seconds` for each answer, or 30.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._transport = Transport(config)
+    def __init__(self, config: Config, *, answer_seconds: float | None = None) -> None:
+        self._transport = Transport(config, answer_seconds)
 
     def send(self, version: Literal["v1", "v2"], event: bytes, *, idempotency_key: str) -> Receipt:
         """Hand over one alert event, as JSON in PagerDuty's own form with its routing key.

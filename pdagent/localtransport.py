@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
-import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import LocationValueError, MaxRetryError, NameResolutionError, SSLError
 
 from pdagent import __version__
 from pdagent.config import Config
+from pdagent.localerrors import (
+    AgentError,
+    Broken,
+    NoAnswer,
+    NotUnderstood,
+    OtherScheme,
+    Refused,
+    Unreachable,
+)
+from pdagent.localtls import PinnedAdapter, speaks_tls, why_not_tls
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
+_NO_SUCH_PATH = "404 Not Found"
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _Expected = TypeVar("_Expected")
-
-
-class AgentError(Exception):
-    """A call to the agent failed. The text is one line and holds no credential."""
-
-
-class Unreachable(AgentError):
-    """No connection to the agent came about: it has seen nothing of the request."""
-
-
-class NoAnswer(AgentError):
-    """The connection broke or fell silent: whether the agent acted on the request isn't known."""
-
-
-class _Broken(NoAnswer):
-    """The connection ended early: unlike with a silent agent, another try may do at once."""
-
-
-class NotUnderstood(AgentError):
-    """Something answered, but not as the agent does."""
-
-
-class Refused(AgentError):
-    """The agent said no.
-
-    `status` is the HTTP code, `errors` the agent's reasons, `retry_after` in how many seconds
-    another try makes sense, None when the agent didn't say.
-    """
-
-    def __init__(self, status: int, errors: tuple[str, ...], retry_after: float | None) -> None:
-        super().__init__("; ".join(errors) or f"HTTP {status}")
-        self.status = status
-        self.errors = errors
-        self.retry_after = retry_after
 
 
 class Transport:
@@ -67,14 +40,15 @@ class Transport:
     Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, answer_seconds: float | None = None) -> None:
         self._config = config
+        self._answer_seconds = answer_seconds or _ANSWER_SECONDS
 
     def call_twice(self, method: str, path: str, **request: Any) -> requests.Response:
         """As `call`; a connection that breaks is tried once more."""
         try:
             return self.call(method, path, **request)
-        except _Broken as first:
+        except Broken as first:
             try:
                 return self.call(method, path, **request)
             except Unreachable as second:
@@ -92,7 +66,22 @@ class Transport:
     ) -> requests.Response:
         """The agent's answer, whole; one that says no is raised as `Refused`."""
         with self._session() as session:
-            return self._requested(session, method, path, data=body, headers=headers, params=query)
+            try:
+                return self._requested(
+                    session, method, path, data=body, headers=headers, params=query
+                )
+            except Broken:
+                # Whoever expects TLS ends a connection that begins without it.
+                if self._config.tls_cert is None and speaks_tls(*self._host_and_port()):
+                    raise OtherScheme(
+                        f"what listens at {self._config.address} speaks TLS: set tls_cert in the "
+                        "config to the agent's certificate"
+                    ) from None
+                raise
+
+    def _host_and_port(self) -> tuple[str, int]:
+        host, _, port = self._config.address.rpartition(":")
+        return _ANY_ADDRESS.get(host, host).strip("[]"), int(port)
 
     @contextmanager
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
@@ -119,7 +108,7 @@ class Transport:
         host, _, port = self._config.address.rpartition(":")
         scheme = "https" if self._config.tls_cert else "http"
         url = f"{scheme}://{_ANY_ADDRESS.get(host, host)}:{port}{path}"
-        timeout = (_CONNECT_SECONDS, _ANSWER_SECONDS)
+        timeout = (_CONNECT_SECONDS, self._answer_seconds)
         try:
             response = session.request(
                 method, url, timeout=timeout, allow_redirects=False, **request
@@ -141,7 +130,7 @@ class Transport:
             session.headers["Authorization"] = f"token {self._config.secret}"
         if self._config.tls_cert is not None:
             session.verify = False  # instead, the one certificate that may answer is pinned
-            session.mount("https://", _PinnedAdapter(_fingerprint(self._config.tls_cert)))
+            session.mount("https://", PinnedAdapter(self._config.tls_cert))
         return session
 
     def _failure(self, error: Exception) -> AgentError:
@@ -150,7 +139,7 @@ class Transport:
         if isinstance(error, requests.ConnectTimeout):
             return Unreachable("timed out")
         if isinstance(error, requests.ReadTimeout):
-            return NoAnswer(f"none within {_ANSWER_SECONDS:.0f} s")
+            return NoAnswer(f"none within {self._answer_seconds:.0f} s")
         if isinstance(error, LocationValueError):
             return Unreachable("that is no host name")
         # requests tries once: a MaxRetryError means that no connection came about, except where
@@ -160,13 +149,24 @@ class Transport:
             inside = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
             inner = inside if isinstance(inside, ssl.SSLError) else reason
             if isinstance(inner, ssl.SSLEOFError):
-                return _Broken("the connection broke")
+                return Broken("the connection broke")
+            if isinstance(inner, ssl.SSLError):
+                return OtherScheme(
+                    f"what listens at {self._config.address} does not speak TLS, as tls_cert in "
+                    f"the config asks ({why_not_tls(inner)}): start the agent with tls_cert and "
+                    "tls_key, or leave tls_cert out here"
+                )
+            if isinstance(inner, SSLError):
+                return OtherScheme(
+                    f"what listens at {self._config.address} can't be trusted: its certificate "
+                    f"isn't the one in tls_cert ({self._config.tls_cert})"
+                )
             return Unreachable(_why_unreachable(inner))
         broken = cause.args[-1] if isinstance(cause, Exception) and cause.args else None
         bad = isinstance(broken, http.client.BadStatusLine)
         if bad and not isinstance(broken, ConnectionError):
             return NotUnderstood(self.stranger("it doesn't speak HTTP"))
-        return _Broken("the connection broke")
+        return Broken("the connection broke")
 
     def _refusal(self, answer: requests.Response) -> AgentError:
         try:
@@ -175,6 +175,9 @@ class Transport:
             if answer.status_code in (429, 503):
                 return Refused(answer.status_code, (), _seconds(answer.headers.get("Retry-After")))
             return NotUnderstood(self.stranger(f"it answered HTTP {answer.status_code}"))
+        if answer.status_code == HTTPStatus.NOT_FOUND and errors == (_NO_SUCH_PATH,):
+            # The agent says more than that; its sandbox, for one, does not.
+            return NotUnderstood(self.stranger(f"it answered '{_NO_SUCH_PATH}'"))
         return Refused(answer.status_code, errors, _seconds(answer.headers.get("Retry-After")))
 
     def decoded(self, answer: requests.Response, kind: type[_Expected]) -> _Expected:
@@ -197,34 +200,6 @@ class _Errors(msgspec.Struct):
     errors: tuple[str, ...]
 
 
-class _PinnedAdapter(HTTPAdapter):
-    """Talks to the holder of one certificate only.
-
-    Whoever answers must have that certificate's private key, so its names, dates and issuer add
-    nothing: it may have been issued for another name of this host.
-    """
-
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As requests does, with the pin."""
-        super().init_poolmanager(*arguments, **options, assert_fingerprint=self._fingerprint)
-
-
-def _fingerprint(certificate: Path) -> str:
-    try:
-        found = _CERTIFICATE.search(certificate.read_text("ascii", "replace"))
-        if found is None:
-            raise Unreachable(f"tls_cert {certificate} holds no certificate in PEM form")
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
-    except OSError as error:
-        raise Unreachable(f"can't read tls_cert {certificate}: {error.strerror}") from None
-    except ValueError:
-        raise Unreachable(f"tls_cert {certificate} holds a damaged certificate") from None
-
-
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() else None
 
@@ -232,10 +207,6 @@ def _seconds(text: str | None) -> float | None:
 def _why_unreachable(reason: object) -> str:
     if isinstance(reason, NameResolutionError):
         return "no such host"
-    if isinstance(reason, ssl.SSLError):
-        return f"TLS: {(reason.reason or 'failed').replace('_', ' ').lower()}"
-    if isinstance(reason, SSLError):
-        return "its certificate isn't the one in tls_cert"
     system = reason.__cause__ if isinstance(reason, Exception) else None
     text = system.strerror if isinstance(system, OSError) else None
     return (text or type(reason).__name__).lower()

@@ -19,6 +19,11 @@ class ExitCode(IntEnum):
     REFUSED_FOR_NOW = 75
 
 
+UNDONE = "nothing was changed"
+LOOKED = "there is nothing to show"
+"""What it means for a command that changes something, or only looks, that no agent answers."""
+
+
 class CommandFailed(Exception):
     """A command can't do what it was asked; the message becomes one line on standard error."""
 

@@ -49,7 +49,8 @@ def init(session: Session, *, tls: bool, tls_names: tuple[str, ...]) -> None:
         raise CommandFailed(
             f"{there} exists already and was left as it is: edit it, or remove it first"
         ) from None
-    click.echo(f"Wrote {path} with a new secret. 'pagerduty-agent server' starts the agent.")
+    server = session.command("server")
+    click.echo(f"Wrote {path} with a new secret. '{server}' starts the agent.")
     if tls:
         files = tls_files(path)
         click.echo(

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.queue_changing import discard, retry
 from pdagent.cli.queue_holding import hold, release
 from pdagent.cli.queue_listing import list_command
-from pdagent.cli.queue_options import LOOKED, routing_key_option
+from pdagent.cli.queue_options import routing_key_option
 from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.queue_showing import show
 from pdagent.cli.queue_tail import tail

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed, ExitCode, say
+from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, say
 from pdagent.cli.queue_options import (
-    UNDONE,
     ids_argument,
     ids_of,
     json_option,
@@ -68,7 +67,7 @@ def retry(
                 changed = client.retry(key_of(session, routing_key), force=force)
             if not changed.count and not changed.left:
                 refuse_unknown(client, session, routing_key)
-    _tell(changed, f"Retrying {counted(changed.count, 'event')}.", as_json)
+    _tell(session, changed, f"Retrying {counted(changed.count, 'event')}.", as_json)
     if changed.left:
         listing = session.command("queue", "list", "--state", DEAD)
         say(
@@ -126,7 +125,7 @@ def discard(
                 changed = client.discard(key, states=states, reason=reason)
             if not changed.count:
                 refuse_unknown(client, session, routing_key)
-    _tell(changed, f"Discarded {counted(changed.count, 'event')}.", as_json)
+    _tell(session, changed, f"Discarded {counted(changed.count, 'event')}.", as_json)
 
 
 def _can_ask() -> bool:
@@ -193,12 +192,12 @@ def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[begin : begin + _IDS_AT_ONCE]
 
 
-def _tell(changed: Changed, text: str, as_json: bool) -> None:
+def _tell(session: Session, changed: Changed, text: str, as_json: bool) -> None:
     """Print what was done on standard output, and what was not as lines on standard error."""
     changed = msgspec.structs.replace(changed, message=text)
     click.echo(msgspec.json.encode(changed) if as_json else text)
     for refused in changed.refused:
-        say("error", refused.error)
+        say("error", session.with_options(refused.error))
     if changed.refused:
         for_now = all(refused.status == _FOR_NOW for refused in changed.refused)
         code = ExitCode.REFUSED_FOR_NOW if for_now else ExitCode.FAILED

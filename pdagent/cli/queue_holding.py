@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 import msgspec
 
+from pdagent.cli.failures import UNDONE
 from pdagent.cli.parameters import text
-from pdagent.cli.queue_options import UNDONE, json_option, routing_key_option
+from pdagent.cli.queue_options import json_option, routing_key_option
 from pdagent.cli.queue_selection import about_queue, key_of, option_for
 from pdagent.cli.session import Session, pass_session
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.queue_options import (
-    LOOKED,
     json_option,
     routing_key_option,
     state_option,

@@ -11,10 +11,6 @@ import msgspec
 
 from pdagent.cli.parameters import text
 
-UNDONE = "nothing was changed"
-LOOKED = "there is nothing to show"
-"""What it means for a command that changes something, or only looks, that no agent answers."""
-
 _LONGEST_LINE = 16 << 20  # bytes; an event is far shorter even with a long history
 
 state_option = click.option(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed
-from pdagent.cli.queue_options import LOOKED
+from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.queue_words import STYLES as RECORD_STYLES
 from pdagent.cli.queue_words import WIDEST, kind_of, told_briefly
 from pdagent.cli.session import Session, pass_session

@@ -10,8 +10,8 @@ import click
 import msgspec
 
 from pdagent.cli.explanations import explained
-from pdagent.cli.failures import say
-from pdagent.cli.queue_options import LOOKED, routing_key_option
+from pdagent.cli.failures import LOOKED, say
+from pdagent.cli.queue_options import routing_key_option
 from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.queue_words import STYLES, WIDEST, told
 from pdagent.cli.session import Session, pass_session
@@ -78,7 +78,7 @@ class _Follower:
                             yield line
             except AgentError as error:
                 if not (self._followed and _may_pass(error)):
-                    raise explained(error, self._session.loaded, LOOKED) from None
+                    raise explained(error, self._session, LOOKED) from None
             self._note_absence()
             time.sleep(_AGAIN_SECONDS)
 

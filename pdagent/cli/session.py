@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from pdagent.config_loading import Loaded, load
 
 if TYPE_CHECKING:
     from pdagent.localclient import LocalClient
+
+_PROGRAM = "pagerduty-agent"
+_COMMAND_LINE = re.compile(rf"\b{_PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
 
 
 class Session:
@@ -47,10 +51,13 @@ class Session:
         return self._loaded or self.load()
 
     @contextmanager
-    def agent(self, undone: str = "nothing was stored") -> Iterator[LocalClient]:
+    def agent(
+        self, undone: str = "nothing was stored", *, answer_seconds: float | None = None
+    ) -> Iterator[LocalClient]:
         """The agent for the length of a `with` block; what it refuses ends the command.
 
-        `undone` says what it means if the agent can't be reached or takes nothing for now.
+        `undone` says what it means if the agent can't be reached or takes nothing for now. It has
+        `answer_seconds` for an answer, or as long as is usual.
 
         Raises:
             CommandFailed: A call failed; it says why, with the exit code that fits.
@@ -59,17 +66,25 @@ class Session:
         from pdagent.cli.explanations import explained
         from pdagent.localclient import AgentError, LocalClient
 
-        loaded = self.loaded
         try:
-            yield LocalClient(loaded.config)
+            yield LocalClient(self.loaded.config, answer_seconds=answer_seconds)
         except AgentError as error:
-            raise explained(error, loaded, undone) from None
+            raise explained(error, self, undone) from None
 
     def command(self, *words: str) -> str:
         """A command line for people to copy: with the global options of this one, but no secret."""
+        return shlex.join([_PROGRAM, *self._options(), *words])
+
+    def with_options(self, text: str) -> str:
+        """`text` of others, with the options of `command` in the command lines that it names."""
+        options = shlex.join(self._options())
+        if not options:
+            return text
+        return _COMMAND_LINE.sub(lambda found: f"{_PROGRAM} {options} ", text)
+
+    def _options(self) -> list[str]:
         options = ["--config", self.config_file] if self.config_file else []
-        options += ["--address", address] if (address := self._flags.get("address")) else []
-        return shlex.join(["pagerduty-agent", *options, *words])
+        return options + (["--address", address] if (address := self._flags.get("address")) else [])
 
     def routing_key(self, given: str) -> str:
         """The key that `given` means: itself, or the key of that name when it reads `@name`.

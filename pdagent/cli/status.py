@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed, ExitCode
+from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
 from pdagent.cli.parameters import text
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pdagent.dashboard.live.polling import Answer, Question
 
 _UNWELL = 503
+_HEALTH_SECONDS = 5.0
 _ROWS_ON_A_TERMINAL = 20
 _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
@@ -77,7 +78,7 @@ def status(
         limit = _ROWS_ON_A_TERMINAL
     query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
     query |= {"limit": str(limit)} if limit else {}
-    with session.agent() as client:
+    with session.agent(LOOKED) as client:
         answer = client.status({name: value for name, value in query.items() if value})
     if as_json:
         click.echo(msgspec.json.encode(answer))
@@ -89,7 +90,7 @@ def status(
         report = status_report(answer)
     except ValueError:
         raise CommandFailed("the agent's answer isn't a status: it is of another version") from None
-    print_status(report, console, datetime.now(UTC))
+    print_status(report, console, datetime.now(UTC), session.with_options)
 
 
 def _watched(session: Session, console: Console, sort: str, match: str, interval: float) -> int:
@@ -109,6 +110,7 @@ def _watched(session: Session, console: Console, sort: str, match: str, interval
         lambda question: _asked(client, question),
         interval=interval,
         view=view,
+        options=session.with_options,
     )
     return watch.run()
 
@@ -142,12 +144,18 @@ def health(session: Session, *, live: bool) -> None:
     and delivered. Exit status: 0 ready, 1 it answers but isn't ready, 69 it does not answer. With
     --live, 0 whenever it answers.
     """
-    with session.agent() as client:
+    address = session.loaded.config.address
+    with session.agent("no event is taken", answer_seconds=_HEALTH_SECONDS) as client:
         try:
             client.health(live=live)
+        except NoAnswer as error:
+            raise CommandFailed(
+                f"the agent at {address} gave no answer ({error}): it hangs, or has too much to "
+                "do; see its log, and restart it if this lasts",
+                ExitCode.UNREACHABLE,
+            ) from None
         except Refused as error:
             if error.status != _UNWELL:
                 raise
-            address = session.loaded.config.address
             raise CommandFailed(f"the agent at {address} is not ready: {error}") from None
     click.echo("OK")

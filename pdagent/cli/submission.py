@@ -71,12 +71,15 @@ def _hand_over(
 ) -> Receipt:
     body, key = msgspec.json.encode(event), idempotency_key or str(uuid.uuid4())
     with session.agent() as client:
-        from pdagent.localclient import Unreachable
+        from pdagent.cli.explanations import without_answer
+        from pdagent.localclient import NoAnswer, Unreachable
 
         try:
             if kind == "change":
                 return client.send_change(body, idempotency_key=key)
             return client.send(kind, body, idempotency_key=key)
+        except NoAnswer as error:
+            raise without_answer(error, session, key) from None
         except Unreachable:
             if session.loaded.config.spool is None:
                 raise

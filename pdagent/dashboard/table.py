@@ -7,7 +7,7 @@ one row a key, for grep, awk and mail.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
@@ -27,12 +27,17 @@ _LABEL_WIDTH = 11
 _WIDEST_CHART = 60
 
 
-def print_status(report: StatusReport, console: Console, now: datetime) -> None:
+def print_status(
+    report: StatusReport, console: Console, now: datetime, options: Callable[[str], str] = str
+) -> None:
     """Print the whole status; `now` (aware) is what ages are counted from.
+
+    `options` completes command lines that texts name with the global options that are needed.
 
     If the agent has more queues than there are rows in `report`, a last line says so.
     """
-    _print(console, printed_status(report, now, console.width if console.is_terminal else None))
+    width = console.width if console.is_terminal else None
+    _print(console, printed_status(report, now, width, options))
 
 
 def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime) -> None:
@@ -41,7 +46,9 @@ def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime)
     _print(console, [_table(by_need(queues), now, width, None)])
 
 
-def printed_status(report: StatusReport, now: datetime, width: int | None) -> list[RenderableType]:
+def printed_status(
+    report: StatusReport, now: datetime, width: int | None, options: Callable[[str], str] = str
+) -> list[RenderableType]:
     """What `print_status` prints: for a terminal of `width` columns, or plain if that is None."""
     head = Table.grid(padding=(0, 2))
     head.add_column(min_width=_LABEL_WIDTH - 2)
@@ -64,7 +71,7 @@ def printed_status(report: StatusReport, now: datetime, width: int | None) -> li
         parts += [Text(), _charts(traffic, min(_WIDEST_CHART, width - _LABEL_WIDTH))]
     parts.append(Text())
     parts += [
-        Text(str(finding), style="" if width is None else FINDING_STYLES[finding.level])
+        Text(options(str(finding)), style="" if width is None else FINDING_STYLES[finding.level])
         for finding in findings(report, now)
     ]
     parts += [Text(), _table(by_need(report.queues), now, width, report)]

@@ -26,7 +26,8 @@ _Handler = Callable[[int, object], None]
 class Watch:
     """The dashboard on a terminal, until `q` or a signal ends it.
 
-    The terminal is given back as it was whatever ends it: a key, a signal, a mistake.
+    The terminal is given back as it was whatever ends it: a key, a signal, a mistake. `options`
+    completes command lines that texts name.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Watch:
         *,
         interval: float,
         view: View,
+        options: Callable[[str], str] = str,
     ) -> None:
         self._console = console
         self._keyboard = Keyboard(descriptor)
         self._ask = ask
         self._interval = interval
         self._view = view
+        self._options = options
         self._seen = Seen()
         self._suspended = False
         self._ended_by: int | None = None
@@ -83,7 +86,8 @@ class Watch:
     def _draw(self, live: Live) -> None:
         size = self._size()
         self._view = self._view.within(page_of(size), self._seen.rows)
-        live.update(screen(self._seen, self._view, size, datetime.now(UTC)), refresh=True)
+        shown = screen(self._seen, self._view, size, datetime.now(UTC), options=self._options)
+        live.update(shown, refresh=True)
 
     def _obey(self, keys: list[str]) -> bool:
         for key in keys:

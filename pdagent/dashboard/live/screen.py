@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -38,8 +38,13 @@ def page_of(size: Size) -> int:
     return max(1, size.height - _fixed_lines(size))
 
 
-def screen(seen: Seen, view: View, size: Size, now: datetime) -> RenderableType:
-    """Exactly `size.height` lines of at most `size.width` columns; `now` is aware."""
+def screen(
+    seen: Seen, view: View, size: Size, now: datetime, *, options: Callable[[str], str] = str
+) -> RenderableType:
+    """Exactly `size.height` lines of at most `size.width` columns; `now` is aware.
+
+    `options` completes command lines that texts name with the global options that are needed.
+    """
     asked = now
     if size.width < SMALLEST[0] or size.height < SMALLEST[1]:
         return Text(f"The terminal is too small: {SMALLEST[0]}x{SMALLEST[1]} is the least.")
@@ -52,10 +57,10 @@ def screen(seen: Seen, view: View, size: Size, now: datetime) -> RenderableType:
         return _filled([*parts, _help()], 1 + len(_HELP), _bar("any key goes back", size), size)
     report = seen.report
     if seen.lost is None:
-        parts += [_pagerduty(report, size.width, now), *_findings(report, size, now)]
+        parts += [_pagerduty(report, size.width, now), *_findings(report, size, now, options)]
     else:
         now = seen.at or now  # ages don't grow while nobody knows
-        parts += [_lost(seen, size.width, asked), *_last_known(now, size)]
+        parts += [_lost(seen, size.width, asked), *_last_known(now, size, options)]
     parts += figures(report, size.width, now, charts=size.height >= _FEW_LINES)
     rows, page = _shown_rows(seen, view, size), page_of(size)
     table = queue_table(
@@ -130,21 +135,24 @@ def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
             return _sides(text, "", width, "reverse")
 
 
-def _findings(report: StatusReport, size: Size, now: datetime) -> list[RenderableType]:
+def _findings(
+    report: StatusReport, size: Size, now: datetime, options: Callable[[str], str]
+) -> list[RenderableType]:
     found, most = findings(report, now), _lines_of_findings(size)
     lines: list[RenderableType] = []
     for place, finding in enumerate(found[:most]):
         left = len(found) - most if place == most - 1 else 0
         more = f"  (+{left} more)" if left > 0 else ""
-        text = Text(f" {finding}", style=FINDING_STYLES[finding.level])
+        text = Text(f" {options(str(finding))}", style=FINDING_STYLES[finding.level])
         text.truncate(size.width - len(more), overflow="ellipsis")
         lines.append(text.append(more, style="dim"))
     return lines + [Text()] * (most - len(lines))
 
 
-def _last_known(at: datetime, size: Size) -> list[RenderableType]:
+def _last_known(at: datetime, size: Size, options: Callable[[str], str]) -> list[RenderableType]:
+    server = options("pagerduty-agent server")
     text = Text(
-        f" This is what it said at {clock(at)} UTC. 'pagerduty-agent server' starts it.",
+        f" This is what it said at {clock(at)} UTC. '{server}' starts it.",
         style="bold",
         no_wrap=True,
         overflow="ellipsis",

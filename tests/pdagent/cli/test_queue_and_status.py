@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,55 @@ def test_health_is_ok_or_gives_the_reasons(user: CommandLine, agent: AgentStandI
     assert "is not ready: the journal is full; an actor is gone" in done.error
 
 
+def test_nobody_listening_is_told_in_words_that_fit_what_was_asked(cli: CommandLine) -> None:
+    cli.configure(address="127.0.0.1:1")
+    for command, told in (("status", "there is nothing to show"), ("health", "no event is taken")):
+        done = cli("--config", str(cli.config), command)
+        assert done.code == 69
+        assert done.error.endswith(
+            f": {told}; 'pagerduty-agent --config {cli.config} server' starts it"
+        )
+
+
+@pytest.mark.parametrize("arguments", [["health"], ["health", "--live"]])
+def test_health_of_an_agent_that_hangs_is_known_within_seconds(
+    user: CommandLine, agent: AgentStandIn, arguments: list[str]
+) -> None:
+    done = threading.Event()
+    agent.tricks.append(lambda _: void(done.wait()))
+    try:
+        ended = user(*arguments)
+    finally:
+        done.set()
+    assert ended.code == 69
+    assert "gave no answer (none within 5 s): it hangs" in ended.error
+    assert "health" not in ended.error
+
+
+def void(_: object) -> None:
+    """What a trick comes to."""
+
+
+def test_command_lines_that_are_printed_have_the_config_in_them(
+    user: CommandLine, agent: AgentStandIn, home: Path
+) -> None:
+    config = str(user.config.rename(home / "other.yaml"))
+    own = f"pagerduty-agent --config {config}"
+    held = {**QUEUE, "held": True}
+    agent.status = {**STATUS, "queues": [held]}
+    out = user("--config", config, "status").out
+    assert f"{own} queue list --state dead_lettered\n" in out
+    assert f"{own} queue release -k KEY\n" in out
+    agent.refuse_next(404, "none begins so: 'pagerduty-agent queue list' shows all")
+    assert f"'{own} queue list'" in user("--config", config, "queue", "show", "0198").error
+    refused = {"id": "0198", "error": "see 'pagerduty-agent queue show 0198'", "status": 409}
+    answer = {"message": "", "count": 0, "events": [], "refused": [refused]}
+    agent.next_answers.append((200, {}, json.dumps(answer).encode()))
+    assert f"'{own} queue show 0198'" in user("--config", config, "queue", "retry", "0198").err
+    written = str(home / "new.yaml")
+    assert f"'pagerduty-agent --config {written} server'" in user("--config", written, "init").out
+
+
 def test_an_agent_behind_tls_is_recognised_by_its_certificate_alone(
     cli: CommandLine, certificate: tuple[Path, Path], other_certificate: tuple[Path, Path]
 ) -> None:
@@ -156,12 +206,33 @@ def test_an_agent_behind_tls_is_recognised_by_its_certificate_alone(
         cli.configure(address=agent.address, secret=SECRET, tls_cert=str(other_certificate[0]))
         done = cli("status")
         assert done.code == 69
-        assert "its certificate isn't the one in tls_cert" in done.error
-    with AgentStandIn() as plain:
-        cli.configure(address=plain.address, secret=SECRET, tls_cert=str(certificate[0]))
-        done = cli("status")
-        assert done.code == 69
-        assert "TLS" in done.error
+        assert "can't be trusted: its certificate isn't the one in tls_cert" in done.error
+        assert "starts it" not in done.error
     for wrong, problem in ((str(certificate[1]), "holds no certificate"), ("/no", "can't read")):
         cli.configure(tls_cert=wrong)
-        assert problem in cli("status").error
+        done = cli("status")
+        assert done.code == 1
+        assert problem in done.error
+        assert "no agent answers" not in done.error
+
+
+def test_tls_on_one_side_only_is_called_by_its_name(
+    cli: CommandLine, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sending = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
+    with AgentStandIn(*certificate) as behind_tls, AgentStandIn() as plain:
+        for agent, setting, told in (
+            (behind_tls, "", "speaks TLS: set tls_cert in the config"),
+            (plain, f"tls_cert: {certificate[0]}\n", "does not speak TLS, as tls_cert in"),
+        ):
+            cli.configure(setting, address=agent.address, secret=SECRET)
+            for command in (("status",), ("health",), sending):
+                done = cli(*command)
+                assert done.code == 69
+                assert f"what listens at {agent.address} {told}" in done.error
+                assert "starts it" not in done.error
+            # The agent has not understood a word: with a spool the event is safe.
+            spool = tmp_path / f"spool-{len(setting)}"
+            cli.configure(f"{setting}spool: {spool}\n", address=agent.address, secret=SECRET)
+            assert cli(*sending).code == 0
+            assert len(list(spool.iterdir())) == 1

@@ -18,6 +18,7 @@ from tests.pdagent.cli.agent_stand_in import (
     stop_in_the_middle,
 )
 from tests.pdagent.cli.command_line import CommandLine
+from tests.sandbox_process import SandboxProcess
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 TRIGGER = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
@@ -122,8 +123,11 @@ def test_a_connection_that_breaks_twice_leaves_the_outcome_open(
     agent.tricks.extend([hang_up, hang_up])
     done = user(*TRIGGER)
     assert done.code == 1
-    assert "it isn't known whether" in done.error
-    assert len(agent.received) == 2
+    assert "it isn't known whether the event is stored" in done.error
+    first, second = agent.received
+    key = first.headers["idempotency-key"]
+    assert key == second.headers["idempotency-key"]
+    assert f"send the same again with --idempotency-key '{key}'" in done.error
 
 
 def test_without_an_agent_nothing_is_stored_and_the_line_says_how_to_start_it(
@@ -134,7 +138,8 @@ def test_without_an_agent_nothing_is_stored_and_the_line_says_how_to_start_it(
         done = cli("-a", f"127.0.0.1:{unused.getsockname()[1]}", *TRIGGER)
     assert done.code == 69
     assert "connection refused" in done.error
-    assert "nothing was stored; 'pagerduty-agent server' starts it" in done.error
+    assert "nothing was stored; 'pagerduty-agent --address 127.0.0.1:" in done.error
+    assert done.error.endswith(" server' starts it")
 
 
 @pytest.mark.parametrize(("status", "why"), [(429, "queue full"), (503, "journal full")])
@@ -190,6 +195,15 @@ def test_something_else_on_the_port_is_not_taken_for_the_agent(
         assert "its answer isn't the JSON expected" in done.error
     agent.next_answers.append((302, {"Location": "/elsewhere"}, b""))
     assert "it answered HTTP 302" in user(*TRIGGER).error
+
+
+def test_the_sandbox_is_not_taken_for_the_agent(user: CommandLine) -> None:
+    with SandboxProcess() as sandbox:
+        address = sandbox.url.removeprefix("http://")
+        for command in (("status",), ("queue", "hold", "-k", KEY), ("queue", "show", "1"), TRIGGER):
+            done = user("-a", address, *command)
+            assert done.code == 1
+            assert f"what listens at {address} is not a pagerduty-agent" in done.error
 
 
 def test_warnings_of_the_receipt_go_to_standard_error(
