@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import pykka
 
@@ -17,22 +17,38 @@ from actors.journal_writer import Admission, Remove
 from actors.messages import Perform, Route, SaveSnapshot
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from actors.surroundings import Surroundings
-from store.records import Entry
+from store.records import Entry, QueueId
 from store.retention import ended_before, middle_attempts
 
 PERIOD = 60.0
-PERIOD_WHEN_FULL = 5.0
+PERIOD_WHEN_FULL = 2.0
 RETENTION_WHEN_FULL = 3600.0
+_SHRINKS_BY = 8.0
+_MOST_SHRINKING = 5  # to 0.1 s: nothing that has ended is kept
 _BATCH = 5_000
+_MUCH = 1_000  # records: reading fewer costs nothing worth mentioning
+_LONGEST_PAUSE = 32  # rounds
 _ATTEMPTS_KEPT = 200
+
+
+class _InVain(NamedTuple):
+    """A queue of which much was read for nothing when so many of its events had `ended`.
+
+    Reading a long one takes seconds: it is left out for `pause` rounds, twice as many each time,
+    unless another event ends.
+    """
+
+    ended: int
+    pause: int
+    left_out: int
 
 
 class Janitor(SupervisedActor):
     """Goes over all queues once a minute.
 
     `retention` in seconds. While the journal is full, only the last hour of what has ended is kept,
-    and half as much in each further round: refusing an alert to save the history of delivered ones
-    would be the wrong way round. Dead letters are no history: they always have their time.
+    and an eighth of that in each further round: refusing an alert to save the history of delivered
+    ones would be the wrong way round. Dead letters are no history: they always have their time.
     """
 
     actor_inbox: DeadlineInbox
@@ -45,6 +61,7 @@ class Janitor(SupervisedActor):
         self._admission = admission
         self._retention = retention
         self._full_rounds = 0
+        self._in_vain: dict[QueueId, _InVain] = {}
 
     @staticmethod
     def _create_actor_inbox() -> DeadlineInbox:
@@ -64,7 +81,8 @@ class Janitor(SupervisedActor):
         full = self._is_full()
         history = self._retention
         if full:
-            history = min(history, RETENTION_WHEN_FULL / 2.0**self._full_rounds)
+            shrunk = RETENTION_WHEN_FULL / _SHRINKS_BY ** min(self._full_rounds, _MOST_SHRINKING)
+            history = min(history, shrunk)
         self._full_rounds = self._full_rounds + 1 if full else 0
         now = self._around.clock()
         more = False
@@ -87,10 +105,19 @@ class Janitor(SupervisedActor):
 
     def _sweep(self, entry: QueueEntry, before: float) -> bool:
         """True if there is more to remove than one batch takes."""
-        journal = self._around.journal
-        ended = ended_before(journal, entry.id, before, _BATCH)
+        journal, state = self._around.journal, entry.state
+        count = state.counters.delivered + state.counters.discarded
+        earlier = self._in_vain.pop(entry.id, None)
+        if earlier is not None and earlier.ended == count and earlier.left_out < earlier.pause:
+            self._in_vain[entry.id] = earlier._replace(left_out=earlier.left_out + 1)
+            return False
+        ended, read = ended_before(journal, entry.id, before, _BATCH, {*state.waiting, *state.dead})
+        if read > _MUCH and not ended:
+            again = earlier is not None and earlier.ended == count
+            pause = min(_LONGEST_PAUSE, 2 * earlier.pause) if earlier and again else 1
+            self._in_vain[entry.id] = _InVain(count, pause, 0)
         self._remove(ended)
-        head = next(iter(list(entry.state.waiting.values())[:1]), None)
+        head = next(iter(list(state.waiting.values())[:1]), None)
         if head is not None and head.attempts > 2 * _ATTEMPTS_KEPT:
             self._remove(middle_attempts(journal, entry.id, head.id, _ATTEMPTS_KEPT))
         return len(ended) >= _BATCH

@@ -145,7 +145,7 @@ class _Choice:
                 del state.waiting[event]
                 self.lost.append(event)
             for event in [id_ for id_ in state.dead if id_ not in self._accepted]:
-                del state.dead[event]
+                state.dead.take(event)
                 self.lost.append(event)
             state.in_flight = None
             for waiting in state.waiting.values():

@@ -29,7 +29,7 @@ from actors.core.commands import (
     RetryEvents,
     StartDelivery,
 )
-from actors.core.decide import Deliver, WakeAfter, decide, resume
+from actors.core.decide import Deliver, WakeAfter, decide, repeated, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, to_snapshot
 from actors.directory import QueueEntry
@@ -231,12 +231,12 @@ class Sequencer(DispatchedActor):
             return storing
         known = state.waiting.get(event.id) or state.dead.get(event.id)
         if known is not None:
-            return Receipt(event=known.id, dedup_key=known.dedup_key, warnings=event.warnings)
+            return repeated(event, known.kind, known.action, known.dedup_key, event.warnings)
         entry = self._around.journal.accepted(event.id)
         if entry is None or not isinstance(entry.record, EventAccepted):
             return None
-        record = entry.record
-        return Receipt(event=record.event, dedup_key=record.dedup_key, warnings=record.warnings)
+        first = entry.record
+        return repeated(event, first.kind, first.action, first.dedup_key, first.warnings)
 
     def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:
         result = decide(state, command, self._around.clock(), self._around.policy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +82,7 @@ class Supervisor(SupervisedActor):
         self._make_port = make_port
         self._start_singles = start_singles
         self._statistics = statistics
+        self._sender_incarnations: Counter[SenderId] = Counter()
         self._policies: dict[tuple[str, int], RestartPolicy] = {}
         self._restart_at: dict[tuple[str, int], float] = {}
         self._kept_back: dict[QueueId, deque[Perform | PerformAll]] = {}
@@ -197,8 +198,9 @@ class Supervisor(SupervisedActor):
     def _start_sender(self, number: SenderId) -> None:
         port = self._make_port()
         around = self._around
+        self._sender_incarnations[number] += 1
         ref = Sender.start(
-            self._reporter("sender", number),
+            self._reporter("sender", number, self._sender_incarnations[number]),
             number,
             port,
             around.journal,
@@ -226,7 +228,7 @@ class Supervisor(SupervisedActor):
                 entry = self._around.directory.by_id(QueueId(failed.number))
                 if entry.incarnation == failed.incarnation:
                     self._sequencer_failed(entry, failed.error)
-            case "sender":
+            case "sender" if self._sender_incarnations[failed.number] == failed.incarnation:
                 self._sender_failed(failed.number, failed.error)
             case _:
                 pass  # a single is found by the next tick, which asks whether its thread lives

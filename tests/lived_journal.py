@@ -77,7 +77,7 @@ def live(
             appends.clear()
         if retention and step % 100 == 99:
             for queue in states:
-                journal.remove(ended_before(journal, queue, now - 60, 50))
+                journal.remove(ended_before(journal, queue, now - 60, 50).entries)
     journal.commit(appends)
     journal.close()
     return states

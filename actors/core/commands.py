@@ -62,7 +62,11 @@ class FinishDelivery(msgspec.Struct, frozen=True):
 
 
 class RetryEvents(msgspec.Struct, frozen=True):
-    """Try dead letters again (at the tail) and deferred events at once; `ids` None means all."""
+    """Try dead letters again (at the tail) and deferred events at once; `ids` None means all.
+
+    A dead letter that a later event has superseded stays one unless `force`; if it alone is asked
+    for, the answer is a `Refusal` that says why.
+    """
 
     ids: Sequence[EventId] | None = None
     force: bool = False

@@ -19,15 +19,18 @@ from actors.core.commands import (
     ExpireDeadLetters,
     FinishDelivery,
     HoldQueue,
+    NewEvent,
     Policy,
+    Receipt,
     Refusal,
     ReleaseQueue,
     ResumeQueue,
     RetryEvents,
     StartDelivery,
 )
-from actors.core.evolve import MAYBE_THE_EVENT, SUPERSEDED_BY
-from actors.core.state import DeadLetter, QueueState
+from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
+from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.state import QueueState
 from actors.core.verdict import Deferred, Delivered, Rejected
 from store.records import (
     ActorRestarted,
@@ -124,6 +127,22 @@ def decide(
             return [] if state.in_flight is None else [ActorRestarted(reason=reason, at=now)]
 
 
+def repeated(
+    event: NewEvent, kind: str, action: str, dedup_key: str, warnings: tuple[str, ...]
+) -> Receipt:
+    """The receipt of the first event with the Idempotency-Key of `event`, as it was given then.
+
+    What else is known of the first tells whether it was the same: someone whose key is the same for
+    all events would otherwise never learn that the others were not stored.
+    """
+    if (kind, action, dedup_key) != (event.kind, event.action, event.dedup_key):
+        warnings += (
+            f"this Idempotency-Key was used before for another event ({kind} {action} of "
+            f"{dedup_key!r}): this one was NOT stored, send it with a key of its own",
+        )
+    return Receipt(event=event.id, dedup_key=dedup_key, warnings=warnings)
+
+
 def _queue_full(limit: int) -> Refusal:
     return Refusal(
         reason="queue_full",
@@ -179,19 +198,18 @@ def _delay(state: QueueState, verdict: Deferred, chance: float) -> float:
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:
     """Dead letters first, in the order in which they died; a superseded one only by force."""
-    wanted = None if command.ids is None else frozenset(command.ids)
-    letters = [letter for id_, letter in state.dead.items() if wanted is None or id_ in wanted]
+    letters = _letters(state, command.ids)
     later = _later_events(state, letters)
     chosen: list[tuple[EventId, EventId | None]] = []
     for letter in letters:
         by = letter.superseded_by or later.get((SUPERSEDED_BY.get(letter.action), letter.dedup_key))
         if by is None or command.force:
             chosen.append((letter.id, by))
-        elif command.ids is not None:
+        elif command.ids is not None and len(command.ids) == 1:
             return superseded(letter, by)
-    head = next(iter(state.waiting.values()), None)  # no other is tried, so no other is deferred
-    if head and head.state == "deferred" and (wanted is None or head.id in wanted):
-        chosen.append((head.id, None))
+    head = next(iter(state.waiting), None)  # no other is tried, so no other is deferred
+    if head and state.waits_after_failure and (command.ids is None or head in command.ids):
+        chosen.append((head, None))
     return [
         EventRetried(
             event=id_,
@@ -202,6 +220,15 @@ def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] 
         )
         for n, (id_, by) in enumerate(chosen)
     ]
+
+
+def _letters(state: QueueState, ids: Sequence[EventId] | None) -> list[DeadLetter]:
+    if ids is None:
+        return list(state.dead.values())
+    if len(ids) == 1:
+        return [state.dead[id_] for id_ in ids if id_ in state.dead]
+    wanted = frozenset(ids)
+    return [letter for id_, letter in state.dead.items() if id_ in wanted]
 
 
 def _later_events(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.core import backoff
-from actors.core.state import DeadLetter, QueueState, WaitingEvent
+from actors.core.dead_letters import DeadLetter
+from actors.core.state import QueueState, WaitingEvent
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -12,6 +13,7 @@ from store.records import (
     EventDeadLettered,
     EventDelivered,
     EventDiscarded,
+    EventId,
     EventRetried,
     QueueHeld,
     QueueReleased,
@@ -20,11 +22,6 @@ from store.records import (
 
 # Failures that one poison event could cause; after too many of them the event is a dead letter.
 MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
-
-# Which later event makes the retry of a dead letter harmful. After its alert was resolved, a
-# trigger would open an incident that nothing closes; after the alert was triggered anew, an
-# acknowledge or a resolve would silence an incident that it was not meant for.
-SUPERSEDED_BY = {"trigger": "resolve", "acknowledge": "trigger", "resolve": "trigger"}
 
 
 def evolve(state: QueueState, record: Record) -> QueueState:
@@ -47,6 +44,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
             event.attempts = record.attempt
             event.next_attempt_at = None
             state.in_flight = record.event
+            state.not_before = state.deferred_at = 0.0
             state.last_started_at = record.at
             state.counters.started += 1
         case DeliveryDeferred():
@@ -54,22 +52,24 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case EventDelivered():
             event = state.waiting.pop(record.event)
             _succeed(state, record.at)
-            _supersede(state, event)
+            state.dead.supersede(event.action, event.dedup_key, event.id)
             state.counters.delivered += 1
         case EventDeadLettered():
             event = state.waiting.pop(record.event)
             error = f"{record.reason}: {record.detail}" if record.detail else record.reason
-            state.dead[event.id] = DeadLetter(
-                id=event.id,
-                position=event.position,
-                kind=event.kind,
-                action=event.action,
-                dedup_key=event.dedup_key,
-                accepted_at=event.accepted_at,
-                died_at=record.at,
-                attempts=event.attempts,
-                error=error,
-                superseded_by=event.superseded_by,
+            state.dead.add(
+                DeadLetter(
+                    id=event.id,
+                    position=event.position,
+                    kind=event.kind,
+                    action=event.action,
+                    dedup_key=event.dedup_key,
+                    accepted_at=event.accepted_at,
+                    died_at=record.at,
+                    attempts=event.attempts,
+                    error=error,
+                    superseded_by=event.superseded_by,
+                )
             )
             state.in_flight = None
             state.failures = 0
@@ -78,8 +78,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case EventRetried():
             _requeue(state, record)
         case EventDiscarded():
-            if state.dead.pop(record.event, None) is None:
-                del state.waiting[record.event]
+            _discard(state, record.event)
             state.counters.discarded += 1
         case QueueHeld():
             state.hold = record.reason
@@ -124,17 +123,18 @@ def _succeed(state: QueueState, at: float) -> None:
         state.pace_since = at
 
 
-def _supersede(state: QueueState, delivered: WaitingEvent) -> None:
-    for letter in state.dead.values():
-        if (
-            SUPERSEDED_BY.get(letter.action) == delivered.action
-            and letter.dedup_key == delivered.dedup_key
-        ):
-            letter.superseded_by = delivered.id
+def _discard(state: QueueState, event: EventId) -> None:
+    if state.dead.take(event) is not None:
+        return
+    discarded = state.waiting.pop(event)
+    if discarded.state == "deferred" and not state.is_rate_limited:
+        # The wait was this event's, while a rate limit is the key's: those behind it begin anew.
+        state.failures = 0
+        state.not_before = state.deferred_at = 0.0
 
 
 def _requeue(state: QueueState, record: EventRetried) -> None:
-    letter = state.dead.pop(record.event, None)
+    letter = state.dead.take(record.event)
     state.counters.retried += 1
     state.next_position = record.position + 1
     if letter is None:

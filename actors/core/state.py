@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from actors.core.dead_letters import DeadLetter, DeadLetters
 from store.records import EventId, EventKind, QueueId
 
 EventState = Literal["queued", "in_flight", "deferred"]
@@ -34,25 +35,6 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
     superseded_by: EventId | None = None
 
 
-class DeadLetter(msgspec.Struct, kw_only=True):
-    """An event that can't be delivered as it is.
-
-    `superseded_by` names the event that was delivered later for the same alert, and after which a
-    retry of this one would do harm (see `SUPERSEDED_BY` in `actors.core.evolve`).
-    """
-
-    id: EventId
-    position: int
-    kind: EventKind
-    action: str
-    dedup_key: str
-    accepted_at: float
-    died_at: float
-    attempts: int
-    error: str
-    superseded_by: EventId | None = None
-
-
 class Counters(msgspec.Struct, kw_only=True):
     """How often each thing happened, ever: they outlive the records that retention removes."""
 
@@ -75,7 +57,7 @@ class QueueState(msgspec.Struct, kw_only=True):
 
     queue: QueueId
     waiting: OrderedDict[EventId, WaitingEvent] = msgspec.field(default_factory=OrderedDict)
-    dead: OrderedDict[EventId, DeadLetter] = msgspec.field(default_factory=OrderedDict)
+    dead: DeadLetters = msgspec.field(default_factory=DeadLetters)
     next_position: int = 1
     in_flight: EventId | None = None
     hold: str | None = None
@@ -95,7 +77,21 @@ class QueueState(msgspec.Struct, kw_only=True):
         """`held` by an operator, `backing_off` after a failure, else `active`."""
         if self.hold is not None:
             return "held"
-        return "backing_off" if self.waiting and self._head().state == "deferred" else "active"
+        return "backing_off" if self.waiting and self.waits_after_failure else "active"
+
+    @property
+    def waits_after_failure(self) -> bool:
+        """Whether the head is tried no sooner than `not_before`, unless an operator says so.
+
+        It need not be the head itself that failed: a key whose rate PagerDuty limits keeps its
+        wait when that event is discarded.
+        """
+        return self.not_before > 0 or self._head().state == "deferred"
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """Whether the wait is one that PagerDuty asked of the key, not of one event."""
+        return self.not_before > 0 and self.pace_since == self.deferred_at
 
     @property
     def oldest_accepted_at(self) -> float | None:
@@ -121,7 +117,7 @@ _decoder = msgspec.msgpack.Decoder(_Folded, dec_hook=lambda kind, value: kind(va
 
 def to_snapshot(state: QueueState) -> bytes:
     """The state as bytes; equal states give equal bytes."""
-    bare = msgspec.structs.replace(state, waiting=OrderedDict(), dead=OrderedDict())
+    bare = msgspec.structs.replace(state, waiting=OrderedDict(), dead=DeadLetters())
     return _encoder.encode(
         _Folded(state=bare, waiting=list(state.waiting.values()), dead=list(state.dead.values()))
     )
@@ -132,5 +128,5 @@ def from_snapshot(data: bytes) -> QueueState:
     folded = _decoder.decode(data)
     state = folded.state
     state.waiting = OrderedDict((event.id, event) for event in folded.waiting)
-    state.dead = OrderedDict((letter.id, letter) for letter in folded.dead)
+    state.dead = DeadLetters(folded.dead)
     return state

@@ -6,6 +6,7 @@ from typing import Literal
 
 from actors.core.decide import superseded
 from actors.core.state import QueueState
+from pdagent.operating.reading import first
 from store.records import EventId
 
 Change = Literal["retry", "discard"]
@@ -32,9 +33,17 @@ def obstacle(state: QueueState, event: EventId, change: Change, *, force: bool) 
             f"event {event} is being delivered right now: see in a moment what became of it with "
             f"'pagerduty-agent queue show {event}'"
         )
-    if change == "retry" and waiting.state != "deferred":
+    if change == "retry" and not _is_waiting_head(state, event):
         return (
             f"event {event} has not failed, it waits for its turn: events of one key are "
             "delivered in order, 'pagerduty-agent status' shows what its queue waits for"
         )
     return None
+
+
+def _is_waiting_head(state: QueueState, event: EventId) -> bool:
+    """Whether it is tried again later, so that a retry means now: never another than the first."""
+    head = first(state.waiting, 1)
+    return (
+        bool(head) and head[0].id == event and (head[0].state == "deferred" or state.not_before > 0)
+    )

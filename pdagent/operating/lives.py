@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from actors.core.dead_letters import DeadLetter
 from actors.core.evolve import evolve
-from actors.core.state import DeadLetter, QueueState, WaitingEvent
+from actors.core.state import QueueState, WaitingEvent
 from pdagent.events import with_routing_key
 from pdagent.masking import mask
 from pdagent.operating.lookup import KnownEvent

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.core.state import DeadLetter, WaitingEvent
+from actors.core.dead_letters import DeadLetter
+from actors.core.state import WaitingEvent
 from pdagent.events import summary_of
 from pdagent.events.timestamps import utc_timestamp
 from store.port import Journal

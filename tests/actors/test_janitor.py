@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors import janitor
-from actors.core.commands import Receipt
+from actors.core.commands import DiscardEvents, HoldQueue, Receipt
 from actors.core.verdict import Delivered, Rejected
 from store.errors import JournalFullError
 from tests.actors.running_actors import RunningActors, WallClock, idempotent, wait_for
@@ -79,7 +79,7 @@ def test_a_full_journal_gives_up_history_before_it_refuses_for_good_and_no_dead_
         )
         for name in ("bad", "good"):
             assert isinstance(actors.accept(event=idempotent(name)).answer(), Receipt)
-        actors.wait_until_delivered([idempotent("good").id])
+        wait_for(lambda: actors.entry().state.counters.delivered, "the delivery is decided")
         clock.now += 2 * HOUR
         rounds(actors)
         assert actors.journal.accepted(idempotent("good").id)
@@ -94,3 +94,39 @@ def test_a_full_journal_gives_up_history_before_it_refuses_for_good_and_no_dead_
         wait_for(lambda: actors.system.admission.refusal is None, "room again")
         assert list(actors.entry().state.dead) == ["bad"]
         assert actors.journal.accepted(idempotent("bad").id)
+
+
+def test_a_long_queue_in_which_nothing_ends_is_not_read_again_and_again(
+    tmp_path: Path, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During an outage with a full journal, that would cost seconds of computing each time."""
+    monkeypatch.setattr(janitor, "_LONGEST_PAUSE", 1_000_000)
+    monkeypatch.setattr(janitor, "_MUCH", 0)
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        actors.perform(HoldQueue("an outage"))
+        actors.accepted(count=3)
+        clock.now += 2 * WEEK
+        reads = [0]
+
+        def full() -> None:
+            raise JournalFullError("the journal is full")
+
+        def look(_: object) -> None:
+            reads[0] += 1
+
+        actors.journal.before_admit = full
+        actors.accepted()
+        wait_for(lambda: actors.system.admission.refusal, "a full journal")
+        rounds(actors)
+        actors.journal.before_entries = look
+        seen = _rounds_of(actors)
+        wait_for(lambda: _rounds_of(actors) >= seen + 64, "many rounds")
+        assert reads[0] <= 8, "each pause is twice as long as the one before"
+        actors.perform(DiscardEvents(None, "test"))
+        wait_for(lambda: reads[0] > 8, "it is read as soon as something has ended")
+
+
+def _rounds_of(actors: RunningActors) -> int:
+    """How often the janitor went round while the journal was full."""
+    running = actors.single("janitor")._actor_weakref()
+    return int(running._full_rounds)

@@ -46,15 +46,15 @@ def test_an_events_entries_go_together_once_it_ended_before_that_time(journal: J
     commit(journal, FIRST, accepted("a"), started("a"), delivered("a"))
     commit(journal, FIRST, accepted("b", at=3.0), started("b"), delivered("b", at=LATE))
     save(journal)
-    assert seqs_of(ended_before(journal, FIRST, LATE, MANY)) == [1, 2, 3]
-    assert seqs_of(ended_before(journal, FIRST, LATE + 1, MANY)) == [1, 2, 3, 4, 5, 6]
+    assert seqs_of(ended_before(journal, FIRST, LATE, MANY).entries) == [1, 2, 3]
+    assert seqs_of(ended_before(journal, FIRST, LATE + 1, MANY).entries) == [1, 2, 3, 4, 5, 6]
 
 
 def test_one_that_ended_at_that_very_time_stays(journal: Journal) -> None:
     """So a request is remembered for at least as long as the retention says."""
     commit(journal, FIRST, accepted("a"), started("a"), delivered("a", at=LATE))
     save(journal)
-    assert ended_before(journal, FIRST, LATE, MANY) == []
+    assert ended_before(journal, FIRST, LATE, MANY).entries == []
 
 
 def test_waiting_and_dead_events_stay_however_old_they_are(journal: Journal) -> None:
@@ -62,7 +62,7 @@ def test_waiting_and_dead_events_stay_however_old_they_are(journal: Journal) -> 
     commit(journal, FIRST, accepted("dead"), started("dead"), dead("dead", 3.0))
     commit(journal, FIRST, accepted("done"), started("done"), delivered("done"))
     save(journal)
-    gone = {entry.record.event for entry in ended_before(journal, FIRST, 1e9, MANY)}  # type: ignore[union-attr]
+    gone = {entry.record.event for entry in ended_before(journal, FIRST, 1e9, MANY).entries}  # type: ignore[union-attr]
     assert gone == {"done"}
 
 
@@ -70,15 +70,15 @@ def test_discarded_events_and_old_records_about_the_queue_go(journal: Journal) -
     discarded = EventDiscarded(event=EventId("a"), reason="by an operator", at=3.0)
     commit(journal, FIRST, accepted("a"), QueueHeld(reason="test", at=2.0), discarded)
     save(journal)
-    assert sorted(seqs_of(ended_before(journal, FIRST, LATE, MANY))) == [1, 2, 3]
+    assert sorted(seqs_of(ended_before(journal, FIRST, LATE, MANY).entries)) == [1, 2, 3]
 
 
 def test_nothing_goes_that_no_snapshot_covers(journal: Journal) -> None:
     commit(journal, FIRST, accepted("a"), started("a"), delivered("a"))
-    assert ended_before(journal, FIRST, LATE, MANY) == []
+    assert ended_before(journal, FIRST, LATE, MANY).entries == []
     save(journal)
     commit(journal, FIRST, accepted("b"), started("b"), delivered("b"))
-    assert seqs_of(ended_before(journal, FIRST, LATE, MANY)) == [1, 2, 3]
+    assert seqs_of(ended_before(journal, FIRST, LATE, MANY).entries) == [1, 2, 3]
 
 
 def test_other_queues_are_not_concerned(journal: Journal) -> None:
@@ -86,7 +86,7 @@ def test_other_queues_are_not_concerned(journal: Journal) -> None:
     commit(journal, SECOND, accepted("b"), started("b"), delivered("b"))
     save(journal)
     journal.commit([append(SECOND, snapshot=b"state")])
-    assert seqs_of(ended_before(journal, SECOND, LATE, MANY)) == [4, 5, 6]
+    assert seqs_of(ended_before(journal, SECOND, LATE, MANY).entries) == [4, 5, 6]
 
 
 def test_much_that_may_go_is_chosen_in_portions_of_whole_events(journal: Journal) -> None:
@@ -95,7 +95,7 @@ def test_much_that_may_go_is_chosen_in_portions_of_whole_events(journal: Journal
         commit(journal, FIRST, accepted(event), started(event), delivered(event))
     save(journal)
     portions = []
-    while portion := ended_before(journal, FIRST, LATE, 7):
+    while portion := ended_before(journal, FIRST, LATE, 7).entries:
         portions.append(len(portion))
         journal.remove(portion)
     assert portions == [9, 9, 9, 3]

@@ -157,6 +157,7 @@ def test_a_resolve_that_was_not_delivered_supersedes_nothing() -> None:
 def test_a_superseded_one_among_others_is_left_where_it_is() -> None:
     state = given(*TWO_DEAD, accepted(C, 3, action="resolve", dedup_key="a"), *went(C))
     assert when(state, RetryEvents()) == [retried(B, 4)]
+    assert when(state, RetryEvents([A, B])) == [retried(B, 4)]
 
 
 def test_a_forced_retry_that_fails_again_leaves_the_event_superseded() -> None:
@@ -183,6 +184,46 @@ def test_waiting_and_dead_events_can_be_discarded_the_one_in_flight_can_not() ->
 
     assert when(state, DiscardEvents(None, "noise")) == [discarded(C), discarded(A)]
     assert when(state, DiscardEvents([A, B, C, C, D], "noise")) == [discarded(A), discarded(C)]
+
+
+@pytest.mark.parametrize("reason", ["server_error", "no_answer", "not_understood"])
+def test_what_waits_behind_a_discarded_event_does_not_wait_for_its_next_attempt(
+    reason: str,
+) -> None:
+    history = (
+        accepted(A),
+        accepted(B, 2),
+        started(A),
+        deferred(A, reason, retry_at=NOW + 60),
+    )
+    state = given(*history, EventDiscarded(event=A, reason="noise", at=NOW))
+    assert (owed(state), state.condition) == (Deliver(B), "active")
+
+
+def test_a_rate_limit_is_the_keys_and_stays_when_the_event_that_met_it_is_discarded() -> None:
+    history = (
+        accepted(A),
+        accepted(B, 2),
+        started(A),
+        deferred(A, "rate_limited", retry_at=NOW + 60),
+    )
+    state = given(*history, EventDiscarded(event=A, reason="noise", at=NOW))
+    assert (owed(state), state.condition) == (WakeAfter(60.0), "backing_off")
+    for command in (RetryEvents(), RetryEvents([B])):
+        records = when(state, command)
+        assert records == [retried(B, 3)], "an operator may try all the same"
+    assert owed(after(state, retried(B, 3))) != WakeAfter(60.0)
+
+
+def test_discarding_one_that_waits_further_behind_changes_no_wait() -> None:
+    history = (
+        accepted(A),
+        accepted(B, 2),
+        started(A),
+        deferred(A, "server_error", retry_at=NOW + 60),
+    )
+    state = given(*history, EventDiscarded(event=B, reason="noise", at=NOW))
+    assert owed(state) == WakeAfter(60.0)
 
 
 def test_dead_letters_expire_and_waiting_events_never_do() -> None:

@@ -1,0 +1,82 @@
+"""Events that can't be delivered as they are, and which of them a later event has superseded."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from store.records import EventId, EventKind
+
+# Which later event makes the retry of a dead letter harmful. After its alert was resolved, a
+# trigger would open an incident that nothing closes; after the alert was triggered anew, an
+# acknowledge or a resolve would silence an incident that it was not meant for.
+SUPERSEDED_BY = {"trigger": "resolve", "acknowledge": "trigger", "resolve": "trigger"}
+
+
+class DeadLetter(msgspec.Struct, kw_only=True):
+    """An event that can't be delivered as it is.
+
+    `superseded_by` names the first event that was delivered later for the same alert, and after
+    which a retry of this one would do harm (see `SUPERSEDED_BY`).
+    """
+
+    id: EventId
+    position: int
+    kind: EventKind
+    action: str
+    dedup_key: str
+    accepted_at: float
+    died_at: float
+    attempts: int
+    error: str
+    superseded_by: EventId | None = None
+
+
+class DeadLetters(OrderedDict[EventId, DeadLetter]):
+    """By id, in the order in which they died. `add`, `take` and `supersede` alone change it.
+
+    Those that a later event may supersede are found by that event: there can be a hundred thousand
+    of them, and each delivery asks.
+    """
+
+    def __init__(self, letters: Iterable[DeadLetter] = ()) -> None:
+        super().__init__()
+        self._by_what_supersedes: dict[tuple[str, str], dict[EventId, None]] = {}
+        for letter in letters:
+            self.add(letter)
+
+    def add(self, letter: DeadLetter) -> None:
+        """An event has died."""
+        self[letter.id] = letter
+        what = _what_supersedes(letter)
+        if what is not None:
+            self._by_what_supersedes.setdefault(what, {})[letter.id] = None
+
+    def take(self, event: EventId) -> DeadLetter | None:
+        """The letter of this event, which is none any more; None if it wasn't one."""
+        letter = self.get(event)
+        if letter is None:
+            return None
+        del self[event]
+        what = _what_supersedes(letter)
+        if what is not None:
+            others = self._by_what_supersedes[what]
+            del others[event]
+            if not others:
+                del self._by_what_supersedes[what]
+        return letter
+
+    def supersede(self, action: str, dedup_key: str, by: EventId) -> None:
+        """Event `by` was delivered: note it with each letter that it supersedes."""
+        for event in self._by_what_supersedes.pop((action, dedup_key), ()):
+            self[event].superseded_by = by
+
+
+def _what_supersedes(letter: DeadLetter) -> tuple[str, str] | None:
+    """Action and dedup key of the events that would; None if none can, or one has already."""
+    action = SUPERSEDED_BY.get(letter.action)
+    if action is None or letter.superseded_by is not None:
+        return None
+    return action, letter.dedup_key
