@@ -154,3 +154,20 @@ def test_a_repetition_is_answered_while_the_queue_is_full(
         receipt = by_send_v2(agent, "full").json()
         assert agent.send_v2(trigger(KEY)).status_code == 429
         assert by_send_v2(agent, "full").json() == receipt
+
+
+def test_another_event_with_a_used_key_is_not_stored_and_its_sender_is_told(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    first = agent.send_v2(trigger(KEY), idempotency_key="always the same").json()
+    other = {"routing_key": KEY, "event_action": "resolve", "dedup_key": "disk"}
+    for _ in range(2):  # while it waits, or just after; and once it is delivered
+        answer = agent.send_v2(other, idempotency_key="always the same").json()
+        assert (answer["key"], answer["dedup_key"]) == (first["key"], first["dedup_key"])
+        [warning] = answer["warnings"]
+        assert "NOT stored" in warning
+        assert (
+            "warnings" not in agent.send_v2(trigger(KEY), idempotency_key="always the same").json()
+        )
+        agent.wait_until_drained()
+    assert [event["action"] for event in sandbox.events()] == ["trigger"]
