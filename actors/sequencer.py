@@ -183,7 +183,8 @@ class Sequencer(DispatchedActor):
         if state.in_flight is not None:
             self._claim(state)
         if state.in_flight is not None and not around.slots.is_delivering(self._entry.id):
-            reason = f"incarnation {self._incarnation} of the queue's actor took over"
+            who = "the agent" if self._incarnation == 1 else "the queue's actor"
+            reason = f"{who} ended while event {state.in_flight} was on its way"
             self._apply(state, ResumeQueue(reason))
         # A turn that an earlier incarnation was given is used now or given back.
         self._wants_turn = True

@@ -101,6 +101,10 @@ def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
         observers.add(TransitionLog(log, Lines(config), _queue_names(config, system)))
     began = time.perf_counter()
     system.start()
+    logger.info(
+        "started: pid %d, version %s, journal %s, %d events wait",
+        *(os.getpid(), __version__, config.database, system.totals()["waiting"]),
+    )
     metrics = Sources(
         system=system,
         journal=journal,

@@ -109,7 +109,8 @@ class TransitionLog:
             case QueueReleased():
                 return "released", {}
             case ActorRestarted():
-                return "restarted", {"reason": mask(record.reason)}
+                what = "the outcome of an attempt is unknown, its event is sent again"
+                return what, {"reason": mask(record.reason)}
             case DeliveryStarted():
                 return "started", {"attempt": record.attempt}
 

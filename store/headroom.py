@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_MIB = 1 << 20
+_BLOCK = 512  # the unit of st_blocks, whatever the file system's own is
+
 
 class Headroom:
     """`size` bytes kept allocated beyond the used part of `path`."""
@@ -20,7 +23,7 @@ class Headroom:
         self._allocated = 0
 
     def ensure(self, used: int) -> str | None:
-        """Renew the reserve behind `used` bytes; return why it failed, or None.
+        """Renew the reserve behind `used` bytes; return why it failed and how to help, or None.
 
         Allocates in steps of half the reserve, so that most calls cost nothing.
         """
@@ -30,9 +33,19 @@ class Headroom:
         try:
             os.posix_fallocate(self._fd, 0, target)
         except OSError as error:
-            return os.strerror(error.errno or 0)
+            return f"({os.strerror(error.errno or 0)}): {self._advice(target)}"
         self._allocated = target
         return None
+
+    def _advice(self, target: int) -> str:
+        """How much to free, as far as that can be known: a quota tells nothing."""
+        file, disk = os.fstat(self._fd), os.fstatvfs(self._fd)
+        missing = target - file.st_blocks * _BLOCK - disk.f_bavail * disk.f_frsize
+        free = max(1, -(-missing // _MIB))
+        return (
+            f"{self._size // _MIB} MB beyond what is used are kept for records of deliveries, "
+            f"free at least {free} MB"
+        )
 
     def close(self) -> None:
         """Close the descriptor, the blocks stay with the file; harmless when repeated."""

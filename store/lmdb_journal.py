@@ -142,13 +142,15 @@ class LmdbJournal(LmdbReader):
             self._measure()
         if self._used + self._unmeasured >= self._limit:
             raise JournalFullError(
-                f"the journal is full ({self._limit // _MIB} MB, max_journal_mb): "
-                "see what waits with 'pagerduty-agent status' (docs/operating.md#a-full-journal)"
+                f"the journal is full ({self._limit // _MIB} MB, max_journal_mb): room is made by "
+                "removing history; if it stays full, what waits needs the room, see "
+                "'pagerduty-agent status' (docs/operating.md#a-full-journal)"
             )
         trouble = self._headroom.ensure((self._env.info()["last_pgno"] + 1) * self._page_size)
         if trouble:
             raise JournalFullError(
-                f"the disk of the journal {self.directory} has no room ({trouble}): free some"
+                f"the disk of the journal {self.directory} has no room {trouble} "
+                "(docs/recovery.md#a-full-disk)"
             )
 
     def usage(self) -> Usage:

@@ -98,7 +98,8 @@ def delivered(at: float) -> EventDelivered:
         (QueueReleased(at=AT), "INFO    released queue=queue-7"),
         (
             ActorRestarted(reason="failed", at=AT),
-            "WARNING restarted queue=queue-7 reason=failed",
+            "WARNING the outcome of an attempt is unknown, its event is sent again queue=queue-7 "
+            "reason=failed",
         ),
     ],
 )

@@ -7,6 +7,7 @@ Every time it goes on in the same process once there is room again.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,7 +107,11 @@ def test_when_even_the_reserve_of_the_map_is_used_up_a_commit_fails_and_loses_no
 def test_on_a_full_disk_nothing_is_accepted_but_deliveries_are_recorded(disk: SmallDisk) -> None:
     disk.take(RESERVE_MB)
     journal = LmdbJournal(disk.path / "journal", limit=1 << 30)
-    count = fill_by_accepting(journal, r"has no room \(No space left on device\): free some")
+    count = fill_by_accepting(
+        journal,
+        r"has no room \(No space left on device\): 16 MB beyond what is used are kept for records "
+        r"of deliveries, free at least \d+ MB \(docs/recovery.md#a-full-disk\)",
+    )
     assert count > 100
     disk.fill()
     record_deliveries(journal, count, attempts=3)
@@ -119,6 +124,25 @@ def test_on_a_full_disk_nothing_is_accepted_but_deliveries_are_recorded(disk: Sm
     journal.close()
     journal = LmdbJournal(disk.path / "journal", limit=1 << 30)
     assert len(seqs_of(journal.scan())) == 5 * count + 1
+    journal.close()
+
+
+def test_freeing_what_a_full_disk_asks_for_is_enough_and_a_megabyte_less_is_not(
+    disk: SmallDisk,
+) -> None:
+    disk.take(RESERVE_MB)
+    journal = LmdbJournal(disk.path / "journal", limit=1 << 30)
+    fill_by_accepting(journal, "has no room")
+    with pytest.raises(JournalFullError) as caught:
+        journal.admit()
+    [asked] = re.findall(r"free at least (\d+) MB", str(caught.value))
+    disk.free()
+    disk.take(RESERVE_MB - int(asked) + 1)
+    with pytest.raises(JournalFullError):
+        journal.admit()
+    disk.free()
+    disk.take(RESERVE_MB - int(asked))
+    journal.admit()
     journal.close()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pdagent import __version__
 from pdagent.spool import SpooledEvent, put
 from tests.agent_process import AgentProcess
 from tests.credentials import CredentialShown
@@ -102,6 +103,29 @@ def test_the_log_tells_the_life_of_each_event_and_of_an_outage_once(
     letter = next(line for line in lines(agent) if line["message"] == "dead_lettered")
     assert (letter["level"], letter["reason"]) == ("warning", "http_400")
     assert letter["see"] == f"pagerduty-agent queue show {fourth}"
+
+
+def test_a_start_tells_what_is_there_and_which_event_is_sent_again(
+    agent: FaultyAgent, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(hang_key=DATABASE, hang=30)
+    agent.send_v2(trigger(DATABASE, 0)).raise_for_status()
+    agent.send_v2(trigger(DATABASE, 1)).raise_for_status()
+    sandbox.wait_for(lambda: sandbox.events(DATABASE), "the delivery has begun")
+    agent.wait_for(lambda: len(lives(agent)) == 2, "both are in the log")
+    first = next(iter(lives(agent)))
+    agent.kill()
+    sandbox.behave(hang_key=[])
+    agent.restart()
+    agent.wait_until_drained()
+    agent.stop()
+    told = [line["message"] for line in lines(agent)]
+    start = f"started: pid {agent.pid}, version {__version__}, journal {agent.journal}, "
+    assert f"{start}2 events wait" in told
+    [unknown] = [line for line in lines(agent) if "is unknown" in line["message"]]
+    assert unknown["message"] == "the outcome of an attempt is unknown, its event is sent again"
+    assert unknown["reason"] == f"the agent ended while event {first} was on its way"
+    assert unknown["queue"] == "database"
 
 
 def test_log_level_warning_leaves_out_what_is_usual(
