@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -107,22 +107,14 @@ class LocalClient:
     def __init__(self, config: Config, *, answer_seconds: float | None = None) -> None:
         self._transport = Transport(config, answer_seconds)
 
-    def send(self, version: Literal["v1", "v2"], event: bytes, *, idempotency_key: str) -> Receipt:
-        """Hand over one alert event, as JSON in PagerDuty's own form with its routing key.
+    def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> Receipt:
+        """Hand over one event, as JSON in PagerDuty's own form with its routing key.
 
         A connection that breaks is tried once more: `idempotency_key` keeps the agent from storing
         the event twice.
         """
-        headers = {"Pd-Event-Version": version, "Idempotency-Key": idempotency_key}
+        headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
         answer = self._transport.call_twice("POST", "/send", body=event, headers=headers)
-        return self._decoded(answer, Receipt)
-
-    def send_change(self, event: bytes, *, idempotency_key: str) -> Receipt:
-        """Hand over one change event; otherwise like `send`."""
-        headers = {"Idempotency-Key": idempotency_key}
-        answer = self._transport.call_twice(
-            "POST", "/v2/change/enqueue", body=event, headers=headers
-        )
         return self._decoded(answer, Receipt)
 
     def send_batch(

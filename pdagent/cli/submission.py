@@ -75,8 +75,6 @@ def _hand_over(
         from pdagent.localclient import NoAnswer, Unreachable
 
         try:
-            if kind == "change":
-                return client.send_change(body, idempotency_key=key)
             return client.send(kind, body, idempotency_key=key)
         except NoAnswer as error:
             raise without_answer(error, session, key) from None

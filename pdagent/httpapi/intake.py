@@ -33,20 +33,21 @@ def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
 
 
 class Send:
-    """`POST /send`: one event of either version; answers with its id."""
+    """`POST /send`: one event of any kind; answers with its id."""
 
     def __init__(self, agent: Agent, secret: Secret) -> None:
         self._agent = agent
         self._secret = secret
 
     async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """200 with `key` (the event's id) and `dedup_key` or `incident_key`."""
+        """200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`."""
         self._secret.check(request)
         version = request.get_header("Pd-Event-Version")
-        parse = {"v1": parse_v1, "v2": parse_v2}.get(version or "")
+        parse = {str(kind): parse for kind, parse in PARSERS.items()}.get(version or "")
         if parse is None:
             raise falcon.HTTPBadRequest(
-                description="the header Pd-Event-Version is missing or unknown: send v1 or v2"
+                description="the header Pd-Event-Version is missing or unknown: "
+                "send v1, v2 or change"
             )
         body = await read_body(request)
         try:

@@ -61,10 +61,10 @@ CALLS: dict[str, Call] = {
         "Events API v1, an event.", V1Event, 200, V1EventProcessed
     ),
     "POST /send": Call(
-        "An event of v1 or v2; the protocol of go-pdagent's client.",
+        "An event of any kind; the protocol of go-pdagent's client.",
         {200: Answer("The event is stored.", Stored)},
-        bodies=(AlertEvent, V1Event),
-        parameters=(_version("v1", "v2", required=True), IDEMPOTENCY_KEY, _QUEUED_BY),
+        bodies=(AlertEvent, V1Event, ChangeEvent),
+        parameters=(_version("v1", "v2", "change", required=True), IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(*INTAKE, 429),
     ),
     "POST /send/batch": Call(

@@ -148,8 +148,6 @@ class AgentStandIn:
     def _answer(self, request: Received) -> Answer:
         if request.path == "/health":
             return 200, {}, b"OK"
-        if request.path == "/v2/change/enqueue":
-            return _json(202, {"status": "success", "message": "Event processed"})
         if request.headers.get("authorization") != f"token {SECRET}":
             return _json(401, {"errors": ["wrong or missing secret"]})
         match request.method, request.path, request.headers.get("pd-event-version"):
@@ -159,6 +157,8 @@ class AgentStandIn:
             case "POST", "/send", "v2":
                 key = request.body.get("dedup_key", "made-up")
                 return _json(200, {"key": "ev1", "dedup_key": key})
+            case "POST", "/send", "change":
+                return _json(200, {"key": "ev1"})
             case "GET", "/queue/status", _:
                 return _json(200, {"status_items": [QUEUE]})
             case "POST", "/queue/retry", _:

@@ -205,6 +205,19 @@ def test_an_idempotency_key_of_ones_own_works_for_a_single_event_too(
     assert len(sandbox.events()) == 1
 
 
+def test_the_receipt_of_a_single_event_of_any_kind_has_its_id(real: AgentProcess) -> None:
+    for command in (
+        ("change", "-d", "Deployed 4.2"),
+        ("send", "-t", "trigger", "-d", "Disk full"),
+        ("enqueue", "-t", "trigger", "-d", "Disk full", "-u", "db1"),
+    ):
+        done = real.cli(*command, "-k", new_key(), "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        shown = real.cli("queue", "show", json.loads(done.stdout)["key"])
+        assert shown.returncode == 0
+        assert command[-1] in shown.stdout or "Disk full" in shown.stdout
+
+
 def test_a_batch_waits_in_the_spool_while_the_agent_is_down(
     tmp_path: Path, sandbox: SandboxProcess
 ) -> None:

@@ -127,7 +127,7 @@ def test_a_details_file_that_cannot_be_read_is_a_usage_error(user: CommandLine) 
     assert "can't read /no/such/file: No such file or directory" in done.error
 
 
-def test_a_change_event_goes_to_pagerdutys_own_path(user: CommandLine, agent: AgentStandIn) -> None:
+def test_a_change_event_arrives_as_written(user: CommandLine, agent: AgentStandIn) -> None:
     agent.tricks.append(hang_up)
     done = user(
         *("change", "-k", KEY, "-d", "Deployed 4.2", "-u", "ci", "-f", "commit=3f2a"),
@@ -135,7 +135,8 @@ def test_a_change_event_goes_to_pagerdutys_own_path(user: CommandLine, agent: Ag
     )
     assert (done.code, done.out, done.err) == (0, "Change event processed.\n", "")
     assert len({request.headers["idempotency-key"] for request in agent.received}) == 1
-    assert agent.received[1].path == "/v2/change/enqueue"
+    assert agent.received[1].path == "/send"
+    assert agent.received[1].headers["pd-event-version"] == "change"
     assert agent.received[1].body == {
         "routing_key": KEY,
         "payload": {

@@ -113,7 +113,8 @@ def run_cases(agent: AgentProcess, call: str, mode: GenerationMode, cases: int) 
     def one(case: schemathesis.Case) -> None:
         if call == "POST /send" and mode is GenerationMode.POSITIVE:
             # Nor can it say that the body has to be of the kind that a header names.
-            case.headers["Pd-Event-Version"] = "v1" if "service_key" in case.body else "v2"
+            alert = "v2" if "event_action" in case.body else "change"
+            case.headers["Pd-Event-Version"] = "v1" if "service_key" in case.body else alert
         answer = case.call(base_url=agent.url, session=agent.session(), headers=secret)
         seen[answer.status_code] += 1
         case.validate_response(answer, checks=checks)
