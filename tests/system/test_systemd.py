@@ -199,6 +199,11 @@ def test_the_unit_asks_for_what_the_agent_does() -> None:
     assert unit["ProtectSystem"] == ["strict"]
     document = (REPOSITORY / "docs" / "systemd.md").read_text(encoding="utf-8")
     assert "docs/pagerduty-agent.service" in document
+    # What the page installs is what the unit starts, where the unit may look.
+    program = unit["ExecStart"][0].split()[0]
+    assert f"sudo ln -s /opt/pagerduty-agent/bin/pagerduty-agent {program}\n" in document
+    assert f"--home-dir {unit['Environment'][0].removeprefix('HOME=')} " in document
+    assert unit["User"] == ["pagerduty-agent"]
 
 
 @pytest.mark.skipif(
