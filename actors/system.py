@@ -102,10 +102,9 @@ class ActorSystem:
     def accept(self, key: RoutingKey, event: NewEvent, reply: Reply) -> None:
         """Have an event stored; `reply` gets its `Receipt` when it is on disk, or a `Refusal`."""
         refusal = self.admission.refusal
-        if refusal is not None and not (event.idempotent and refusal.reason == "journal_full"):
+        if refusal is not None and not _may_be_repeated(event, refusal):
             reply(refusal)
         else:
-            # With a full journal, the receipt of an earlier request can be repeated all the same.
             self.perform(key, AcceptEvent(event, refusal), reply)
 
     def accept_all(self, key: RoutingKey, events: Sequence[NewEvent], reply: Reply) -> None:
@@ -115,10 +114,10 @@ class ActorSystem:
         wait for the reply to the one before may overtake each other.
         """
         refusal = self.admission.refusal
-        if refusal is not None:
+        if refusal is not None and not any(_may_be_repeated(event, refusal) for event in events):
             reply(refusal)
         else:
-            self._tell(key, PerformAll([AcceptEvent(event) for event in events], reply))
+            self._tell(key, PerformAll([AcceptEvent(event, refusal) for event in events], reply))
 
     def perform(self, key: RoutingKey, command: Command, reply: Reply) -> None:
         """Have a queue carry out a command; `reply` is called once."""
@@ -224,6 +223,11 @@ def _stop(refs: list[pykka.ActorRef[Any]]) -> None:
     for future in asked:
         with contextlib.suppress(pykka.Timeout, pykka.ActorDeadError):
             future.get(timeout=max(0.0, deadline - time.monotonic()))
+
+
+def _may_be_repeated(event: NewEvent, refusal: Refusal) -> bool:
+    """With a full journal, the receipt of an earlier request can be given again all the same."""
+    return event.idempotent and refusal.reason == "journal_full"
 
 
 def _stopping() -> Refusal:

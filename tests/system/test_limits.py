@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,28 @@ def test_a_full_journal_refuses_all_new_events_delivers_the_old_and_opens_again_
         agent.wait_until_drained()
         assert agent.totals()["delivered"] == accepted + 1
     assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted + 1))}
+
+
+def test_a_batch_that_is_repeated_while_the_journal_is_full_gets_its_first_receipts(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    lines = [json.dumps(trigger(key, number)) for number in range(3) for key in (KEY, OTHER_KEY)]
+    new = json.dumps(trigger(KEY, 3))
+
+    def repeated(*lines: str) -> list[dict[str, Any]]:
+        headers = {"Idempotency-Key": "once"}
+        answer = agent.post("/send/batch", data="\n".join(lines), headers=headers)
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    with AgentProcess(tmp_path, sandbox.url, max_journal_mb=1) as agent:
+        receipts = repeated(*lines)
+        assert all(each["key"] for each in receipts)
+        fill_journal(agent, "max_journal_mb")
+        *again, refused = repeated(*lines, new)
+        assert again == receipts
+        assert refused["status"] == 503
+        assert "max_journal_mb" in refused["errors"][0]
 
 
 def assert_unavailable_health(agent: AgentProcess) -> None:
