@@ -29,6 +29,9 @@ _NOT_JSON = re.compile(
 )
 _ACCEPTED_AS_IT_IS = ("", "identity")
 
+IS_HEAD = "pdagent.is_head"
+"""In the scope of a request whose answer goes without its body."""
+
 
 class SenderGone(Exception):
     """The connection ended, or took too long, before the request was complete."""
@@ -83,7 +86,7 @@ def whole_requests(app: ASGI3Application) -> ASGI3Application:
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
             # The server below knows that it is a HEAD, and sends the headers alone.
-            scope = cast("Scope", {**scope, "method": "GET"})
+            scope = cast("Scope", {**scope, "method": "GET", IS_HEAD: True})
         if scope["type"] == "http" and scope["path"].startswith("//"):
             scope = cast("Scope", {**scope, "path": "/" + scope["path"].lstrip("/")})
         try:

@@ -49,8 +49,11 @@ class Operations:
         """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client asks for it."""
         self._secret.check(request)
         show_keys = request.get_param("show_keys") == "1"
-        items = self._items(self._selection.queues(request), show_keys=show_keys)
-        response.data = _encode({"status_items": items})
+        entries = self._selection.queues(request)
+        response.data = await asyncio.to_thread(self._queue_status, entries, show_keys=show_keys)
+
+    def _queue_status(self, entries: list[QueueEntry], *, show_keys: bool) -> bytes:
+        return _encode({"status_items": self._items(entries, show_keys=show_keys)})
 
     def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
         agent, now = self._agent, time.time()
@@ -124,6 +127,7 @@ def _count(request: falcon.asgi.Request, name: str) -> int | None:
     text = request.get_param(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) <= MOST_ROWS):
+    # First its length: Python refuses to read thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= MOST_ROWS):
         raise falcon.HTTPBadRequest(description=f"'{name}' must be a number from 0 to {MOST_ROWS}")
     return int(text)

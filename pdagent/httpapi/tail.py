@@ -12,7 +12,7 @@ import msgspec
 
 from pdagent.events import summary_of
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.bodies import SenderGone
+from pdagent.httpapi.bodies import IS_HEAD, SenderGone
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.selection import Selection
 from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
@@ -51,6 +51,9 @@ class Tail:
         """200 and lines, until the client or the agent ends it."""
         self._secret.check(request)
         key = self._selection.key(request) if self._selection.is_limited(request) else None
+        response.content_type = "application/x-ndjson"
+        if IS_HEAD in request.scope:
+            return  # nobody reads what would follow, and nothing would end it
         try:
             follower = self._join(key)
         except TooManyFollowers:
@@ -59,7 +62,6 @@ class Tail:
                 retry_after=60,
             ) from None
         gone = asyncio.create_task(self._leave_with_client(request.scope[_RECEIVE], follower))
-        response.content_type = "application/x-ndjson"
         response.stream = self._lines(follower, gone)
 
     def _join(self, key: RoutingKey | None) -> Follower:

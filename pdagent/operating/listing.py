@@ -41,6 +41,9 @@ _MOST_READ = 10_000
 _MOST_READ_FOR_ATTEMPTS = 500
 _MOST_READ_FOR_ALL_ATTEMPTS = 5_000
 
+# In digits: beyond it are numbers that a slice can't take, and no journal gets so far.
+_LONGEST = 19
+
 Section = Literal["dead", "waiting", "ended"]
 _SECTIONS: tuple[Section, ...] = ("dead", "waiting", "ended")
 
@@ -68,7 +71,9 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
     def parse(cls, text: str) -> Cursor:
         """The inverse of `str`. Raises `BadCursor`."""
         parts = text.split(".")
-        if len(parts) != 3 or not all(p.isascii() and p.isdigit() and len(p) < 20 for p in parts):
+        if len(parts) != 3 or not all(
+            p.isascii() and p.isdigit() and len(p) < _LONGEST for p in parts
+        ):
             raise BadCursor(text)
         cursor = cls(*map(int, parts))
         if cursor.section >= len(_SECTIONS):

@@ -136,6 +136,7 @@ def test_pages_show_every_event_once_and_in_order(
         {"after": "somewhere"},
         {"after": "9.1.1"},
         {"after": "0.1." + "9" * 30},
+        {"after": "1.1." + "9" * 19, "state": "waiting"},
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_would(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+from pdagent.operating.followers import MOST_FOLLOWERS
 from tests.agent_process import AgentProcess
 from tests.pdagent.httpapi.operators.asking import NAMED, OTHER, error_of, event, sent
 from tests.pdagent.httpapi.raw_http import RawConnection, head
@@ -47,6 +48,17 @@ def test_a_tail_tells_what_happens_to_the_queue_it_follows(
     assert told[0]["summary"] == "trigger of disk"
     assert told[2]["status"] == 202
     assert NAMED not in json.dumps(told)
+
+
+def test_head_is_answered_follows_nothing_and_leaves_the_connection_in_step(
+    agent: AgentProcess,
+) -> None:
+    with RawConnection(agent) as connection:
+        for _ in range(MOST_FOLLOWERS + 1):
+            answer = connection.send(head(agent, "/queue/tail", "HEAD")).answer("HEAD")
+            assert (answer.status, answer.body) == (200, b"")
+            assert answer.headers["content-type"] == "application/x-ndjson"
+        assert connection.send(head(agent, "/health", "GET")).answer("GET").body == b"OK"
 
 
 def test_followers_are_limited_and_those_that_left_make_room(agent: AgentProcess) -> None:
