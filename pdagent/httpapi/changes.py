@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from actors.core.commands import Command, DiscardEvents, Done, Refusal, RetryEvents
+from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.operating.changes import Change, obstacle
 from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
+from pdagent.operating.reading import first
 from store.records import EventId, QueueId
 
 _PORTION = 1_000
@@ -74,6 +76,43 @@ class Changes:
             )
         )
 
+    async def of_all_failed(self, queues: Sequence[QueueEntry]) -> Outcome:
+        """Retry all that failed in these queues; what a later event has superseded, by force only.
+
+        `refused` are those that their queue would have retried, but can't for now.
+        """
+        outcomes = await asyncio.gather(*(self._retry_failed(queue) for queue in queues))
+        return Outcome(
+            events=[event for outcome in outcomes for event in outcome.events],
+            refused=[refused for outcome in outcomes for refused in outcome.refused],
+        )
+
+    async def _retry_failed(self, entry: QueueEntry) -> Outcome:
+        outcome = Outcome()
+        failed = await asyncio.to_thread(_failed_in, entry, force=self._force)
+        for portion in _portions(failed):
+            if outcome.refused:
+                # Each portion more would wait as long as this one did for the same answer.
+                error = outcome.refused[0].error
+                outcome.refused += [RefusedEvent(event, error, 503) for event in portion]
+            else:
+                await self._retry_portion(entry, portion, outcome)
+        return outcome
+
+    async def _retry_portion(
+        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+    ) -> None:
+        answer = await perform(self._agent, entry.routing_key, self._command(events))
+        if isinstance(answer, Done):
+            outcome.events += answer.events
+            return
+        assert isinstance(answer, Refusal)
+        if answer.reason != "superseded":
+            outcome.refused += [RefusedEvent(event, answer.message, 503) for event in events]
+        elif len(events) > 1:
+            for event in events:
+                await self._retry_portion(entry, [event], outcome)
+
     def _found(self, given: Iterable[str], outcome: Outcome) -> dict[QueueId, dict[EventId, None]]:
         chosen: dict[QueueId, dict[EventId, None]] = {}
         for text in given:
@@ -89,15 +128,23 @@ class Changes:
     async def _of_queue(
         self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
     ) -> None:
-        possible = []
-        for event in events:
-            problem = obstacle(entry.state, event, self._change, force=self._force)
-            if problem is None or event == entry.state.in_flight:
-                possible.append(event)
-            else:
-                outcome.refused.append(RefusedEvent(event, problem, 409))
+        # In a thread: they may be all events of a long queue.
+        possible, refused = await asyncio.to_thread(self._divided, entry.state, events)
+        outcome.refused += refused
         for portion in _portions(possible):
             await self._perform(entry, portion, outcome)
+
+    def _divided(
+        self, state: QueueState, events: Sequence[EventId]
+    ) -> tuple[list[EventId], list[RefusedEvent]]:
+        possible, refused = [], []
+        for event in events:
+            problem = obstacle(state, event, self._change, force=self._force)
+            if problem is None or event == state.in_flight:
+                possible.append(event)
+            else:
+                refused.append(RefusedEvent(event, problem, 409))
+        return possible, refused
 
     async def _perform(
         self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome, tries: int = _TRIES
@@ -116,6 +163,12 @@ class Changes:
         outcome.events += answer.events
         done = set(answer.events)
         left = [event for event in events if event not in done]
+        if self._change == "retry" and len(events) > 1:
+            # A dead letter that stays one among others has its reason, which it alone is told.
+            still_dead = [event for event in left if event in entry.state.dead]
+            left = [event for event in left if event not in entry.state.dead]
+            for event in still_dead:
+                await self._perform(entry, [event], outcome)
         if left and tries > 1:
             await asyncio.sleep(_PAUSE_SECONDS)
             await self._perform(entry, left, outcome, tries - 1)
@@ -128,6 +181,14 @@ class Changes:
         if self._change == "retry":
             return RetryEvents(tuple(events), force=self._force)
         return DiscardEvents(tuple(events), self._reason)
+
+
+def _failed_in(entry: QueueEntry, *, force: bool) -> list[EventId]:
+    """Dead letters that may be retried, then the head, which alone is ever deferred."""
+    state = entry.state
+    head = [e.id for e in first(state.waiting, 1) if e.state == "deferred" or state.failures]
+    letters = first(state.dead, len(state.dead))
+    return [each.id for each in letters if force or each.superseded_by is None] + head
 
 
 def _portions(events: Sequence[EventId]) -> Iterator[Sequence[EventId]]:

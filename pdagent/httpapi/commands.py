@@ -9,7 +9,7 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from actors.core.commands import Command, HoldQueue, Refusal, ReleaseQueue, RetryEvents
+from actors.core.commands import Command, HoldQueue, Refusal, ReleaseQueue
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.httpapi.bodies import read_body
@@ -55,27 +55,24 @@ class QueueCommands:
         failed: dead letters to the tail, deferred events at once.
 
         200 `{"message", "count", "events", "refused": [{"id", "error", "status"}], "left"}`;
-        `left` counts the dead letters that are not retried without `force`.
+        `left` counts the dead letters that are still there. 503 if all that was to be retried is
+        refused for now.
         """
         self._secret.check(request)
         wish = await _wish_of(request)
         force = wish.force or request.get_param("force") == "1"
+        changes = Changes(self._agent, "retry", force=force)
         if wish.ids is not None:
-            changes = Changes(self._agent, "retry", force=force)
             _answer(response, "retry", await changes.of_ids(wish.ids))
             return
         chosen = self._selection.queues_to_change(request)
         queues = [q for q in chosen if q.state.dead or q.state.failures]
-        answers = await asyncio.gather(
-            *(perform(self._agent, q.routing_key, RetryEvents(force=force)) for q in queues)
-        )
-        refusals = [answer for answer in answers if isinstance(answer, Refusal)]
-        if refusals:
-            _refuse(response, refusals)
+        outcome = await changes.of_all_failed(queues)
+        if outcome.refused and not outcome.events:
+            _refuse(response, list(dict.fromkeys(refused.error for refused in outcome.refused)))
             return
-        events = [event for answer in answers for event in getattr(answer, "events", ())]
         left = sum(len(queue.state.dead) for queue in queues)
-        _answer(response, "retry", Outcome(events), left=left)
+        _answer(response, "retry", outcome, left=left)
 
     async def on_post_discard(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -101,7 +98,8 @@ class QueueCommands:
             )
         outcome = Outcome()
         queues = self._selection.queues_to_change(request)
-        chosen = {q.id: _events_in(q, states) for q in queues}
+        # In a thread: going over many events must not hold up who sends some.
+        chosen = await asyncio.to_thread(lambda: {q.id: _events_in(q, states) for q in queues})
         await changes.of_queues(chosen, outcome)
         _answer(response, "discard", outcome)
 
@@ -132,7 +130,7 @@ class QueueCommands:
         key = self._selection.key(request)
         answer = await perform(self._agent, key, command)
         if isinstance(answer, Refusal):
-            _refuse(response, [answer])
+            _refuse(response, [answer.message], answer.retry_after)
             return
         entry = self._agent.system.directory.by_key(key)
         name = self._selection.names.of(key)
@@ -174,7 +172,9 @@ def _answer(
     response.data = _encode({**told, "refused": outcome.refused, **more})
 
 
-def _refuse(response: falcon.asgi.Response, refusals: list[Refusal]) -> None:
+def _refuse(
+    response: falcon.asgi.Response, errors: list[str], retry_after: int | None = None
+) -> None:
     response.status = falcon.HTTP_503
-    response.set_header("Retry-After", str(refusals[0].retry_after or 5))
-    response.data = _encode({"errors": [refusal.message for refusal in refusals]})
+    response.set_header("Retry-After", str(retry_after or 5))
+    response.data = _encode({"errors": errors})
