@@ -107,11 +107,9 @@ class Changes:
             outcome.events += answer.events
             return
         assert isinstance(answer, Refusal)
+        # `superseded` is said of a single one: as among others, it just stays a dead letter.
         if answer.reason != "superseded":
             outcome.refused += [RefusedEvent(event, answer.message, 503) for event in events]
-        elif len(events) > 1:
-            for event in events:
-                await self._retry_portion(entry, [event], outcome)
 
     def _found(self, given: Iterable[str], outcome: Outcome) -> dict[QueueId, dict[EventId, None]]:
         chosen: dict[QueueId, dict[EventId, None]] = {}
@@ -151,11 +149,6 @@ class Changes:
     ) -> None:
         answer = await perform(self._agent, entry.routing_key, self._command(events))
         if isinstance(answer, Refusal):
-            if answer.reason == "superseded" and len(events) > 1:
-                # One that may not be retried, by an event that still waits, refuses all of them.
-                for event in events:
-                    await self._perform(entry, [event], outcome)
-                return
             status = 409 if answer.reason == "superseded" else 503
             outcome.refused += [RefusedEvent(event, answer.message, status) for event in events]
             return
@@ -186,9 +179,10 @@ class Changes:
 def _failed_in(entry: QueueEntry, *, force: bool) -> list[EventId]:
     """Dead letters that may be retried, then the head, which alone is ever deferred."""
     state = entry.state
-    head = [e.id for e in first(state.waiting, 1) if e.state == "deferred" or state.failures]
+    head = [event.id for event in first(state.waiting, 1)]
+    failed = [id_ for id_ in head if obstacle(state, id_, "retry", force=force) is None]
     letters = first(state.dead, len(state.dead))
-    return [each.id for each in letters if force or each.superseded_by is None] + head
+    return [each.id for each in letters if force or each.superseded_by is None] + failed
 
 
 def _portions(events: Sequence[EventId]) -> Iterator[Sequence[EventId]]:

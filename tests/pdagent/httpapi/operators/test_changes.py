@@ -90,6 +90,18 @@ def test_a_retry_says_why_an_event_can_not_be_retried_and_by_force_does_it(
     assert "has not failed" in error_of(agent.post(f"/queue/events/{waits}/retry"), 409)
 
 
+def test_of_several_one_that_a_waiting_event_supersedes_is_refused_with_its_reason(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    died, other = dead(agent, sandbox, event(), event(NAMED, "load"))
+    [resolve] = held(agent, event(action="resolve"))
+    answer = agent.post("/queue/retry", json={"ids": [died, other]}).json()
+    assert answer["events"] == [other]
+    [refused] = answer["refused"]
+    assert (refused["id"], refused["status"]) == (died, 409)
+    assert f"the later event {resolve} resolves" in refused["error"]
+
+
 def test_a_deferred_event_is_retried_at_once(agent: AgentProcess, sandbox: SandboxProcess) -> None:
     sandbox.behave(fail=429, retry_after="3600")
     [deferred] = sent(agent, event(OTHER))
