@@ -97,8 +97,10 @@ def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observers,
     )
-    if logger.isEnabledFor(logging.INFO):
-        observers.add(TransitionLog(log, Lines(config), _queue_names(config, system)))
+    if logger.isEnabledFor(logging.WARNING):
+        warnings_only = not logger.isEnabledFor(logging.INFO)
+        names = _queue_names(config, system)
+        observers.add(TransitionLog(log, Lines(config), names, warnings_only=warnings_only))
     began = time.perf_counter()
     system.start()
     logger.info(

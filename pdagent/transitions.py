@@ -36,13 +36,22 @@ _UNUSUAL = (EventDeadLettered, ActorRestarted)
 class TransitionLog:
     """An observer of committed records; `name_of` gives a queue's name as people may see it.
 
-    The start of a delivery has no line: its outcome follows with the seconds that it took.
+    The start of a delivery has no line: its outcome follows with the seconds that it took. With
+    `warnings_only`, what is usual has none either.
     """
 
-    def __init__(self, thread: LogThread, lines: Lines, name_of: Callable[[QueueId], str]) -> None:
+    def __init__(
+        self,
+        thread: LogThread,
+        lines: Lines,
+        name_of: Callable[[QueueId], str],
+        *,
+        warnings_only: bool = False,
+    ) -> None:
         self._thread = thread
         self._lines = lines
         self._name_of = name_of
+        self._warnings_only = warnings_only
         self._names: dict[QueueId, str] = {}
         self._outage = _Outage()
         self._deferrals = _Deferrals()
@@ -65,6 +74,8 @@ class TransitionLog:
                 text += self._line(record.at, "warning", left_out, {})
             if isinstance(record, DeliveryDeferred) and not self._deferrals.is_told(record):
                 return text
+        if self._warnings_only and type(record) not in _UNUSUAL:
+            return text
         name = self._names.get(queue)
         if name is None:
             name = self._names[queue] = self._name_of(queue)

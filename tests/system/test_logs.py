@@ -128,14 +128,25 @@ def test_a_start_tells_what_is_there_and_which_event_is_sent_again(
     assert unknown["queue"] == "database"
 
 
-def test_log_level_warning_leaves_out_what_is_usual(
+def test_log_level_warning_leaves_out_what_is_usual_and_nothing_else(
     tmp_path: Path, sandbox: SandboxProcess
 ) -> None:
     with AgentProcess(tmp_path / "quiet", sandbox.url, log_level="warning") as agent:
         agent.send_v2(trigger(UNNAMED)).raise_for_status()
         agent.wait_until_drained()
-        agent.stop()
+        agent.wait_for(lambda: agent.totals()["delivered"] == 1, "it is delivered")
         assert agent.log() == ""
+        sandbox.behave(fail=400)
+        agent.send_v2(trigger(UNNAMED, 1)).raise_for_status()
+        agent.wait_for(lambda: "dead_lettered" in agent.log(), "the log tells of the dead letter")
+        sandbox.behave(fail=None, down=True)
+        agent.send_v2(trigger(UNNAMED, 2)).raise_for_status()
+        agent.wait_for(lambda: "can't be reached" in agent.log(), "the log tells of the outage")
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        agent.wait_for(lambda: "reached again" in agent.log(), "the log tells of its end")
+        agent.stop()
+        assert {line.split()[1] for line in agent.log().splitlines()} == {"WARNING"}
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
