@@ -11,7 +11,7 @@ from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.queue_changing import discard, retry
 from pdagent.cli.queue_holding import hold, release
 from pdagent.cli.queue_listing import list_command
-from pdagent.cli.queue_options import routing_key_option
+from pdagent.cli.queue_options import routing_key_option, show_keys_option
 from pdagent.cli.queue_selection import key_of, refuse_unknown
 from pdagent.cli.queue_showing import show
 from pdagent.cli.queue_tail import tail
@@ -31,7 +31,7 @@ def queue() -> None:
 )
 @routing_key_option()
 @click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
-@click.option("--show-keys", is_flag=True, help="Show whole routing keys: they are credentials.")
+@show_keys_option
 @pass_session
 def status(session: Session, *, routing_key: str | None, as_json: bool, show_keys: bool) -> None:
     """Show how many events of each routing key wait, were delivered, and were refused."""

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, say
+from pdagent.cli.parameters import text
 from pdagent.cli.queue_options import (
     ids_argument,
     ids_of,
@@ -57,8 +58,10 @@ def retry(
     Name them by id (any unique beginning of it), by '-' for ids on standard input, by -k for all
     that failed of one key, or by --all.
     """
-    if bool(ids) + bool(routing_key) + every != 1:
-        raise click.UsageError("Name events by id, one key with -k, or all of them with --all.")
+    ways = bool(ids) + bool(routing_key) + every
+    if ways != 1:
+        rule = "Name events by id, one key with -k, or all of them with --all"
+        raise click.UsageError(f"{rule}: not both." if ways else f"{rule}.")
     with session.agent(UNDONE) as client:
         if ids:
             changed = _in_portions(ids_of(ids), lambda some: client.retry(ids=some, force=force))
@@ -85,7 +88,7 @@ def retry(
 @ids_argument
 @routing_key_option()
 @state_option
-@click.option("--reason", metavar="TEXT", help="Why: it is kept in the events' history.")
+@click.option("--reason", type=text, metavar="TEXT", help="Why: the events' history keeps it.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @json_option
 @pass_session
@@ -104,7 +107,9 @@ def discard(
     Name them by id (any unique beginning of it), by '-' for ids on standard input, or by -k for
     one key's, all of them or those in the STATEs given. An event in flight can't be taken back.
     """
-    if bool(ids) + bool(routing_key) != 1:
+    if ids and routing_key:
+        raise click.UsageError("Name events by id, or one key with -k: not both.")
+    if not (ids or routing_key):
         raise click.UsageError("Name events by id, or one key with -k.")
     if states and not routing_key:
         raise click.UsageError("--state goes with -k: ids say enough.")

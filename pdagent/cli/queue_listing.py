@@ -13,9 +13,10 @@ from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.queue_options import (
     json_option,
     routing_key_option,
+    show_keys_option,
     state_option,
 )
-from pdagent.cli.queue_selection import key_of, refuse_unknown
+from pdagent.cli.queue_selection import key_of, refuse_unknown, whole_keys
 from pdagent.cli.session import Session, pass_session
 from pdagent.operating.rows import EventRow
 
@@ -36,6 +37,7 @@ _ON_A_TERMINAL = 100
     metavar="N",
     help=f"At most so many events. [default: {_ON_A_TERMINAL} on a terminal, otherwise all]",
 )
+@show_keys_option
 @json_option
 @pass_session
 def list_command(
@@ -44,6 +46,7 @@ def list_command(
     states: str | None,
     routing_key: str | None,
     limit: int | None,
+    show_keys: bool,
     as_json: bool,
 ) -> None:
     """List events that wait or are dead letters, or those in the STATEs given.
@@ -54,9 +57,11 @@ def list_command(
     if limit is None and sys.stdout is not None and sys.stdout.isatty():
         limit = _ON_A_TERMINAL
     pages = _pages(session, routing_key, states, limit)
+    keys = whole_keys(session) if show_keys else {}
     if as_json:
         for events, _ in pages:
-            click.echo(b"".join(b"%b\n" % bytes(event) for event in events), nl=False)
+            lines = (bytes(_with_key(event, keys) if keys else event) for event in events)
+            click.echo(b"".join(b"%b\n" % line for line in lines), nl=False)
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue_drawing import EventTable
@@ -64,7 +69,7 @@ def list_command(
     table = EventTable(datetime.now(UTC))
     more = False
     for events, more in pages:  # noqa: B007 (the last one counts)
-        table.print(_read(events))
+        table.print([_called(row, keys) for row in _read(events)])
     if not table.count:
         click.echo(_nothing(states))
     elif more:
@@ -99,6 +104,17 @@ def _read(events: list[msgspec.Raw]) -> list[EventRow]:
         raise CommandFailed(
             "the agent's answer isn't a list of events: it is of another version"
         ) from None
+
+
+def _called(row: EventRow, keys: dict[str, str]) -> EventRow:
+    return msgspec.structs.replace(row, queue=keys[row.queue]) if row.queue in keys else row
+
+
+def _with_key(event: msgspec.Raw, keys: dict[str, str]) -> bytes:
+    fields = msgspec.json.decode(event)
+    if isinstance(fields, dict) and fields.get("queue") in keys:
+        fields["queue"] = keys[fields["queue"]]
+    return msgspec.json.encode(fields)
 
 
 def _nothing(states: str | None) -> str:

@@ -21,10 +21,25 @@ state_option = click.option(
     help="queued, in_flight, deferred (waiting: these three), dead_lettered, delivered, discarded.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
-ids_argument = click.argument("ids", nargs=-1, metavar="[ID|-]...")
+show_keys_option = click.option(
+    "--show-keys", is_flag=True, help="Show whole routing keys without a name: credentials."
+)
 
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+def event_id(value: str) -> str:
+    """An id, or the beginning of one."""
+    word = value.strip()
+    if not word:
+        raise click.BadParameter("It is empty: give an event's id, or the beginning of it.")
+    if not (word.isascii() and word.isprintable()):
+        raise click.BadParameter(f"{word!r} is no event's id.")
+    return word
+
+
+ids_argument = click.argument("ids", nargs=-1, type=event_id, metavar="[ID|-]...")
 
 
 def _queue(value: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.failures import LOOKED, CommandFailed
 from pdagent.cli.session import Session
 from pdagent.localclient import LocalClient, Refused
 from pdagent.masking import mask
@@ -62,6 +63,17 @@ def about_queue(client: LocalClient, session: Session, given: str | None) -> Ite
                 "them names (routing_keys in the config)"
             ) from None
         raise
+
+
+def whole_keys(session: Session) -> dict[str, str]:
+    """The keys without a name, by their mask; without those that share one, which is which?"""
+    with session.agent(LOOKED) as client:
+        items = client.queue_status(show_keys=True).get("status_items")
+    rows = items if isinstance(items, list) else []
+    called = [str(row.get("queue")) for row in rows if isinstance(row, dict)]
+    keys = [key for key in called if _KEY.fullmatch(key)]
+    times = Counter(map(mask, keys))
+    return {mask(key): key for key in keys if times[mask(key)] == 1}
 
 
 def option_for(session: Session, queue: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed
+from pdagent.cli.queue_options import event_id, json_option, show_keys_option
+from pdagent.cli.queue_selection import whole_keys
 from pdagent.cli.queue_words import STYLES as RECORD_STYLES
 from pdagent.cli.queue_words import WIDEST, kind_of, told_briefly
 from pdagent.cli.session import Session, pass_session
@@ -17,8 +19,6 @@ from pdagent.operating.rows import EventRow
 
 if TYPE_CHECKING:
     from pdagent.cli.queue_drawing import Paper
-
-DOCS = "docs/operating.md#dead-letters"
 
 # What a terminal shows of a body: it must not push the history out of sight.
 _BODY_LINES, _BODY_WIDTH = 40, 300
@@ -45,10 +45,11 @@ class Shown(EventRow, frozen=True, kw_only=True):
     short_help="Tell all about one event.",
     epilog="\b\nExample:\n  pagerduty-agent queue show 0198f2c4-71a3",
 )
-@click.argument("event", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
+@click.argument("event", type=event_id, metavar="ID")
+@show_keys_option
+@json_option
 @pass_session
-def show(session: Session, *, event: str, as_json: bool) -> None:
+def show(session: Session, *, event: str, show_keys: bool, as_json: bool) -> None:
     """Show one event, its history line by line, and what can be done about it.
 
     ID may be any beginning of the id that no other event has.
@@ -56,7 +57,7 @@ def show(session: Session, *, event: str, as_json: bool) -> None:
     with session.agent(LOOKED) as client:
         answer = client.event(event)
     if as_json:
-        click.echo(answer)
+        click.echo(_with_key(answer, whole_keys(session)) if show_keys else answer)
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue_drawing import Paper
@@ -66,13 +67,21 @@ def show(session: Session, *, event: str, as_json: bool) -> None:
     except msgspec.DecodeError:
         raise CommandFailed("the agent's answer isn't an event: it is of another version") from None
     paper = Paper()
-    _print_facts(paper, shown)
+    _print_facts(paper, shown, whole_keys(session) if show_keys else {})
     _print_body(paper, shown)
     _print_history(paper, shown)
     _print_advice(paper, shown, session)
 
 
-def _print_facts(paper: Paper, shown: Shown) -> None:
+def _with_key(answer: bytes, keys: Mapping[str, str]) -> bytes:
+    fields = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
+    queue = msgspec.json.decode(fields.get("queue", msgspec.Raw(b"null")))
+    if queue in keys:
+        fields["queue"] = msgspec.Raw(msgspec.json.encode(keys[queue]))
+    return msgspec.json.encode(fields)
+
+
+def _print_facts(paper: Paper, shown: Shown, keys: Mapping[str, str]) -> None:
     from pdagent.cli.queue_drawing import STYLES, moment
     from pdagent.wording import age
 
@@ -82,7 +91,7 @@ def _print_facts(paper: Paper, shown: Shown) -> None:
     action = shown.history[0].get("action") if shown.history else None
     facts = {
         "state": shown.state,
-        "queue": shown.queue,
+        "queue": keys.get(shown.queue, shown.queue),
         "kind": kind_of(shown.kind, action),
         "dedup key": shown.dedup_key,
         "summary": shown.summary,
@@ -117,41 +126,12 @@ def _print_history(paper: Paper, shown: Shown) -> None:
 
 
 def _print_advice(paper: Paper, shown: Shown, session: Session) -> None:
-    advice = list(_advice(shown, session))
-    if not advice:
+    from pdagent.cli.queue_advice import advice
+
+    lines = list(advice(shown, bytes(shown.event), shown.history, session))
+    if not lines:
         return
     paper.whole()
     paper.whole(("What you can do", "bold"))
-    for text in advice:
+    for text in lines:
         paper.whole(("  " + text, "cyan" if text.startswith("    ") else ""))
-
-
-def _advice(shown: Shown, session: Session) -> Iterator[str]:
-    """Sentences, and indented by four the commands to copy."""
-    retry = session.command("queue", "retry", shown.id)
-    discard = session.command("queue", "discard", shown.id)
-    match shown.state:
-        case "dead_lettered":
-            yield "It is not tried again by itself. If the cause is gone, try it once more:"
-            yield f"    {retry}"
-            yield "If the event itself is wrong, send it corrected, then give this one up:"
-            from pdagent.cli.queue_resending import Resending
-
-            body = bytes(shown.event)
-            resending = Resending(shown.id, shown.kind, body, shown.queue, session)
-            yield from (f"    {command}" for command in resending.commands)
-            if resending.key_is_missing:
-                yield f"    # ROUTING_KEY: put the key in that shows as {shown.queue}"
-            if resending.left_out:
-                yield f"    # not in this command: {', '.join(resending.left_out)}"
-            yield f"    {discard}"
-            yield f"More about dead letters: {DOCS}"
-        case "deferred":
-            yield "It is tried again by itself. To try at once, or to give it up:"
-            yield f"    {retry}"
-            yield f"    {discard}"
-        case "queued":
-            yield "It is delivered when the events before it are. See what its queue waits for:"
-            yield f"    {session.command('status')}"
-            yield "To give it up:"
-            yield f"    {discard}"

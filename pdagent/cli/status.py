@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
 from pdagent.cli.parameters import text
+from pdagent.cli.queue_options import show_keys_option
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pdagent.dashboard.live.polling import Answer, Question
+    from pdagent.dashboard.live.view import View
 
 _UNWELL = 503
 _HEALTH_SECONDS = 5.0
@@ -48,6 +51,7 @@ _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
     metavar="SECONDS",
     help="Between two looks of --watch (default: 1).",
 )
+@show_keys_option
 @pass_session
 @click.pass_context
 def status(
@@ -60,6 +64,7 @@ def status(
     match: str | None,
     limit: int | None,
     interval: float,
+    show_keys: bool,
 ) -> None:
     """Show the agent, PagerDuty as it sees it, totals, and a row per routing key.
 
@@ -73,11 +78,14 @@ def status(
 
     console = Console(highlight=False)
     if watch:
-        context.exit(_watched(session, console, sort or _SORTS[0], match or "", interval))
+        from pdagent.dashboard.live.view import View
+
+        view = View(sort=sort or _SORTS[0], match=match or "")
+        context.exit(_watched(session, console, view, interval, show_keys=show_keys))
     if limit is None and console.is_terminal and not as_json:
         limit = _ROWS_ON_A_TERMINAL
     query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
-    query |= {"limit": str(limit)} if limit else {}
+    query |= {"limit": str(limit) if limit else "", "show_keys": "1" if show_keys else ""}
     with session.agent(LOOKED) as client:
         answer = client.status({name: value for name, value in query.items() if value})
     if as_json:
@@ -93,21 +101,22 @@ def status(
     print_status(report, console, datetime.now(UTC), session.with_options)
 
 
-def _watched(session: Session, console: Console, sort: str, match: str, interval: float) -> int:
+def _watched(
+    session: Session, console: Console, view: View, interval: float, *, show_keys: bool
+) -> int:
     if not (console.is_terminal and sys.stdin.isatty()) or console.is_dumb_terminal:
         raise CommandFailed(
             "--watch needs a terminal that it can draw on: use 'status' or 'status --json' instead",
             ExitCode.USAGE,
         )
     from pdagent.dashboard.live.loop import Watch
-    from pdagent.dashboard.live.view import View
 
     client = LocalClient(session.loaded.config)
-    view = View(sort=sort, match=match)
+    more = {"show_keys": "1"} if show_keys else {}
     watch = Watch(
         console,
         sys.stdin.fileno(),
-        lambda question: _asked(client, question),
+        lambda question: _asked(client, question, more),
         interval=interval,
         view=view,
         options=session.with_options,
@@ -115,12 +124,12 @@ def _watched(session: Session, console: Console, sort: str, match: str, interval
     return watch.run()
 
 
-def _asked(client: LocalClient, question: Question) -> Answer:
+def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> Answer:
     from pdagent.dashboard.live.polling import Answer
     from pdagent.dashboard.report import status_report
 
     query = {"sort": question.sort, "match": question.match}
-    query |= {"offset": str(question.offset), "limit": str(question.limit)}
+    query |= {"offset": str(question.offset), "limit": str(question.limit), **more}
     try:
         return Answer(question, status_report(client.status(query)))
     except (Unreachable, NoAnswer) as error:

@@ -78,11 +78,13 @@ class Operations:
         )
 
     def _items(self, entries: Iterable[QueueEntry], *, show_keys: bool) -> list[views.Json]:
-        names = self._selection.names
-        return [
-            views.queue_item(entry, entry.routing_key if show_keys else names.of(entry.routing_key))
-            for entry in entries
-        ]
+        names, items = self._selection.names, []
+        for entry in entries:
+            key = entry.routing_key
+            # A name stays what a queue is called, whoever wants to see its key.
+            name = key if show_keys and not names.is_configured(key) else names.of(key)
+            items.append(views.queue_item(entry, name, key if show_keys else name))
+        return items
 
 
 class Health:

@@ -12,12 +12,12 @@ from pdagent.operating.rows import timestamp
 Json = dict[str, object]
 
 
-def queue_item(entry: QueueEntry, name: str) -> Json:
-    """One queue as `/queue/status` and `/status` show it; `name` stands for its routing key."""
+def queue_item(entry: QueueEntry, name: str, routing_key: str) -> Json:
+    """One queue as `/queue/status` and `/status` show it; `routing_key` may be masked."""
     state = entry.state
     waiting = len(state.waiting)
     return {
-        "routing_key": name,
+        "routing_key": routing_key,
         "queue": name,
         "pending": waiting,
         "success": state.counters.delivered,

@@ -68,7 +68,8 @@ def life_of(
     if id_ in state.waiting:
         row = waiting_row(known, name, journal)
     elif id_ in state.dead:
-        row = dead_row(state.dead[id_], name, journal)
+        # What came after its death is in the live letter only.
+        row = dead_row(letter or state.dead[id_], name, journal)
     else:
         end = "delivered" if isinstance(last, EventDelivered) else "discarded"
         row = ended_row(accepted, end, name, known.attempts, known.last_error)

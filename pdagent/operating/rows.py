@@ -21,7 +21,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Times are ISO 8601 in UTC.
 
     `queue` is the configured name of its routing key, or the masked key. `attempts` is None for an
-    event that has ended where counting would mean to read much: `queue show` counts them.
+    event that has ended where counting would mean to read much: `queue show` counts them. A dead
+    letter is `superseded_by` the later event of its alert after which it is retried no more.
     """
 
     id: str = ""
@@ -34,6 +35,7 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int | None = 0
     next_attempt_at: str | None = None
     last_error: str | None = None
+    superseded_by: str | None = None
 
 
 def timestamp(seconds: float | None) -> str | None:
@@ -69,6 +71,7 @@ def dead_row(letter: DeadLetter, queue: str, journal: Journal) -> EventRow:
         accepted_at=timestamp(letter.accepted_at),
         attempts=letter.attempts,
         last_error=letter.error,
+        superseded_by=letter.superseded_by,
     )
 
 

@@ -25,7 +25,7 @@ from tests.sandbox_process import SandboxProcess
 
 ROW = [
     *("id", "state", "queue", "kind", "dedup_key", "summary"),
-    *("accepted_at", "attempts", "next_attempt_at", "last_error"),
+    *("accepted_at", "attempts", "next_attempt_at", "last_error", "superseded_by"),
 ]
 
 
@@ -71,6 +71,7 @@ def test_a_row_says_what_an_event_is_and_how_it_stands(
         "attempts": 1,
         "next_attempt_at": None,
         "last_error": "",
+        "superseded_by": None,
     }
     assert first["accepted_at"].endswith("Z")
     assert "The sandbox was told to refuse this" in first["last_error"]
