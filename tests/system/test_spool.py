@@ -130,7 +130,7 @@ def test_a_key_that_takes_nothing_keeps_its_order_and_no_other_key_back(
         agent.start()
         sandbox.wait_for(lambda: len(sandbox.events(OTHER)) == 3, "the other key's events")
         # One more has filled the queue, and what is behind it waits.
-        assert len(list(folder.iterdir())) == 2
+        agent.wait_for(lambda: len(list(folder.iterdir())) == 2, "files of what was taken in go")
         agent.post("/queue/release", params={"rk": FULL}).raise_for_status()
         agent.wait_for(lambda: not list(folder.iterdir()), "all events are taken in")
         agent.wait_until_drained()
