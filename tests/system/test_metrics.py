@@ -129,10 +129,10 @@ def test_an_outage_shows_in_breaker_waiting_and_age(
 def test_a_rate_limit_shows_as_its_reason_and_a_paced_key(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
-    sandbox.behave(rate_limit=2, rate_window=1, retry_after="1")
+    sandbox.behave(rate_limit=2, rate_window=5, retry_after="5")
     send(agent, DATABASE, 3)
     agent.wait_for(
-        lambda: Scrape(agent)("deferred_total", reason="rate_limited") == 1, "the rate limit"
+        lambda: Scrape(agent)("deferred_total", reason="rate_limited") >= 1, "the rate limit"
     )
     now = Scrape(agent)
     assert now("queues_paced") == 1
@@ -144,7 +144,10 @@ def test_a_rate_limit_shows_as_its_reason_and_a_paced_key(
 def test_dead_letters_holds_and_discards_show(agent: AgentProcess, sandbox: SandboxProcess) -> None:
     sandbox.behave(fail=400)
     send(agent, DATABASE, 2)
-    agent.wait_for(lambda: agent.totals()["dead_lettered"] == 2, "dead letters")
+    agent.wait_for(
+        lambda: Scrape(agent)("delivery_seconds_count", outcome="dead_lettered") == 2,
+        "dead letters",
+    )
     now = Scrape(agent)
     assert now("events_dead_lettered_total") == now("dead_letters") == 2
     assert now("queue_dead_letters", queue="database") == 2
