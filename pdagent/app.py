@@ -124,7 +124,7 @@ def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in server.stop_signals():
             signal.signal(number, signal.SIG_IGN)
         listener.close()
         system.stop()

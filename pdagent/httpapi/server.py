@@ -41,6 +41,14 @@ def bind(config: Config) -> socket.socket:
         ) from None
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What asks the agent to stop: also the end of its terminal, unless `nohup` rules that out."""
+    asked = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
         super().__init__(config)
@@ -128,7 +136,7 @@ async def serve(
     on_stop: Callable[[], None],
     failed: Callable[[], bool],
 ) -> None:
-    """Answer requests until SIGTERM, SIGINT or `failed` ends it; then finish those begun.
+    """Answer requests until a signal to stop or `failed` ends it; then finish those begun.
 
     `on_stop` is told first, for answers that would not end by themselves. Raises `StartRefused` if
     the certificate and its key can't be used.
@@ -141,7 +149,7 @@ async def serve(
         server.should_exit = True
         on_stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop)
 
     async def watch() -> None:

@@ -12,7 +12,7 @@ import termios
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
 
 import pytest
 import requests
@@ -86,7 +86,7 @@ def half_sent_request(agent: AgentProcess, event: object) -> Iterator[socket.soc
         yield connection
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP])
 def test_a_signal_stops_the_agent_with_exit_status_0_and_it_can_start_again_at_once(
     number: Signals, agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
@@ -247,7 +247,7 @@ def test_a_log_that_nobody_reads_does_not_keep_the_agent_from_ending(
         assert agent.totals()["delivered"] == 2_000
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP])
 def test_a_second_signal_while_the_agent_stops_changes_nothing(
     number: Signals, agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
