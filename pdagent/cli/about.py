@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
 from pdagent import __version__
 
 
 @click.command(epilog="\b\nExample:\n  pagerduty-agent version")
-def version() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def version(*, as_json: bool) -> None:
     """Print the version."""
-    click.echo(f"pagerduty-agent {__version__}")
+    text = msgspec.json.encode({"version": __version__}).decode()
+    click.echo(text if as_json else f"pagerduty-agent {__version__}")
 
 
 @click.command("help", epilog="\b\nExample:\n  pagerduty-agent help queue status")

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 from pdagent.cli.submission import spooled
+from pdagent.wording import counted
 
 if TYPE_CHECKING:
     from pdagent.cli.portions import Portion
@@ -129,11 +130,9 @@ class _BatchRun:
             while (portion := self._read(reading, file)) is not None:
                 self._take(client, portion)
         if self._invalid:
-            raise CommandFailed(
-                f"{self._invalid} of {self._invalid + self._stored} events are invalid: "
-                "they were not stored",
-                ExitCode.USAGE,
-            )
+            was = "is invalid: it was" if self._invalid == 1 else "are invalid: they were"
+            events = counted(self._invalid + self._stored, "event")
+            raise CommandFailed(f"{self._invalid:,} of {events} {was} not stored", ExitCode.USAGE)
 
     def _read(self, reading: Iterator[Portion], file: str) -> Portion | None:
         try:

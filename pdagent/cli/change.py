@@ -12,7 +12,8 @@ from pdagent.cli.submission import details, given, submit_change
 
 
 @click.command(
-    epilog="\b\nExample:\n  pagerduty-agent change -k @database -d 'Deployed 4.2' -f commit=3f2a"
+    short_help="Queue a change event of Events API v2.",
+    epilog="\b\nExample:\n  pagerduty-agent change -k @database -d 'Deployed 4.2' -f commit=3f2a",
 )
 @click.option(
     "-k",

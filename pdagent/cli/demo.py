@@ -12,7 +12,10 @@ import click
 from pdagent.cli.failures import CommandFailed, ExitCode
 
 
-@click.command(epilog="\b\nExample:\n  pagerduty-agent demo")
+@click.command(
+    short_help="Watch events survive an outage and a crash.",
+    epilog="\b\nExample:\n  pagerduty-agent demo",
+)
 @click.option(
     "--speed",
     type=click.FloatRange(0.2, 20),

@@ -16,8 +16,9 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 
 
 @click.command(
+    short_help="Queue an alert event of Events API v2.",
     epilog="\b\nExample:\n  pagerduty-agent enqueue -k @database -t trigger -d 'Disk full' -u db1 "
-    "-e critical -y db1/disk --link 'https://wiki.example.com/disk=Runbook'"
+    "-e critical -y db1/disk --link 'https://wiki.example.com/disk=Runbook'",
 )
 @click.option(
     "-k",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 import click
@@ -36,8 +37,17 @@ def say(kind: str, message: str) -> None:
     """Write `kind: message` to standard error, as one printable line whatever is in `message`."""
     printable = "".join(c if c.isprintable() else " " for c in message)
     # With standard error gone, the exit code is the only one left to tell.
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         click.echo(f"{kind}: {' '.join(printable.split())}", err=True)
+
+
+@contextmanager
+def perhaps_unread() -> Iterator[None]:
+    """For output that may find no reader while the exit status still has something to tell."""
+    try:
+        yield
+    except BrokenPipeError:
+        abandon_output()
 
 
 def abandon_output() -> None:

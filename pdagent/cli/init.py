@@ -13,8 +13,9 @@ from pdagent.config_template import tls_files, write_config
 
 
 @click.command(
+    short_help="Write a config file to start from.",
     epilog="\b\nExample:\n  pagerduty-agent --config /etc/pagerduty-agent.yaml init\n"
-    "  pagerduty-agent init --tls"
+    "  pagerduty-agent init --tls",
 )
 @click.option(
     "--tls",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.failures import CommandFailed, perhaps_unread
 from pdagent.cli.journal_dump import dump
 from pdagent.cli.journal_options import (
     DOCS,
@@ -19,10 +20,17 @@ from pdagent.cli.journal_options import (
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import counted
 
+if TYPE_CHECKING:
+    from actors.verification import Verification
+
 _MIB = 1 << 20
 
 
-@click.group(no_args_is_help=False, epilog="\b\nExample:\n  pagerduty-agent journal verify")
+@click.group(
+    no_args_is_help=False,
+    short_help="Verify, dump, compact or salvage a stopped agent's journal.",
+    epilog="\b\nExample:\n  pagerduty-agent journal verify",
+)
 def journal() -> None:
     """Verify, dump, compact or salvage the journal of an agent that does not run.
 
@@ -48,6 +56,13 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
     place = directory_of(session, directory)
     with journal_errors(session, directory):
         found = verified(place)
+    with perhaps_unread():
+        _print(found, place, as_json=as_json)
+    if found.damage:
+        raise damaged(session, place, len(found.damage))
+
+
+def _print(found: Verification, place: Path, *, as_json: bool) -> None:
     if as_json:
         told = msgspec.to_builtins(found)
         click.echo(msgspec.json.encode({"directory": str(place), **told}))
@@ -60,8 +75,6 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
             f"{counted(found.queues, 'key')}, {found.waiting:,} waiting, {found.dead:,} dead "
             f"letters; {found.compared:,} of {counted(found.snapshots, 'snapshot')} compared."
         )
-    if found.damage:
-        raise damaged(session, place, len(found.damage))
 
 
 @journal.command(
@@ -123,9 +136,10 @@ def salvage(session: Session, *, directory: Path, source: Path | None) -> None:
     lost = f"{counted(len(saved.lost), 'event')} lost"
     if saved.may_have_lost_more:
         lost += " that are known by name, it isn't known how many besides"
+    waits = "1 event waits" if saved.waiting == 1 else f"{saved.waiting:,} events wait"
     click.echo(
-        f"Saved {counted(saved.records, 'record')} in {directory}: {saved.waiting:,} events wait "
-        f"for delivery, {saved.dead:,} dead letters. {saved.left_out:,} records were left out, "
+        f"Saved {counted(saved.records, 'record')} in {directory}: {waits} for delivery, "
+        f"{counted(saved.dead, 'dead letter')}. {saved.left_out:,} records were left out, "
         f"{lost}."
     )
     config = session.loaded.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import cast
 
 import click
 
+from pdagent import __version__
 from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 from pdagent.config import ConfigError, FlagError, StartRefused
@@ -32,6 +34,9 @@ _COMMANDS = {
     "version": "about:version",
     "help": "about:help_command",
 }
+
+# Errors of writing; files that commands write to have their names in theirs.
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class LazyGroup(click.Group):
@@ -70,6 +75,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full'",
 )
 @click.option("--config", metavar="FILE", help="Config file. [env: PAGERDUTY_AGENT_CONFIG]")
@@ -85,6 +91,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--pidfile", metavar="FILE", help="The agent's pidfile. [env: PAGERDUTY_AGENT_PIDFILE]"
 )
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
 def program(
     context: click.Context,
@@ -131,14 +138,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), ExitCode.FAILED)
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted", ExitCode.FAILED)
-    except BrokenPipeError:
-        # Whoever read the output has stopped, as `head` does: nobody is left to tell.
+    except SystemExit as error:
+        # That is how click ends where nobody reads the output any more.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
         abandon_output()
-        return ExitCode.FAILED
+        return ExitCode.DONE
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` has: that is no failure.
+        abandon_output()
+        return ExitCode.DONE
     except OSError as error:
         abandon_output()
-        where = f": {error.filename}" if error.filename else ""
-        return _failed(f"{error.strerror or type(error).__name__}{where}", ExitCode.FAILED)
+        return _failed(_from_system(error), ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a traceback helps no user
         return _failed(_unexpected(error), ExitCode.FAILED)
 
@@ -147,6 +159,15 @@ def _failed(message: str, code: int) -> int:
     # Whoever gives a key in the wrong place need not read it back, nor need those who look over.
     say("error", without_keys(message))
     return code
+
+
+def _from_system(error: OSError) -> str:
+    why = error.strerror or type(error).__name__
+    if error.filename:
+        return f"{why}: {error.filename}"
+    if error.errno in _OF_OUTPUT:
+        return f"can't write to standard output: {why}"
+    return why
 
 
 def _unexpected(error: Exception) -> str:

@@ -19,7 +19,9 @@ from pdagent.cli.session import Session, pass_session
 
 
 @click.group(
-    no_args_is_help=False, epilog="\b\nExample:\n  pagerduty-agent queue status -k @database"
+    no_args_is_help=False,
+    short_help="See events that wait or died; retry, discard, hold, release.",
+    epilog="\b\nExample:\n  pagerduty-agent queue status -k @database",
 )
 def queue() -> None:
     """See which events wait, died or have ended, and why; retry, discard, hold or release them."""

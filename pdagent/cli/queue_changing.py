@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 import msgspec
 
-from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, say
+from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, perhaps_unread, say
 from pdagent.cli.parameters import text
 from pdagent.cli.queue_options import (
     ids_argument,
@@ -170,8 +170,10 @@ def _about_queue(client: LocalClient, session: Session, key: str, states: str | 
     kinds += [f"the {state}" for state in wanted if state in WAITING]
     if queue.error and DEAD in wanted:
         kinds.append(f"{queue.error:,} dead-lettered")
+    one = kinds in (["1 waiting"], ["1 dead-lettered"])
     return (
-        f"Discard {' and '.join(kinds)} events of {queue.queue}? PagerDuty will never hear of it."
+        f"Discard {' and '.join(kinds)} {'event' if one else 'events'} of {queue.queue}? "
+        "PagerDuty will never hear of it."
     )
 
 
@@ -200,7 +202,8 @@ def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def _tell(session: Session, changed: Changed, text: str, as_json: bool) -> None:
     """Print what was done on standard output, and what was not as lines on standard error."""
     changed = msgspec.structs.replace(changed, message=text)
-    click.echo(msgspec.json.encode(changed) if as_json else text)
+    with perhaps_unread():
+        click.echo(msgspec.json.encode(changed) if as_json else text)
     for refused in changed.refused:
         say("error", session.with_options(refused.error))
     if changed.refused:

@@ -17,6 +17,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(
+    short_help="Run a local PagerDuty to try things on.",
     epilog="Example: pagerduty-agent sandbox --fail-rate 0.2 --latency 0.05..0.3",
     context_settings={"show_default": True},
 )

@@ -13,7 +13,9 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 
 
 @click.command(
-    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full' -f host=db1"
+    short_help="Queue an event of Events API v1.",
+    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full' "
+    "-f host=db1",
 )
 @click.option(
     "-k",

@@ -12,7 +12,7 @@ import click
 
 from pdagent.cli.failures import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
-from pdagent.config import ConfigError, StartRefused
+from pdagent.config import Config, ConfigError, StartRefused
 from pdagent.config_loading import user_file
 from pdagent.config_template import write_config
 from pdagent.pidfile import running_pid
@@ -21,7 +21,11 @@ _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 
-@click.group(invoke_without_command=True, epilog="\b\nExample:\n  pagerduty-agent server")
+@click.group(
+    invoke_without_command=True,
+    short_help="Run the agent until it is told to stop.",
+    epilog="\b\nExample:\n  pagerduty-agent server",
+)
 @click.option("--database", metavar="DIR", help="Directory of the journal.")
 @click.option("--region", type=click.Choice(["us", "eu"]), help="PagerDuty's service region.")
 @pass_session
@@ -40,10 +44,15 @@ def server(
     # The server's parts take a while to load, and no other command needs them.
     from pdagent.app import run
 
-    context.exit(run(session.load(database=database, region=region).config))
+    config = session.load(database=database, region=region).config
+    _check_spool(config)
+    context.exit(run(config))
 
 
-@server.command(epilog="\b\nExample:\n  pagerduty-agent server stop")
+@server.command(
+    short_help="Stop the agent, and wait until it has ended.",
+    epilog="\b\nExample:\n  pagerduty-agent server stop",
+)
 @pass_session
 def stop(session: Session) -> None:
     """Ask the agent to stop, and wait until it has: at most 30 seconds."""
@@ -75,6 +84,14 @@ def _running(path: Path) -> int | None:
         return running_pid(path)
     except OSError as error:
         raise CommandFailed(f"can't read the pidfile {path}: {error.strerror}") from None
+
+
+def _check_spool(config: Config) -> None:
+    # One that isn't there yet is made by the first command that needs it.
+    if config.spool is not None and config.spool.exists() and not config.spool.is_dir():
+        raise StartRefused(
+            f"spool: {config.spool} is not a directory: name one for events to wait in"
+        )
 
 
 def _first_config() -> None:

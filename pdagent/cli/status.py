@@ -29,8 +29,9 @@ _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
 
 @click.command(
+    short_help="Show agent, PagerDuty, totals and every key; --watch stays.",
     epilog="\b\nExamples:\n  pagerduty-agent status --watch\n"
-    "  pagerduty-agent status --json | jq .totals"
+    "  pagerduty-agent status --json | jq .totals",
 )
 @click.option("-w", "--watch", is_flag=True, help="Stay and redraw; 'q' quits, '?' explains.")
 @click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
@@ -141,8 +142,9 @@ def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> 
 
 
 @click.command(
+    short_help="Tell whether the agent is ready, and why not.",
     epilog="\b\nExamples:\n  pagerduty-agent health || echo 'look at: pagerduty-agent status'\n"
-    "  pagerduty-agent health --live || systemctl restart pagerduty-agent"
+    "  pagerduty-agent health --live || systemctl restart pagerduty-agent",
 )
 @click.option("--live", is_flag=True, help="Only ask whether the process answers.")
 @pass_session

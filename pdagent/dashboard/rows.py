@@ -17,7 +17,7 @@ from pdagent.dashboard.words import (
     state_in_words,
     state_of,
 )
-from pdagent.wording import age
+from pdagent.wording import age, one_line
 
 WIDE = 100
 """Columns from which on there is room for what one doesn't look for first."""
@@ -35,12 +35,14 @@ def queue_table(
     width: int | None = None,
     selected: int | None = None,
     dim: bool = False,
+    reasons: bool = False,
 ) -> Table:
     """The rows in their order.
 
     With `width`, in columns of the terminal, names and errors are cut to fit, and narrow terminals
     do without some columns; without it nothing is ever cut. An error after which something was
-    delivered is not shown. `selected` is the number of a row to stand out.
+    delivered is not shown. `selected` is the number of a row to stand out. With `reasons`, a held
+    queue has the one beside its state that the operator gave.
     """
     wide = width is None or width >= WIDE
     table = Table(
@@ -71,11 +73,24 @@ def queue_table(
             age(queue.oldest_waiting_at, now),
             *([f"{queue.success:,}" if width else str(queue.success)] if wide else []),
             Text(str(queue.error), style="red" if queue.error and place != selected else ""),
-            Text(state_in_words(queue, now, pagerduty, speed=wide), style=style),
+            Text(_state(queue, now, pagerduty, speed=wide, reasons=reasons), style=style),
             *([] if narrow else [Text("" if is_over(queue) else error_and_age(queue, now))]),
             style="reverse" if place == selected else "",
         )
     return table
+
+
+def _state(
+    queue: QueueReport,
+    now: datetime,
+    pagerduty: PagerDutyReport | None,
+    *,
+    speed: bool,
+    reasons: bool,
+) -> str:
+    words = state_in_words(queue, now, pagerduty, speed=speed)
+    why = queue.hold_reason if reasons and queue.held and not queue.quarantined else None
+    return f"{words} ({one_line(why)})" if why else words
 
 
 def by_need(queues: Sequence[QueueReport]) -> list[QueueReport]:

@@ -146,5 +146,9 @@ def _table(
         filtered = report is not None and report.totals.accepted
         return Text("No key matches the filter." if filtered else "No events yet.")
     return queue_table(
-        queues, now, width=width, pagerduty=None if report is None else report.pagerduty
+        queues,
+        now,
+        width=width,
+        pagerduty=None if report is None else report.pagerduty,
+        reasons=True,
     )

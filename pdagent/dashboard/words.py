@@ -108,9 +108,8 @@ def takes_long(since: datetime | None, now: datetime) -> bool:
 
 
 def error_of(queue: QueueReport) -> str:
-    """The last error, with spaces for the agent's underscores in its reason."""
-    reason, colon, detail = one_line(queue.last_error or "").partition(":")
-    return f"{reason.replace('_', ' ')}{colon}{detail}"
+    """The last error on one line, its reason spelled as everywhere, so that it can be searched."""
+    return one_line(queue.last_error or "")
 
 
 def error_and_age(queue: QueueReport, now: datetime) -> str:

@@ -121,7 +121,7 @@ def test_discarding_a_queue_asks_with_numbers(
     assert "Discard 2 waiting and 1 dead-lettered events of database?" in shown
     assert agent.totals()["discarded"] == 0
     shown = shell.on_terminal(f"{line} --state dead_lettered", "y\n")
-    assert "Discard 1 dead-lettered events of database?" in shown
+    assert "Discard 1 dead-lettered event of database?" in shown
     assert agent.totals() | {"accepted": 0} == {
         "accepted": 0,
         "delivered": 0,

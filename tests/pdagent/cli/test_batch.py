@@ -127,7 +127,7 @@ def test_a_first_line_that_is_too_long_is_named_as_well(
     assert (done.returncode, done.stdout) == (2, "Event processed. Dedup Key: a\n")
     assert done.stderr.splitlines() == [
         "error: line 1: is longer than 512000 bytes",
-        "error: 1 of 2 events are invalid: they were not stored",
+        "error: 1 of 2 events is invalid: it was not stored",
     ]
 
 

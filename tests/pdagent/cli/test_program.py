@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -47,7 +48,20 @@ def test_every_command_has_help_with_an_example_that_can_be_copied(
 
 
 def test_version_prints_the_version(cli: CommandLine) -> None:
-    assert cli("version").out == f"pagerduty-agent {__version__}\n"
+    assert cli("version").out == cli("--version").out == f"pagerduty-agent {__version__}\n"
+    assert json.loads(cli("version", "--json").out) == {"version": __version__}
+
+
+@pytest.mark.parametrize("words", ["", "queue", "journal", "server"])
+def test_no_summary_in_a_list_of_commands_is_cut_short(
+    capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert main([*words.split(), "-h"]) == 0
+    listed = capsys.readouterr().out.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    for line in listed.splitlines():
+        assert len(line) <= 80
+        assert line.endswith(".")
+        assert not line.endswith("...")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +149,8 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(cli: CommandLine) -> N
         check=False,
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, b"")
+    # With 'set -o pipefail', 'queue list | head' must not look like a failure.
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_full_disk_under_the_output_is_one_error_line(cli: CommandLine) -> None:
@@ -147,7 +162,10 @@ def test_a_full_disk_under_the_output_is_one_error_line(cli: CommandLine) -> Non
             env=cli.environment(),
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"error: can't write to standard output: No space left on device\n",
+    )
 
 
 def test_closed_standard_streams_do_not_change_the_exit_code(cli: CommandLine) -> None:

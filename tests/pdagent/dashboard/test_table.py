@@ -60,6 +60,7 @@ def test_ages_are_shown_in_their_two_largest_units(seconds: int, shown: str) -> 
             "held",
         ),
         (QueueReport(queue="q", state="held", held=True, quarantined=True), "quarantined"),
+        (QueueReport(queue="q", state="held", held=True, hold_reason="why"), "held (why)"),
     ],
 )
 def test_the_state_is_said_in_words(queue: QueueReport, shown: str) -> None:
@@ -86,7 +87,8 @@ def test_an_error_is_shown_until_something_is_delivered_after_it(
         last_delivered_at=delivered_at,
         deferred_because=deferred,
     )
-    assert ("Event object is invalid" in " ".join(rows(queue)[0])) is shown
+    # Spelled as in JSON, so that what is read here can be searched for.
+    assert ("http_400: Event object is invalid" in " ".join(rows(queue)[0])) is shown
 
 
 def test_without_any_queue_it_says_so() -> None:
