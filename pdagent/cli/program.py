@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -39,8 +40,31 @@ _COMMANDS = {
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
+class _Unread(Exception):
+    """Nobody reads the output any more."""
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    # click would end the process with 1.
+    try:
+        yield
+    except BrokenPipeError:
+        raise _Unread from None
+
+
 class LazyGroup(click.Group):
     """Loads a command's module when the command is named, so that `send` starts fast."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """As click does; it prints help on the way."""
+        with _read():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with _read():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a new user needs them."""
@@ -138,13 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), ExitCode.FAILED)
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted", ExitCode.FAILED)
-    except SystemExit as error:
-        # That is how click ends where nobody reads the output any more.
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        abandon_output()
-        return ExitCode.DONE
-    except BrokenPipeError:
+    except (_Unread, BrokenPipeError):
         # Whoever read the output has seen enough, as `head` has: that is no failure.
         abandon_output()
         return ExitCode.DONE

@@ -138,11 +138,12 @@ def test_a_config_that_everybody_can_read_is_warned_about(
     assert done.err.count("\n") == 1
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(cli: CommandLine) -> None:
+@pytest.mark.parametrize("words", ["help", "--help", "queue -h", "--version"])
+def test_a_reader_that_goes_away_ends_the_command_quietly(cli: CommandLine, words: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        cli.command("help"),
+        cli.command(*words.split()),
         stdout=writing,
         stderr=subprocess.PIPE,
         env=cli.environment(),
