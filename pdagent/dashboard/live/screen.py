@@ -150,13 +150,11 @@ def _findings(
 
 
 def _last_known(at: datetime, size: Size, options: Callable[[str], str]) -> list[RenderableType]:
-    server = options("pagerduty-agent server")
-    text = Text(
-        f" This is what it said at {clock(at)} UTC. '{server}' starts it.",
-        style="bold",
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+    said = f" This is what it said at {clock(at)} UTC."
+    line = f"{said} '{options('pagerduty-agent server')}' starts it."
+    if len(line) > size.width:  # a command line that is cut off is none
+        line = f"{said} Start it again, with the same --config."
+    text = Text(line, style="bold", no_wrap=True, overflow="ellipsis")
     return [text, *[Text()] * (_lines_of_findings(size) - 1)]
 
 
