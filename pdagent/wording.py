@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
@@ -24,6 +25,19 @@ def duration(seconds: float) -> str:
 def counted(count: int, thing: str) -> str:
     """`1 event`, `2 events`."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def ranges(lines: Sequence[int], most: int = 5) -> str:
+    """Ascending numbers of lines: `line 6`, `lines 2, 6 to 9`; of many ranges the first few."""
+    found: list[list[int]] = []
+    for line in lines:
+        if found and line == found[-1][1] + 1:
+            found[-1][1] = line
+        else:
+            found.append([line, line])
+    texts = [f"{a}" if a == b else f"{a} to {b}" for a, b in found[:most]]
+    more = f" and others up to {lines[-1]}" if found[most:] else ""
+    return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(texts)}{more}"
 
 
 def one_line(text: str) -> str:

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
 from pdagent.cli.session import Session
 from pdagent.cli.submission import spooled
-from pdagent.wording import counted
+from pdagent.wording import counted, ranges
 
 if TYPE_CHECKING:
     from pdagent.cli.portions import Portion
@@ -52,7 +52,8 @@ def batch_options(command: _Command) -> _Command:
         click.option(
             "--batch",
             metavar="FILE|-",
-            help="Take whole events, one JSON object a line; -k is for lines without a key.",
+            help="Take whole events, one JSON object a line; -k is for lines without a key. "
+            "A line's key may be @NAME.",
         ),
     ):
         command = option(command)
@@ -140,38 +141,41 @@ class _BatchRun:
         except OSError as error:
             problem = f"can't read {file}: {error.strerror}"
             if self._stored:
-                raise CommandFailed(f"{problem}; {self._rest()}") from None
+                raise CommandFailed(f"{problem}; {self._rest(_on(self._next))}") from None
             raise click.UsageError(f"--batch: {problem}") from None
 
     def _take(self, client: LocalClient, portion: Portion) -> None:
-        self._next = portion.first
-        refused: LineResult | None = None
+        refused = []
         for result in self._results(client, portion):
             self._tell(result)
-            if refused is None and result.status in _FOR_NOW:
-                refused = result
+            if result.status in _FOR_NOW:
+                refused.append(result)
         self._next = portion.first + len(portion.lines)
-        if refused is not None:
+        if refused:
             # What follows would overtake: its turn comes when everything is sent again.
-            self._next = refused.line
+            numbers = ranges([result.line for result in refused])
+            rest = self._rest(f"{numbers} and all after line {self._next - 1}")
             raise CommandFailed(
-                f"the agent takes nothing for now: {'; '.join(refused.errors)}; {self._rest()}",
+                f"the agent takes nothing for now: {'; '.join(refused[0].errors)}; {rest}",
                 ExitCode.REFUSED_FOR_NOW,
             )
 
     def _results(self, client: LocalClient, portion: Portion) -> list[LineResult]:
-        from pdagent.cli.portions import LONGEST_LINE, with_key
+        from pdagent.cli.portions import LONGEST_LINE
         from pdagent.localclient import AgentError, LineResult, NoAnswer, Unreachable
 
-        lines = portion.lines
-        if self._routing_key is not None:
-            name = _KEY_NAMES[self._kind]
-            lines = [with_key(line, name, self._routing_key) for line in lines]
-        portion = portion._replace(lines=lines)
         results = [
             LineResult(line=n, status=413, errors=(f"is longer than {LONGEST_LINE} bytes",))
             for n in portion.too_long
         ]
+        lines = []
+        for number, line in enumerate(portion.lines, portion.first):
+            try:
+                lines.append(self._with_its_key(line))
+            except click.UsageError as error:
+                lines.append(b"")
+                results.append(LineResult(line=number, status=400, errors=(error.message,)))
+        portion = portion._replace(lines=lines)
         if portion.filled:
             try:
                 results += client.send_batch(
@@ -181,15 +185,32 @@ class _BatchRun:
                 if self._session.loaded.config.spool is not None:
                     results += self._spooled(portion)
                 elif self._stored:
-                    message = f"the agent can't be reached any more; {self._rest()}"
-                    raise CommandFailed(message) from None
+                    message = "the agent can't be reached any more"
+                    raise CommandFailed(f"{message}; {self._rest(_on(portion.first))}") from None
                 else:
                     raise
             except AgentError as error:
-                if self._stored or isinstance(error, NoAnswer):
-                    say("note", self._rest())
+                if isinstance(error, NoAnswer):
+                    say("note", self._rest(f"perhaps {_on(portion.first)}"))
+                elif self._stored:
+                    say("note", self._rest(_on(portion.first)))
                 raise
         return sorted(results, key=lambda result: result.line)
+
+    def _with_its_key(self, line: bytes) -> bytes:
+        """`line` with the key that it names by `@NAME`, or that `-k` gave.
+
+        Raises:
+            click.UsageError: The config has no such name.
+        """
+        from pdagent.cli.portions import named_key, with_key, with_member
+
+        if self._routing_key is not None:
+            line = with_key(line, _KEY_NAMES[self._kind], self._routing_key)
+        named = named_key(line)
+        if named is None:
+            return line
+        return with_member(line, named[0], self._session.routing_key(named[1]))
 
     def _spooled(self, portion: Portion) -> Iterator[LineResult]:
         from pdagent.localclient import LineResult
@@ -201,6 +222,8 @@ class _BatchRun:
                 receipt = spooled(self._session, self._kind, body, f"{self._key}\n{number}")
             except CommandFailed as failure:
                 if failure.exit_code is not ExitCode.USAGE:
+                    if self._stored or number > portion.filled[0]:
+                        say("note", self._rest(_on(number)))
                     raise
                 yield LineResult(line=number, status=400, errors=(str(failure),))
             else:
@@ -228,11 +251,15 @@ class _BatchRun:
             abandon_output()
             say("warning", f"receipts can't be printed any more: {error.strerror}")
 
-    def _rest(self) -> str:
+    def _rest(self, lines: str) -> str:
         return (
-            f"not all from line {self._next} on is stored: send the same again with "
-            f"--idempotency-key '{self._key}', and nothing is stored twice"
+            f"not stored: {lines}; send the same again with --idempotency-key '{self._key}', and "
+            "nothing is stored twice"
         )
+
+
+def _on(line: int) -> str:
+    return f"line {line} and all after it"
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def journal_errors(session: Session, given: Path | None = None) -> Iterator[None
         ) from None
     except JournalMissingError as error:
         if given is None:
-            raise CommandFailed(str(error)) from None
+            raise CommandFailed(session.with_options(str(error))) from None
         raise CommandFailed(
             f"there is no journal in {given}: give the directory that holds its data.mdb"
         ) from None

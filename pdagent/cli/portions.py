@@ -76,6 +76,28 @@ class _Keys(msgspec.Struct):
     service_key: msgspec.Raw | UnsetType = UNSET
 
 
+def named_key(line: bytes) -> tuple[str, str] | None:
+    """The member of `line` that has a key by name, and the key as `@NAME`; None if none has."""
+    if b'"@' not in line:
+        return None
+    try:
+        keys = msgspec.json.decode(line, type=_Keys)
+        for member in _Keys.__struct_fields__:
+            raw = getattr(keys, member)
+            value = None if raw is UNSET else msgspec.json.decode(raw)
+            if isinstance(value, str) and value.startswith("@"):
+                return member, value
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    return None
+
+
+def with_member(line: bytes, member: str, value: str) -> bytes:
+    """`line`, a JSON object, with another `value` of `member`; all others stay to the letter."""
+    members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**members, member: value})
+
+
 def with_key(line: bytes, name: str, key: str) -> bytes:
     """`line` with the member `name` in front, unless it has a key; what is no object stays as is.
 

@@ -46,7 +46,10 @@ def server(
 
     config = session.load(database=database, region=region).config
     _check_spool(config)
-    context.exit(run(config))
+    try:
+        context.exit(run(config))
+    except StartRefused as error:
+        raise StartRefused(session.with_options(str(error))) from None
 
 
 @server.command(

@@ -95,6 +95,27 @@ def test_a_key_by_name_is_for_the_lines_without_one(
     assert sorted(keys) == sorted(["v4g5q7yie1qee1yio2uimz8yfbjenvj9"] * 2 + [own])
 
 
+def test_lines_may_name_their_keys(
+    real: AgentProcess, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    named = {"routing_key": "@database"}
+    details = b'{"a": "@database", "number": 1.10}'
+    body = b'{"routing_key": "@database", "event_action": "trigger", "payload": {"summary": "s",'
+    body += b'"source": "s", "severity": "info", "custom_details": %b}}' % details
+    file = written(tmp_path, body, trigger() | named, trigger() | {"routing_key": "@databse"})
+    done = real.cli("enqueue", "--batch", file)
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 2)
+    first, last = done.stderr.splitlines()
+    assert first.startswith("error: line 3: no key is named 'databse' in routing_keys")
+    assert first.endswith("did you mean @database?")
+    assert last == "error: 1 of 3 events is invalid: it was not stored"
+    arrived = sandbox.wait_for_events(2)
+    assert {event["routing_key"] for event in arrived} == {"v4g5q7yie1qee1yio2uimz8yfbjenvj9"}
+    assert arrived[0]["body"]["payload"]["custom_details"]["a"] == "@database"
+    v1 = written(tmp_path, v1_trigger() | {"service_key": "@database"})
+    assert real.cli("send", "--batch", v1).returncode == 0
+
+
 def test_a_bad_line_spoils_only_itself_and_is_named(
     real: AgentProcess, sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
@@ -184,7 +205,8 @@ def test_sent_again_with_the_same_idempotency_key_nothing_is_stored_twice(
         assert (done.returncode, len(done.stdout.splitlines())) == (75, LIMIT)
         [line] = done.stderr.splitlines()
         assert "max_queue_length" in line
-        assert f"not all from line {LIMIT + 1} on is stored" in line
+        refused = f"lines {LIMIT + 1} to {LIMIT + 2} and all after line {LIMIT + 2}"
+        assert f"not stored: {refused}; send the same again with" in line
         again = line.partition("--idempotency-key '")[2].partition("'")[0]
         sandbox.behave(down=False)
         agent.wait_until_drained()
@@ -268,6 +290,7 @@ def test_a_connection_that_breaks_is_tried_once_more_with_the_same_keys(
     agent.tricks += [hang_up, hang_up]
     done = user("enqueue", "--batch", written(tmp_path, trigger()))
     assert done.code == 1
+    assert "note: not stored: perhaps line 1 and all after it; send the same again" in done.err
     assert "--idempotency-key" in done.err
     first, second = agent.received
     for name in ("idempotency-key", "pd-first-line", "pd-event-version"):
