@@ -12,7 +12,7 @@ import click
 
 from pdagent.cli.failures import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
-from pdagent.config import Config, ConfigError, StartRefused
+from pdagent.config import ConfigError, StartRefused
 from pdagent.config_loading import user_file
 from pdagent.config_template import write_config
 from pdagent.pidfile import running_pid
@@ -45,7 +45,6 @@ def server(
     from pdagent.app import run
 
     config = session.load(database=database, region=region).config
-    _check_spool(config)
     try:
         context.exit(run(config))
     except StartRefused as error:
@@ -87,14 +86,6 @@ def _running(path: Path) -> int | None:
         return running_pid(path)
     except OSError as error:
         raise CommandFailed(f"can't read the pidfile {path}: {error.strerror}") from None
-
-
-def _check_spool(config: Config) -> None:
-    # One that isn't there yet is made by the first command that needs it.
-    if config.spool is not None and config.spool.exists() and not config.spool.is_dir():
-        raise StartRefused(
-            f"spool: {config.spool} is not a directory: name one for events to wait in"
-        )
 
 
 def _first_config() -> None:

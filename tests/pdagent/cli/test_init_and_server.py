@@ -151,14 +151,3 @@ def test_a_server_without_a_place_for_its_config_says_what_to_do(offline: Comman
     assert done.code == 1
     assert "can't write the config file /no/such/home/.pagerduty-agent.yaml" in done.error
     assert "--config FILE init" in done.error
-
-
-def test_a_spool_that_can_hold_no_events_is_refused_at_the_start(
-    offline: CommandLine, home: Path
-) -> None:
-    spool = home / "spool"
-    spool.touch()
-    offline.configure(spool=str(spool))
-    done = offline("server")
-    assert done.code == 1
-    assert done.error == f"spool: {spool} is not a directory: name one for events to wait in"
