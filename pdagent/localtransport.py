@@ -66,22 +66,12 @@ class Transport:
     ) -> requests.Response:
         """The agent's answer, whole; one that says no is raised as `Refused`."""
         with self._session() as session:
-            try:
-                return self._requested(
-                    session, method, path, data=body, headers=headers, params=query
-                )
-            except Broken:
-                # Whoever expects TLS ends a connection that begins without it.
-                if self._config.tls_cert is None and speaks_tls(*self._host_and_port()):
-                    raise OtherScheme(
-                        f"what listens at {self._config.address} speaks TLS: set tls_cert in the "
-                        "config to the agent's certificate"
-                    ) from None
-                raise
+            return self._requested(session, method, path, data=body, headers=headers, params=query)
 
-    def _host_and_port(self) -> tuple[str, int]:
+    def _needs_tls(self) -> bool:
         host, _, port = self._config.address.rpartition(":")
-        return _ANY_ADDRESS.get(host, host).strip("[]"), int(port)
+        host = _ANY_ADDRESS.get(host, host).strip("[]")
+        return self._config.tls_cert is None and speaks_tls(host, int(port))
 
     @contextmanager
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
@@ -117,7 +107,14 @@ class Transport:
                 return response
             raise self._refusal(response)
         except (OSError, LocationValueError) as error:
-            raise self._failure(error) from None
+            failure = self._failure(error)
+            # Whoever expects TLS ends a connection that begins without it.
+            if isinstance(failure, Broken) and self._needs_tls():
+                failure = OtherScheme(
+                    f"what listens at {self._config.address} speaks TLS: set tls_cert in the "
+                    "config to the agent's certificate"
+                )
+            raise failure from None
 
     def _session(self) -> requests.Session:
         session = requests.Session()

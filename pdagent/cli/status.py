@@ -156,7 +156,7 @@ def health(session: Session, *, live: bool) -> None:
     --live, 0 whenever it answers.
     """
     address = session.loaded.config.address
-    with session.agent("no event is taken", answer_seconds=_HEALTH_SECONDS) as client:
+    with session.agent("nothing was asked", answer_seconds=_HEALTH_SECONDS) as client:
         try:
             client.health(live=live)
         except NoAnswer as error:

@@ -150,7 +150,7 @@ def test_health_is_ok_or_gives_the_reasons(user: CommandLine, agent: AgentStandI
 
 def test_nobody_listening_is_told_in_words_that_fit_what_was_asked(cli: CommandLine) -> None:
     cli.configure(address="127.0.0.1:1")
-    for command, told in (("status", "there is nothing to show"), ("health", "no event is taken")):
+    for command, told in (("status", "there is nothing to show"), ("health", "nothing was asked")):
         done = cli("--config", str(cli.config), command)
         assert done.code == 69
         assert done.error.endswith(
@@ -226,7 +226,7 @@ def test_tls_on_one_side_only_is_called_by_its_name(
             (plain, f"tls_cert: {certificate[0]}\n", "does not speak TLS, as tls_cert in"),
         ):
             cli.configure(setting, address=agent.address, secret=SECRET)
-            for command in (("status",), ("health",), sending):
+            for command in (("status",), ("health",), ("queue", "tail"), sending):
                 done = cli(*command)
                 assert done.code == 69
                 assert f"what listens at {agent.address} {told}" in done.error
