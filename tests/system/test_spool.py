@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+
+import pytest
 
 from pdagent.spool import SpooledEvent, put
 from tests.agent_process import AgentProcess
@@ -19,6 +22,17 @@ def spool_event(folder: Path, key: str, number: int) -> None:
     """What a command does while the agent is down."""
     body = json.dumps(trigger(key, number)).encode()
     put(folder, SpooledEvent(kind="v2", body=body, idempotency_key=f"{key} {number}"))
+
+
+class UnprivilegedAgent(AgentProcess):
+    """An agent that may read only what its user may, also as root."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        command = super().command(*arguments)
+        if os.geteuid() != 0:
+            return command
+        return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
 
 
 def warnings(agent: AgentProcess) -> list[str]:
@@ -96,6 +110,31 @@ def test_files_that_cannot_be_read_keep_no_other_back_neither_at_the_start_nor_l
         link.unlink()
         fifo.unlink()
         inner.rmdir()
+        agent.wait_for(lambda: not warnings(agent), "no warning any more")
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None,
+    reason="root may read everything, and without setpriv it can't do without",
+)
+@pytest.mark.parametrize("closed", ["the spool", "the directory above it", "a file"])
+def test_what_the_agents_user_may_not_read_is_told_of_until_it_may(
+    tmp_path: Path, sandbox: SandboxProcess, closed: str
+) -> None:
+    folder = tmp_path / "above" / "spool"
+    folder.parent.mkdir()
+    spool_event(folder, KEY, 1)
+    place = {"the spool": folder, "the directory above it": folder.parent}.get(closed)
+    if place is None:
+        [place] = folder.iterdir()
+    place.chmod(0)
+    with UnprivilegedAgent(tmp_path / "agent", sandbox.url, spool=folder) as agent:
+        [warning] = warnings(agent)
+        assert f"{folder}" in warning
+        assert "can't be read (Permission denied)" in warning
+        agent.wait_for(lambda: warning in agent.log(), "the log says so too")
+        place.chmod(0o700)
+        sandbox.wait_for_events(1)
         agent.wait_for(lambda: not warnings(agent), "no warning any more")
 
 
