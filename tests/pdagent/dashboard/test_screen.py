@@ -155,3 +155,16 @@ def test_text_from_outside_cannot_steer_the_terminal() -> None:
             lines = drawn(screen(shown, view, USUAL, NOW), USUAL)
             assert len(lines) == USUAL.height
             assert "\x1b" not in "".join(lines)
+
+
+def test_command_lines_have_the_options_that_this_agent_needs() -> None:
+    def options(text: str) -> str:
+        return text.replace("pagerduty-agent ", "pagerduty-agent --config /a.yaml ")
+
+    # Room for them: on a terminal of 80 columns the end of a long line is cut.
+    size = Size(160, 40)
+    lines = drawn(screen(IN_OUTAGE, View(), size, NOW, options=options), size)
+    listing = "pagerduty-agent --config /a.yaml queue list --state dead_lettered"
+    assert any(listing in line for line in lines)
+    lines = drawn(screen(LOST, View(), size, NOW, options=options), size)
+    assert any("'pagerduty-agent --config /a.yaml server' starts it" in line for line in lines)
