@@ -10,9 +10,9 @@ import msgspec
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
 from store.environment import DATA_FILE
-from store.journal_file import Damage, JournalFile
+from store.inspection.journal_file import Damage, JournalFile
+from store.inspection.rebuilding import rebuild
 from store.port import Snapshot
-from store.rebuilding import rebuild
 from store.records import (
     Entry,
     EventAccepted,

@@ -8,10 +8,10 @@ import msgspec
 
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
-from store.journal_file import Damage, JournalFile
+from store.inspection.journal_file import Damage, JournalFile
+from store.inspection.verification import Consistency
 from store.port import Snapshot
 from store.records import Entry, EventAccepted, EventId, QueueHeld, QueueId, QueueReleased
-from store.verification import Consistency
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

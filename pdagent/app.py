@@ -25,16 +25,16 @@ from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.spooled import SpoolIntake
-from pdagent.log_thread import LogThread
 from pdagent.logs import Lines, set_up_logging
-from pdagent.measuring import DeliveryMeasurements, IntakeMeasurements
+from pdagent.logs.thread import LogThread
+from pdagent.logs.transitions import TransitionLog
 from pdagent.metrics import Sources, exposition
+from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from pdagent.pidfile import Pidfile
 from pdagent.systemd import ServiceManager
-from pdagent.transitions import TransitionLog
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
 from store.records import QueueId

@@ -10,9 +10,9 @@ import lmdb
 import msgspec
 
 from store import codec, environment
-from store.data_file import refuse_damage
 from store.errors import CommitFailedError, JournalError, JournalFullError
 from store.headroom import Headroom
+from store.inspection.data_file import refuse_damage
 from store.lmdb_reader import LmdbReader, check_format, queue_key
 from store.lock import JournalLock
 from store.port import Append, Snapshot, Usage

@@ -11,13 +11,13 @@ import lmdb
 import msgspec
 
 from store import codec, environment
-from store.data_file import refuse_damage
 from store.errors import (
     JournalDamagedError,
     JournalError,
     JournalNewerError,
     JournalUnavailableError,
 )
+from store.inspection.data_file import refuse_damage
 from store.lives import of_one_event
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey

@@ -1,4 +1,4 @@
-"""What the documentation says of this repository is there."""
+"""What the documentation says of this repository is there, and what messages say of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PAGES = sorted(
     for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
 )
 OURS = re.compile(r"(?<![\w./-])(?:tests|actors|store|pdagent|docs)/[\w./-]*\w/?")
+MENTION = re.compile(r"\bdocs/([a-z/-]+\.md)(?:#([a-z0-9-]+))?")
 TEST = re.compile(r"`(tests/[\w./-]+)::(\w+)")
 
 
@@ -34,3 +35,25 @@ def test_each_guarantee_names_a_test_that_holds_it() -> None:
     assert len(promises) == 7
     for promise in promises:
         assert re.search(r"\*Held by\*\s+`tests/\S+\.py`", promise), promise.splitlines()[0]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The sections of a page, as links name them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def missing(page: Path, anchor: str | None) -> bool:
+    """Whether there is no such page, or no such section on it."""
+    return not page.is_file() or (bool(anchor) and anchor not in anchors_of(page))
+
+
+def test_every_page_and_section_that_messages_name_is_there() -> None:
+    mentions = {
+        (file.name, page, anchor)
+        for package in ("store", "actors", "pdagent")
+        for file in (REPOSITORY / package).rglob("*.py")
+        for page, anchor in MENTION.findall(file.read_text())
+    }
+    assert len(mentions) > 5, "messages name pages"
+    assert [each for each in mentions if missing(REPOSITORY / "docs" / each[1], each[2])] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
-from pdagent.config_loading import Loaded
+from pdagent.config.loading import Loaded
 from pdagent.localclient import (
     AgentError,
     BadCertificate,

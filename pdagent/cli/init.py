@@ -8,8 +8,8 @@ import click
 
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.session import Session, pass_session
-from pdagent.config_loading import CONFIG_ENV, config_path, user_file
-from pdagent.config_template import tls_files, write_config
+from pdagent.config.loading import CONFIG_ENV, config_path, user_file
+from pdagent.config.template import tls_files, write_config
 
 
 @click.command(
@@ -60,7 +60,7 @@ def init(session: Session, *, tls: bool, tls_names: tuple[str, ...]) -> None:
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:
-    from pdagent.certificates import is_name
+    from pdagent.config.certificates import is_name
 
     for name in names:
         if not is_name(name):

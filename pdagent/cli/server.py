@@ -13,8 +13,8 @@ import click
 from pdagent.cli.failures import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import ConfigError, StartRefused
-from pdagent.config_loading import user_file
-from pdagent.config_template import write_config
+from pdagent.config.loading import user_file
+from pdagent.config.template import write_config
 from pdagent.pidfile import running_pid
 
 _STOP_SECONDS = 30.0

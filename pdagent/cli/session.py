@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pdagent.cli.failures import say
-from pdagent.config_loading import Loaded, load
+from pdagent.config.loading import Loaded, load
 
 if TYPE_CHECKING:
     from pdagent.localclient import LocalClient

@@ -12,7 +12,7 @@ import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
 from pdagent.cli.parameters import text
-from pdagent.cli.queue_options import show_keys_option
+from pdagent.cli.queue.options import show_keys_option
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
 

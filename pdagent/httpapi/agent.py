@@ -14,7 +14,7 @@ from actors.system import ActorSystem
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete
 from pdagent.events.ids import new_event_id, repeatable_event_id
-from pdagent.measuring import IntakeMeasurements
+from pdagent.metrics.measuring import IntakeMeasurements
 from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic

@@ -9,8 +9,8 @@ import socket
 import falcon
 import falcon.asgi
 
-from pdagent.certificates import names_in
 from pdagent.config import Config
+from pdagent.config.certificates import names_in
 
 
 class BrowserGuard:

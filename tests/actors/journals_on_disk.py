@@ -12,7 +12,7 @@ from typing import Any
 import lmdb
 
 from store.environment import NAMES
-from store.journal_file import JournalFile
+from store.inspection.journal_file import JournalFile
 
 Txn = Any
 Dbs = dict[str, Any]

@@ -11,7 +11,7 @@ from actors.recovery import recover_all
 from actors.salvage import salvage
 from actors.verification import verify
 from store.errors import JournalLockedError, JournalNewerError, JournalUnavailableError
-from store.journal_file import JournalFile
+from store.inspection.journal_file import JournalFile
 from store.lmdb_journal import LmdbJournal
 from store.records import EventAccepted, EventDelivered, EventDiscarded, EventId
 from tests.actors.journals_on_disk import HARM, copy_of, files_in

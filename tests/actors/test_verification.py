@@ -18,7 +18,7 @@ from store.errors import (
     JournalNewerError,
     JournalUnavailableError,
 )
-from store.journal_file import JournalFile
+from store.inspection.journal_file import JournalFile
 from store.lmdb_journal import LmdbJournal
 from store.lmdb_reader import queue_key
 from store.port import Snapshot

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import requests
 
-from pdagent.config_loading import load
+from pdagent.config.loading import load
 from tests.agent_process import AgentProcess
 
 

@@ -7,16 +7,15 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from pdagent import localtransport
 from pdagent.config import Config
-from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable
+from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable, transport
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 
 
 def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(localtransport, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.2)
     done = threading.Event()
 
     def stay_silent(_: BaseHTTPRequestHandler) -> None:

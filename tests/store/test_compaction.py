@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from store.compaction import compact
 from store.errors import JournalDamagedError, JournalLockedError, JournalUnavailableError
+from store.inspection.compaction import compact
 from store.lmdb_journal import LmdbJournal
 from tests.store.conftest import LIMIT
 from tests.store.sample_records import FIRST, SECOND, accepted, append, commit, everything_in

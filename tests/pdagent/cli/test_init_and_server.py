@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pdagent.config_loading import load
-from pdagent.config_options import OPTIONS
+from pdagent.config.loading import load
+from pdagent.config.options import OPTIONS
 from tests.pdagent.cli.command_line import CommandLine
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"

@@ -12,8 +12,8 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from pdagent.certificates import self_signed
-from pdagent.config_loading import load
+from pdagent.config.certificates import self_signed
+from pdagent.config.loading import load
 from tests.pdagent.cli.command_line import CommandLine
 from tests.pdagent.cli.test_init_and_server import KEY, offline, server
 

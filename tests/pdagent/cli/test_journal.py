@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from store.journal_file import JournalFile
+from store.inspection.journal_file import JournalFile
 from tests.actors.journals_on_disk import copy_of, files_in
 from tests.lived_journal import key_of, live
 from tests.pdagent.cli.command_line import CommandLine

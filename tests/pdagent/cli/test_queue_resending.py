@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdagent.cli.queue_resending import Resending
+from pdagent.cli.queue.resending import Resending
 from pdagent.cli.session import Session
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"

@@ -9,8 +9,8 @@ import sys
 import click
 import pytest
 
-from pdagent.cli.queue_options import ids_of
-from pdagent.cli.queue_words import told, told_briefly
+from pdagent.cli.queue.options import ids_of
+from pdagent.cli.queue.words import told, told_briefly
 
 AT = "2026-08-01T12:00:00.000Z"
 

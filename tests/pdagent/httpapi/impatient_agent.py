@@ -31,7 +31,7 @@ class ImpatientAgent(AgentProcess):
 def run(config_file: str) -> int:
     """Run the agent as `pagerduty-agent server` does."""
     from pdagent.app import run
-    from pdagent.config_loading import load
+    from pdagent.config.loading import load
     from pdagent.httpapi import server
     from pdagent.httpapi.connection.limits import Limits
 

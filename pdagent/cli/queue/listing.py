@@ -1,0 +1,123 @@
+"""`pagerduty-agent queue list`: which events wait, died or have ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from pdagent.cli.failures import LOOKED, CommandFailed
+from pdagent.cli.queue.options import (
+    json_option,
+    routing_key_option,
+    show_keys_option,
+    state_option,
+)
+from pdagent.cli.queue.selection import key_of, refuse_unknown, whole_keys
+from pdagent.cli.session import Session, pass_session
+from pdagent.operating.rows import EventRow
+
+_PAGE = 1_000
+_ON_A_TERMINAL = 100
+
+
+@click.command(
+    "list",
+    short_help="List events that wait, died or ended.",
+    epilog="\b\nExample:\n  pagerduty-agent queue list --state dead_lettered -k @database",
+)
+@state_option
+@routing_key_option()
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"At most so many events. [default: {_ON_A_TERMINAL} on a terminal, otherwise all]",
+)
+@show_keys_option
+@json_option
+@pass_session
+def list_command(
+    session: Session,
+    *,
+    states: str | None,
+    routing_key: str | None,
+    limit: int | None,
+    show_keys: bool,
+    as_json: bool,
+) -> None:
+    """List events that wait or are dead letters, or those in the STATEs given.
+
+    Dead letters come first, then what waits in the order of delivery, then what has ended, the
+    latest first. With --json, one object a line: 'jq' picks some, 'queue retry -' takes them.
+    """
+    if limit is None and sys.stdout is not None and sys.stdout.isatty():
+        limit = _ON_A_TERMINAL
+    pages = _pages(session, routing_key, states, limit)
+    keys = whole_keys(session) if show_keys else {}
+    if as_json:
+        for events, _ in pages:
+            lines = (bytes(_with_key(event, keys) if keys else event) for event in events)
+            click.echo(b"".join(b"%b\n" % line for line in lines), nl=False)
+        return
+    # Drawing is loaded when something is drawn.
+    from pdagent.cli.queue.drawing import EventTable
+
+    table = EventTable(datetime.now(UTC))
+    more = False
+    for events, more in pages:  # noqa: B007 (the last one counts)
+        table.print([_called(row, keys) for row in _read(events)])
+    if not table.count:
+        click.echo(_nothing(states))
+    elif more:
+        table.say(f"There are more: --limit {10 * table.count} shows them.")
+    if table.on_terminal and table.count:
+        shown = session.command("queue", "show")
+        table.say(f"All about one: {shown} ID (its beginning will do)")
+
+
+def _pages(
+    session: Session, routing_key: str | None, states: str | None, limit: int | None
+) -> Iterator[tuple[list[msgspec.Raw], bool]]:
+    """Pages of at most `limit` events in all, and whether there is more behind each."""
+    key, after, left = key_of(session, routing_key), None, limit
+    while left is None or left > 0:
+        with session.agent(LOOKED) as client:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page = client.events(key, states=states, limit=size, after=after)
+            if not page.events and after is None:
+                refuse_unknown(client, session, routing_key)
+        left = None if left is None else left - len(page.events)
+        yield page.events, page.next is not None
+        after = page.next
+        if after is None:
+            return
+
+
+def _read(events: list[msgspec.Raw]) -> list[EventRow]:
+    try:
+        return [msgspec.json.decode(event, type=EventRow) for event in events]
+    except msgspec.DecodeError:
+        raise CommandFailed(
+            "the agent's answer isn't a list of events: it is of another version"
+        ) from None
+
+
+def _called(row: EventRow, keys: dict[str, str]) -> EventRow:
+    return msgspec.structs.replace(row, queue=keys[row.queue]) if row.queue in keys else row
+
+
+def _with_key(event: msgspec.Raw, keys: dict[str, str]) -> bytes:
+    fields = msgspec.json.decode(event)
+    if isinstance(fields, dict) and fields.get("queue") in keys:
+        fields["queue"] = keys[fields["queue"]]
+    return msgspec.json.encode(fields)
+
+
+def _nothing(states: str | None) -> str:
+    if states:
+        return f"No events in state {states}."
+    return "No events wait, and there are no dead letters. '--state delivered' shows what is done."

@@ -1,0 +1,135 @@
+"""The agent's settings, and the rules that hold between them.
+
+A `Config` is complete: every default is filled in. Where settings are read from, and what is said
+about bad ones, is in `pdagent/config/loading.py`; what each one means, in
+`pdagent/config/options.py`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from pdagent.masking import mask
+
+DEFAULT_ADDRESS = "127.0.0.1:49463"
+EVENTS_URLS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
+API_URLS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
+_DAY = 86400.0
+
+
+class ConfigError(Exception):
+    """A setting can't be used. The text is one line: where, what, and what is allowed."""
+
+
+class FlagError(ConfigError):
+    """The setting that can't be used was given on the command line."""
+
+
+class StartRefused(Exception):
+    """The server can't start. The text is one line for the person who started it."""
+
+
+def _home(name: str) -> Path:
+    return Path.home() / ".pagerduty-agent" / name
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one agent, as the server and the commands that talk to it use them.
+
+    `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
+    `max_queue_length` in events per routing key. An empty `secret` means that none is set. The URLs
+    have no trailing slash and default to those of `region`.
+    """
+
+    address: str = DEFAULT_ADDRESS
+    secret: str = ""
+    database: Path = msgspec.field(default_factory=lambda: _home("journal"))
+    pidfile: Path = msgspec.field(default_factory=lambda: _home("pidfile"))
+    spool: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    region: Literal["us", "eu"] = "us"
+    events_url: str = ""
+    api_url: str = ""
+    routing_keys: dict[str, str] = {}
+    max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    max_queue_length: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 100_000
+    max_journal_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
+    retention: float = 7 * _DAY
+    heartbeat: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    def __post_init__(self) -> None:
+        if not self.events_url:
+            msgspec.structs.force_setattr(self, "events_url", EVENTS_URLS[self.region])
+        if not self.api_url:
+            msgspec.structs.force_setattr(self, "api_url", API_URLS[self.region])
+
+    def __repr__(self) -> str:
+        return f"Config(address={self.address!r}, database={str(self.database)!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """What rich may show: like `repr`, no secret and no routing key."""
+        return [("address", self.address), ("database", str(self.database))]
+
+    @property
+    def host(self) -> str:
+        """The host of `address`, an IPv6 address without its brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port of `address`."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def base_url(self) -> str:
+        """Where commands on this host reach the agent: `http://` or, with `tls_cert`, `https://`."""
+        return f"{'https' if self.tls_cert else 'http'}://{self.address}"
+
+    @property
+    def sends_heartbeat(self) -> bool:
+        """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
+        elsewhere = self.events_url != EVENTS_URLS[self.region]
+        return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
+
+    def name_of(self, routing_key: str) -> str:
+        """What people get to see of `routing_key`: its name in `routing_keys`, else its mask."""
+        for name, key in self.routing_keys.items():
+            if key == routing_key:
+                return name
+        return mask(routing_key)
+
+    def check_listener(self) -> None:
+        """Refuse an address that would leave the agent open to others.
+
+        Raises:
+            StartRefused: Without a secret, on an address that other hosts can reach, or with a
+                certificate and key that aren't both there.
+        """
+        if not self.secret and not _is_loopback(self.host):
+            raise StartRefused(
+                f"address {self.address} can be reached by other hosts and no secret is set: "
+                "set 'secret' in the config, or an address on 127.0.0.1"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise StartRefused(f"{given} is set without {missing}: TLS needs both")
+        for name, path in (("tls_cert", self.tls_cert), ("tls_key", self.tls_key)):
+            if path is not None and not path.is_file():
+                raise StartRefused(f"{name}: there is no file {path}")
+
+
+def _is_loopback(host: str) -> bool:
+    # A name other than localhost may mean anything to the resolver: it counts as reachable.
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

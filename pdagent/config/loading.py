@@ -1,0 +1,177 @@
+"""Where settings come from: flags beat the environment, that beats the file, that the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pdagent.config import Config, ConfigError, FlagError
+from pdagent.config.file import ConfigFile, Written, read_config_file, shown
+from pdagent.config.options import OPTIONS, Option, check_routing_key
+
+ENV_PREFIX = "PAGERDUTY_AGENT_"
+CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
+_HOMELESS = "this user has no home directory: set the environment variable HOME"
+SYSTEM_FILE = Path("/etc/pagerduty-agent.yaml")
+
+
+class Loaded(NamedTuple):
+    """A config and how it came about.
+
+    `file` is the config file that was read, None without one; `origins` tells for each setting
+    that isn't a default where it was set, in words; `warnings` are lines for the user.
+    """
+
+    config: Config
+    file: Path | None
+    origins: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+def user_file() -> Path:
+    """The user's own config file, which `init` writes and commands look for first.
+
+    Raises:
+        ConfigError: The user has no home directory.
+    """
+    try:
+        return Path.home() / ".pagerduty-agent.yaml"
+    except RuntimeError:
+        raise ConfigError(_HOMELESS) from None
+
+
+def load(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    *,
+    config_file: str | None = None,
+    search: Sequence[Path] | None = None,
+) -> Loaded:
+    """Put the settings together from `flags` (by setting's name), `environ` and the config file.
+
+    The file is `config_file`, else the one that `PAGERDUTY_AGENT_CONFIG` names, else the first of
+    `search` that exists (default: the user's, then the host's). An empty flag or variable counts
+    as not given. Relative paths in the file start from the file's directory.
+
+    Raises:
+        ConfigError: A file, key or value can't be used; all is told in one line.
+    """
+    file = _find(config_file or environ.get(CONFIG_ENV) or None, search)
+    settings: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    if file:
+        for name, written in file.values.items():
+            where = f"{file.path}, line {written.line}"
+            settings[name] = _from_file(_known(name, where), written, file.path)
+            origins[name] = where
+    for name, option in OPTIONS.items():
+        for text, where in (
+            (environ.get(ENV_PREFIX + name.upper()), f"environment {ENV_PREFIX}{name.upper()}"),
+            (flags.get(name), f"--{name.replace('_', '-')}"),
+        ):
+            if text:
+                settings[name] = _parsed(option, text, where, Path.cwd())
+                origins[name] = where
+    try:
+        config = msgspec.convert(settings, Config)
+    except RuntimeError:
+        raise ConfigError(_HOMELESS) from None
+    return Loaded(config, file.path if file else None, origins, _warnings(file, environ))
+
+
+def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None:
+    if named:
+        path = config_path(named)
+        try:
+            return read_config_file(path)
+        except FileNotFoundError:
+            raise ConfigError(
+                f"there is no config file {path}: "
+                f"'pagerduty-agent --config {named} init' writes one"
+            ) from None
+    for path in (user_file(), SYSTEM_FILE) if search is None else search:
+        try:
+            return read_config_file(path)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def config_path(named: str) -> Path:
+    """The absolute path that a file name given by the user means.
+
+    Raises:
+        ConfigError: It begins with the home directory of an unknown user.
+    """
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(f"config file {named}: there is no such user") from None
+
+
+def _known(name: str, where: str) -> Option:
+    if name in OPTIONS:
+        return OPTIONS[name]
+    nearest = _nearest(name.replace("-", "_"))
+    hint = f"did you mean {nearest!r}? " if nearest else ""
+    raise ConfigError(f"{where}: unknown key {shown(name)}: {hint}Known are {', '.join(OPTIONS)}")
+
+
+def _nearest(name: str, cutoff: float = 0.6) -> str | None:
+    from difflib import get_close_matches  # a sixth of a fast command's time, for errors only
+
+    return next(iter(get_close_matches(name.lower(), OPTIONS, 1, cutoff)), None)
+
+
+def _from_file(option: Option, written: Written, path: Path) -> object:
+    where = f"{path}, line {written.line}"
+    if isinstance(written.value, str):
+        if option.name == "routing_keys":
+            raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
+        return _parsed(option, written.value, where, path.parent)
+    if option.name != "routing_keys":
+        raise ConfigError(f"{where}: {option.name} must be {option.allowed}")
+    keys = {}
+    for name, entry in written.value.items():
+        keys[name] = entry.value if isinstance(entry.value, str) else ""
+        _check_named_key(name, keys[name], f"{path}, line {entry.line}")
+    return keys
+
+
+def _parsed(option: Option, text: str, where: str, base: Path) -> object:
+    try:
+        value = option.parse(text, base)
+    except (ValueError, RuntimeError):
+        but = "" if option.private else f", not {text!r}"
+        kind = FlagError if where.startswith("--") else ConfigError
+        raise kind(f"{where}: {option.name} must be {option.allowed}{but}") from None
+    if isinstance(value, dict):
+        for name, key in value.items():
+            _check_named_key(name, key, where)
+    return value
+
+
+def _check_named_key(name: str, key: str, where: str) -> None:
+    problem = check_routing_key(name, key)
+    if problem:
+        raise ConfigError(f"{where}: routing_keys {shown(name)}: {problem}")
+
+
+def _warnings(file: ConfigFile | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    warnings = []
+    if file and file.exposed and {"secret", "routing_keys"} & file.values.keys():
+        warnings.append(
+            f"{file.path} holds credentials and every user can read it: run 'chmod 600 {file.path}'"
+        )
+    for variable in environ:
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        # Others may use the prefix for their own (Kubernetes does); only a near miss is a typo.
+        if variable.startswith(ENV_PREFIX) and name not in (*OPTIONS, "config"):
+            nearest = _nearest(name, cutoff=0.8)
+            if nearest:
+                wanted = ENV_PREFIX + nearest.upper()
+                warnings.append(f"environment variable {variable} is unknown: is it {wanted}?")
+    return tuple(warnings)

@@ -1,0 +1,151 @@
+"""The config file that `init` writes: a fresh secret, and every option explained."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pdagent.config import ConfigError
+from pdagent.config.options import OPTIONS, Option
+
+_SECRET_BYTES = 32
+_HEAD = """\
+# Configuration of pagerduty-agent (YAML).
+# A setting that begins with '#' has its default. Restart the agent after a change.
+# Each setting can also come from the environment, for example PAGERDUTY_AGENT_ADDRESS;
+# command line options beat the environment, the environment beats this file.
+"""
+_ROUTING_KEYS = """\
+# routing_keys:
+#   database: 0123456789abcdef0123456789abcdef
+"""
+_PLAIN = re.compile(r"[A-Za-z0-9._][\w.-]*", re.ASCII)
+
+
+_FOR_ITS_OWNER, _FOR_ALL = 0o600, 0o644
+
+
+class _File(NamedTuple):
+    data: bytes
+    mode: int
+
+
+class TlsFiles(NamedTuple):
+    """Where the certificate and the private key lie that belong to a config file."""
+
+    certificate: Path
+    key: Path
+
+
+def tls_files(config: Path) -> TlsFiles:
+    """The files that `write_config` makes for TLS: next to `config`, named after it."""
+    name = config.name.removesuffix(".yaml").removesuffix(".yml")
+    return TlsFiles(config.with_name(f"{name}.cert.pem"), config.with_name(f"{name}.key.pem"))
+
+
+def config_text(settings: Mapping[str, str]) -> str:
+    """The text of a config file in which only `settings` are set."""
+    return _HEAD + "".join(_entry(option, settings) for option in OPTIONS.values())
+
+
+def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
+    """Write a new config file with a random secret, readable by its owner only.
+
+    With `tls_names`, which may be empty, a self-signed certificate for this host and these names
+    is made as well, and the config uses it; all may read the certificate, its owner alone the key.
+    The files appear whole or not at all, and one that is
+    there already is left alone.
+
+    Raises:
+        FileExistsError: At `filename`, one of the files to write, there is something already.
+        ConfigError: They can't be written there.
+    """
+    if os.path.lexists(path):
+        raise _exists(path)
+    settings = {"secret": secrets.token_urlsafe(_SECRET_BYTES)}
+    files: dict[Path, _File] = {}
+    if tls_names is not None:
+        from pdagent.config.certificates import self_signed  # no other use of the program needs it
+
+        place, pair = tls_files(path), self_signed(tls_names)
+        files |= {
+            place.key: _File(pair.key, _FOR_ITS_OWNER),
+            # Clients of other users have to read what they are to trust.
+            place.certificate: _File(pair.certificate, _FOR_ALL),
+        }
+        settings["tls_cert"] = _relative(place.certificate)
+        settings["tls_key"] = _relative(place.key)
+    # Last, so that a config never names files that aren't there.
+    files[path] = _File(config_text(settings).encode(), _FOR_ITS_OWNER)
+    _write_new(files)
+
+
+def _write_new(files: Mapping[Path, _File]) -> None:
+    for path in files:
+        if os.path.lexists(path):
+            raise _exists(path)
+    drafts: list[Path] = []
+    made: list[Path] = []
+    try:
+        for path, file in files.items():
+            drafts.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
+            _write(drafts[-1], file)
+        for draft, path in zip(drafts, files, strict=True):
+            _link(draft, path)
+            made.append(path)
+    except BaseException as error:
+        for path in made:
+            path.unlink(missing_ok=True)
+        if isinstance(error, FileExistsError) or not isinstance(error, (OSError, ValueError)):
+            raise
+        reason = getattr(error, "strerror", None) or "not a path"
+        last = list(files)[-1]
+        raise ConfigError(f"can't write the config file {last}: {reason}") from None
+    finally:
+        for draft in drafts:
+            with contextlib.suppress(OSError, ValueError):
+                draft.unlink()
+
+
+def _link(draft: Path, path: Path) -> None:
+    # Unlike a rename, a link never replaces a file that somebody else has just made.
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise _exists(path) from None
+
+
+def _exists(path: Path) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def _write(path: Path, file: _File) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FOR_ITS_OWNER)
+    with os.fdopen(descriptor, "wb") as writer:
+        os.fchmod(descriptor, file.mode)
+        writer.write(file.data)
+        writer.flush()
+        os.fsync(descriptor)
+
+
+def _relative(path: Path) -> str:
+    """Paths in the file start from its directory: it can be moved together with the pair."""
+    return path.name if _PLAIN.fullmatch(path.name) else json.dumps(path.name)
+
+
+def _entry(option: Option, settings: Mapping[str, str]) -> str:
+    head = f"\n# {option.explanation}\n# Allowed: {option.allowed}.\n"
+    if option.name in settings:
+        return f"{head}{option.name}: {settings[option.name]}\n"
+    if option.name == "routing_keys":
+        return f"{head}{_ROUTING_KEYS}"
+    if option.shown == "none":
+        return f"{head}# {option.name}:\n"
+    return f"{head}# {option.name}: {option.shown}\n"

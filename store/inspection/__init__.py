@@ -1,0 +1,1 @@
+"""Looking at a journal without an agent: damage, verification, compaction, what can be saved."""

@@ -1,0 +1,121 @@
+"""`journal compact`: gives the room that removed records have left back to the file system.
+
+LMDB's file never shrinks by itself. The copy is made inside the journal's directory, compared row
+by row with the original, and put in its place by one rename, so that there is a whole journal at
+every moment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from itertools import zip_longest
+from pathlib import Path
+
+import lmdb
+
+from store import codec, environment
+from store.errors import JournalDamagedError, JournalMissingError, JournalUnavailableError
+from store.inspection.data_file import DataFile, refuse_damage
+from store.lock import JournalLock
+
+_COPY = "compacting"
+
+
+def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
+    """Compact the journal of a stopped agent; returns its bytes on disk before and after.
+
+    With `keep`, the old file stays as `data.mdb.before-compact-TIME`. Raises
+    `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError` (a record that is
+    damaged counts as well): then nothing changed.
+    """
+    data = directory / environment.DATA_FILE
+    if not data.exists():
+        raise JournalMissingError(directory)
+    lock = JournalLock(directory)
+    copy = directory / _COPY
+    try:
+        environment.check_data_file(directory)
+        refuse_damage(directory)
+        _refuse_damaged_records(directory)
+        before = _on_disk(data)
+        shutil.rmtree(copy, ignore_errors=True)  # of a compaction that was cut off
+        copy.mkdir(mode=0o700)
+        _copy(directory, copy)
+        _refuse_difference(directory, copy)
+        if keep:
+            os.link(data, data.with_name(f"{data.name}.before-compact-{int(time.time())}"))
+        os.replace(copy / environment.DATA_FILE, data)  # noqa: PTH105 (says that it's atomic)
+        environment.sync_directory(directory)
+        return before, _on_disk(data)
+    except OSError as error:
+        raise environment.unusable(directory, error) from None
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+        lock.release()
+
+
+def _copy(directory: Path, copy: Path) -> None:
+    size = (directory / environment.DATA_FILE).stat().st_size
+    env = environment.open_environment(directory, map_size=size, readonly=True)
+    try:
+        env.copy(str(copy), compact=True)
+    except lmdb.Error as error:
+        raise JournalUnavailableError(
+            f"the journal {directory} can't be copied ({error}): see whether its disk has room"
+        ) from None
+    finally:
+        env.close()
+    descriptor = os.open(copy / environment.DATA_FILE, os.O_RDONLY)
+    try:
+        os.fchmod(descriptor, 0o600)  # LMDB makes copies that all may read
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_damaged_records(directory: Path) -> None:
+    """A copy would be as damaged as the original, and whoever made it would think it whole."""
+    problems: list[str] = []
+    file = DataFile(directory, problems.append)
+    try:
+        tables = file.tables()
+        for name, check in (("journal", codec.decode), ("snapshots", codec.check)):
+            for key, value in file.rows(tables[name]) if name in tables else ():
+                try:
+                    check(key, value)
+                except codec.BadRecordError as error:
+                    number = int.from_bytes(key, "big")
+                    if name == "journal":
+                        raise JournalDamagedError(
+                            str(error), directory=directory, seq=number
+                        ) from None
+                    what = f"the snapshot of queue {number}: {error}"
+                    raise JournalDamagedError(what, directory=directory) from None
+    finally:
+        file.close()
+    if problems:
+        raise JournalDamagedError(problems[0], directory=directory)
+
+
+def _refuse_difference(directory: Path, copy: Path) -> None:
+    problems: list[str] = []
+    files = DataFile(directory, problems.append), DataFile(copy, problems.append)
+    try:
+        tables, copied = files[0].tables(), files[1].tables()
+        same = tables.keys() == copied.keys() and all(
+            row == other
+            for name in tables
+            for row, other in zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
+        )
+    finally:
+        for file in files:
+            file.close()
+    if problems or not same:
+        what = problems[0] if problems else "its copy is not the same"
+        raise JournalDamagedError(f"{what} (found while compacting)", directory=directory)
+
+
+def _on_disk(path: Path) -> int:
+    return path.stat().st_blocks * 512
