@@ -31,7 +31,7 @@ from actors.core.commands import (
 )
 from actors.core.decide import Deliver, WakeAfter, decide, repeated, resume
 from actors.core.evolve import evolve
-from actors.core.state import QueueState, to_snapshot
+from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from actors.dispatcher import DispatchedActor
 from actors.messages import (
@@ -42,7 +42,6 @@ from actors.messages import (
     IdleCheck,
     Perform,
     PerformAll,
-    Reply,
     Rest,
     Rested,
     Route,
@@ -54,15 +53,13 @@ from actors.messages import (
     Write,
     WriteFailed,
 )
+from actors.outbox import Outbox
 from actors.recovery import recover_queue
 from actors.slots import Grant
 from actors.supervised import Report
 from actors.surroundings import Surroundings
 from actors.timer import Schedule
-from store.port import Append
-from store.records import EventAccepted, EventId, Record, event_of
-
-SNAPSHOT_EVERY = 1_000
+from store.records import EventAccepted, Record, event_of
 
 
 class Sequencer(DispatchedActor):
@@ -76,18 +73,11 @@ class Sequencer(DispatchedActor):
         self._state: QueueState | None = None
         self._stash: deque[Any] = deque()
         self._resting = False
-        self._records: list[Record] = []
-        self._replies: list[tuple[Reply, Answer]] = []
-        self._delivery: Delivery | None = None
-        self._storing: dict[EventId, Receipt] = {}
-        self._unsent: list[EventId] = []
-        self._since_snapshot = 0
-        self._wants_snapshot = False
+        self._out = Outbox(entry, entry.incarnation, self._tell_writer)
         self._wake_at: float | None = None
         self._wants_turn = False
         self._idle_since: float | None = None
         self._idle_check_pending = False
-        self._named = False
         self._handled: Any = None
         self._answered: Any = None
 
@@ -118,7 +108,7 @@ class Sequencer(DispatchedActor):
                 self._handle(self._state, message)
         if self._state is not None and not self._resting:
             self._proceed(self._state)
-            self._flush()
+            self._out.flush(self._state)
         self._answered = message
 
     def on_stop(self) -> None:
@@ -127,7 +117,7 @@ class Sequencer(DispatchedActor):
             return
         if self._state is not None and not self._failed and not self._is_superseded():
             self._claim(self._state)
-            self._flush()
+            self._out.flush(self._state)
         while self._stash:
             self._forward(self._stash.popleft())
 
@@ -153,7 +143,7 @@ class Sequencer(DispatchedActor):
                 self._perform(state, message)
             case PerformAll(commands=commands, reply=reply):
                 answers = tuple(self._carry_out(state, command) for command in commands)
-                self._replies.append((reply, Answers(answers)))
+                self._out.replies.append((reply, Answers(answers)))
             case VerdictReady():
                 self._claim(state)
             case Grant():
@@ -167,7 +157,7 @@ class Sequencer(DispatchedActor):
             case IdleCheck():
                 self._consider_rest(state)
             case SaveSnapshot():
-                self._wants_snapshot = True
+                self._out.wants_snapshot = True
 
     def _recover(self) -> None:
         around, entry = self._around, self._entry
@@ -178,7 +168,7 @@ class Sequencer(DispatchedActor):
             # while the first events wait to be accepted.
             tail, entry.tail = entry.tail, None
         self._state = state = entry.state
-        self._since_snapshot = tail
+        self._out.recovered(tail)
         self._wake_at = None
         if state.in_flight is not None:
             self._claim(state)
@@ -195,9 +185,7 @@ class Sequencer(DispatchedActor):
 
     def _start_over(self) -> None:
         self._state = None
-        self._records.clear()
-        self._storing.clear()
-        self._named = False
+        self._out.start_over()
         self.begin()
 
     def _perform(self, state: QueueState, message: Perform) -> None:
@@ -206,7 +194,7 @@ class Sequencer(DispatchedActor):
             self._answered = message
             message.reply(answer)
         else:
-            self._replies.append((message.reply, answer))
+            self._out.replies.append((message.reply, answer))
 
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
@@ -217,22 +205,18 @@ class Sequencer(DispatchedActor):
         result = self._apply(state, command)
         if isinstance(result, Refusal):
             return result
-        answer = _answer(command, result)
         if isinstance(command, AcceptEvent) and command.event.idempotent:
-            assert isinstance(answer, Receipt)
-            self._storing[answer.event] = answer
-            self._unsent.append(answer.event)
-        return answer
+            self._out.remember(command.event)
+        return _answer(command, result)
 
     def _earlier_receipt(self, state: QueueState, command: AcceptEvent) -> Receipt | None:
         """The receipt of the same request that came before; it waits for its commit as well."""
         event = command.event
-        storing = self._storing.get(event.id)
-        if storing is not None:
-            return storing
-        known = state.waiting.get(event.id) or state.dead.get(event.id)
+        storing = self._out.storing(event.id)
+        known = storing or state.waiting.get(event.id) or state.dead.get(event.id)
         if known is not None:
-            return repeated(event, known.kind, known.action, known.dedup_key, event.warnings)
+            warnings = event.warnings if storing is None else storing.warnings
+            return repeated(event, known.kind, known.action, known.dedup_key, warnings)
         entry = self._around.journal.accepted(event.id)
         if entry is None or not isinstance(entry.record, EventAccepted):
             return None
@@ -244,7 +228,7 @@ class Sequencer(DispatchedActor):
         if not isinstance(result, Refusal):
             for record in result:
                 evolve(state, record)
-            self._records += result
+            self._out.records += result
         return result
 
     def _claim(self, state: QueueState) -> None:
@@ -264,7 +248,7 @@ class Sequencer(DispatchedActor):
                 if sender is not None:
                     self._apply(state, StartDelivery())
                     attempt = state.waiting[event].attempts
-                    self._delivery = Delivery(queue, sender, event, attempt)
+                    self._out.delivery = Delivery(queue, sender, event, attempt)
                     self._wants_turn = False
             case WakeAfter(seconds=seconds):
                 self._wake_in(seconds)
@@ -275,7 +259,7 @@ class Sequencer(DispatchedActor):
                     self._around.directory.tell(grant.queue, grant)
         if state.waiting:
             self._idle_since = None
-        elif self._replies or self._idle_since is None:
+        elif self._out.replies or self._idle_since is None:
             self._idle_since = time.monotonic()
             self._check_idle_in(self._around.passivate_after)
 
@@ -295,58 +279,6 @@ class Sequencer(DispatchedActor):
         with contextlib.suppress(pykka.ActorDeadError):
             self._around.timer().tell(Schedule(self.actor_ref, message, seconds))
 
-    def _flush(self) -> None:
-        """Send the writer all that one message has led to, as one append."""
-        snapshot = self._snapshot_if_due()
-        if self._unsent:
-            self._replies.append((self._stored_all(tuple(self._unsent)), Done()))
-            self._unsent.clear()
-        if not (self._records or self._replies or snapshot):
-            return
-        append = Append(
-            queue=self._entry.id,
-            records=tuple(self._records),
-            routing_key=None if self._named else self._entry.routing_key,
-            snapshot=snapshot,
-        )
-        write = Write(
-            append=append,
-            incarnation=self._incarnation,
-            replies=tuple(self._replies),
-            delivery=self._delivery,
-        )
-        if not self._tell_writer(write):
-            for reply, _ in self._replies:
-                reply(UNAVAILABLE)
-        self._named = self._named or bool(self._records)
-        self._records.clear()
-        self._replies.clear()
-        self._delivery = None
-
-    def _stored_all(self, events: tuple[EventId, ...]) -> Reply:
-        """To be called when these are on disk, where a repeated request finds them from then on.
-
-        Until then not even the state need hold them: an operator may have discarded them.
-        """
-
-        def forget(answer: Answer) -> None:
-            for event in events:
-                self._storing.pop(event, None)
-
-        return forget
-
-    def _snapshot_if_due(self) -> bytes | None:
-        """Taken only here: it stands for all records up to and including those of its append."""
-        self._since_snapshot += len(self._records)
-        state, wanted, self._wants_snapshot = self._state, self._wants_snapshot, False
-        if state is None:
-            return None
-        size = len(state.waiting) + len(state.dead)
-        if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
-            return None
-        self._since_snapshot = 0
-        return to_snapshot(state)
-
     def _tell_writer(self, message: Fence | Write) -> bool:
         """False if the writer died; with a new one the Supervisor starts all Sequencers anew."""
         try:
@@ -364,7 +296,7 @@ class Sequencer(DispatchedActor):
         if left > 0.01:
             self._check_idle_in(left)
             return
-        self._wants_snapshot = True
+        self._out.wants_snapshot = True
         self._around.supervisor().tell(WantsRest(self._entry.id, self._incarnation))
 
     def _rest(self, state: QueueState) -> None:
@@ -372,10 +304,10 @@ class Sequencer(DispatchedActor):
             self._idle_since = None
             self._tell_rested("stays")
             return
-        self._wants_snapshot = True
+        self._out.wants_snapshot = True
         # Through the writer: if it can't commit what was written before, this state is false.
-        self._replies.append((self._rested, Done()))
-        self._flush()
+        self._out.replies.append((self._rested, Done()))
+        self._out.flush(self._state)
         self._resting = True
 
     def _rested(self, answer: Answer) -> None:

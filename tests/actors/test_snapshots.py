@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import sequencer
+from actors import outbox
 from actors.core.commands import HoldQueue, ReleaseQueue
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
@@ -41,7 +41,7 @@ def test_a_snapshot_holds_the_delivery_that_starts_as_it_is_saved(tmp_path: Path
 def test_a_snapshot_is_what_the_records_up_to_it_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    monkeypatch.setattr(sequencer, "SNAPSHOT_EVERY", every)
+    monkeypatch.setattr(outbox, "SNAPSHOT_EVERY", every)
     with RunningActors(tmp_path) as actors:
         events = actors.accepted(count=5)
         actors.perform(HoldQueue("test"))

@@ -15,6 +15,7 @@ from actors import (
     dispatcher,
     janitor,
     journal_writer,
+    outbox,
     sequencer,
     supervised,
     supervisor,
@@ -103,7 +104,7 @@ def substitutes(
     return [
         *((module, "time", runtime.clock) for module in _USE_TIME),
         (sequencer, "random", chance),
-        (sequencer, "SNAPSHOT_EVERY", snapshot_every),
+        (outbox, "SNAPSHOT_EVERY", snapshot_every),
         (dispatcher, "_TURN", turn),
         (supervisor, "TICK", tick),
         (supervisor, "Sender", SimulatedSender),

@@ -1,0 +1,107 @@
+"""What one message to a Sequencer has led to, on its way to the JournalWriter as one append."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from actors.core.commands import Answer, Done, NewEvent
+from actors.core.state import QueueState, to_snapshot
+from actors.directory import QueueEntry
+from actors.messages import UNAVAILABLE, Delivery, Reply, Write
+from store.port import Append
+from store.records import EventId, Record
+
+SNAPSHOT_EVERY = 1_000
+
+
+class Outbox:
+    """Gathers records, the answers that wait for them, and the delivery that they begin.
+
+    `tell_writer` returns False if there is no writer: with a new one the Supervisor starts all
+    Sequencers anew.
+    """
+
+    def __init__(
+        self, entry: QueueEntry, incarnation: int, tell_writer: Callable[[Write], bool]
+    ) -> None:
+        self.records: list[Record] = []
+        self.replies: list[tuple[Reply, Answer]] = []
+        self.delivery: Delivery | None = None
+        self.wants_snapshot = False
+        self._entry = entry
+        self._incarnation = incarnation
+        self._tell_writer = tell_writer
+        self._storing: dict[EventId, NewEvent] = {}
+        self._unsent: list[EventId] = []
+        self._since_snapshot = 0
+        self._named = False
+
+    def recovered(self, tail: int) -> None:
+        """The queue was read from the journal, with `tail` records behind its snapshot."""
+        self._since_snapshot = tail
+
+    def start_over(self) -> None:
+        """A commit failed: what was decided since is void, what was sent before may be lost."""
+        self.records.clear()
+        self._storing.clear()
+        self._named = False
+
+    def remember(self, event: NewEvent) -> None:
+        """Know an event by its id until it is on disk, where a repeated request finds it then.
+
+        Until then not even the state need hold it: an operator may have discarded it.
+        """
+        self._storing[event.id] = event
+        self._unsent.append(event.id)
+
+    def storing(self, event: EventId) -> NewEvent | None:
+        """The event with this id that is being stored, if it is one that is remembered."""
+        return self._storing.get(event)
+
+    def flush(self, state: QueueState | None) -> None:
+        """Send the writer all that has gathered, as one append."""
+        snapshot = self._snapshot_if_due(state)
+        if self._unsent:
+            self.replies.append((self._forgetting(tuple(self._unsent)), Done()))
+            self._unsent.clear()
+        if not (self.records or self.replies or snapshot):
+            return
+        write = Write(
+            append=Append(
+                queue=self._entry.id,
+                records=tuple(self.records),
+                routing_key=None if self._named else self._entry.routing_key,
+                snapshot=snapshot,
+            ),
+            incarnation=self._incarnation,
+            replies=tuple(self.replies),
+            delivery=self.delivery,
+        )
+        if not self._tell_writer(write):
+            for reply, _ in self.replies:
+                reply(UNAVAILABLE)
+        self._named = self._named or bool(self.records)
+        self.records.clear()
+        self.replies.clear()
+        self.delivery = None
+
+    def _forgetting(self, events: tuple[EventId, ...]) -> Reply:
+        """To be called when these are on disk, or never will be."""
+
+        def forget(answer: Answer) -> None:
+            for event in events:
+                self._storing.pop(event, None)
+
+        return forget
+
+    def _snapshot_if_due(self, state: QueueState | None) -> bytes | None:
+        """Taken only here: it stands for all records up to and including those of its append."""
+        self._since_snapshot += len(self.records)
+        wanted, self.wants_snapshot = self.wants_snapshot, False
+        if state is None:
+            return None
+        size = len(state.waiting) + len(state.dead)
+        if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
+            return None
+        self._since_snapshot = 0
+        return to_snapshot(state)
