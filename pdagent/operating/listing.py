@@ -41,8 +41,8 @@ _MOST_READ = 10_000
 _MOST_READ_FOR_ATTEMPTS = 500
 _MOST_READ_FOR_ALL_ATTEMPTS = 5_000
 
-# In digits: beyond it are numbers that a slice can't take, and no journal gets so far.
-_LONGEST = 19
+MOST_DIGITS = 18
+"""Of a number in a cursor: a slice can't take all that have more, and no journal gets so far."""
 
 Section = Literal["dead", "waiting", "ended"]
 _SECTIONS: tuple[Section, ...] = ("dead", "waiting", "ended")
@@ -72,7 +72,7 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
         """The inverse of `str`. Raises `BadCursor`."""
         parts = text.split(".")
         if len(parts) != 3 or not all(
-            p.isascii() and p.isdigit() and len(p) < _LONGEST for p in parts
+            p.isascii() and p.isdigit() and len(p) <= MOST_DIGITS for p in parts
         ):
             raise BadCursor(text)
         cursor = cls(*map(int, parts))

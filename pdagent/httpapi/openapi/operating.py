@@ -18,10 +18,11 @@ from pdagent.httpapi.openapi.calls import (
     list_of,
     object_of,
 )
-from pdagent.operating.listing import Page
+from pdagent.operating.listing import MOST_DIGITS, Page
 from pdagent.operating.overview import MOST_ROWS, SORTS
 from pdagent.operating.rows import DEAD, STATES
 
+_DIGITS = f"[0-9]{{1,{MOST_DIGITS}}}"
 _FORCE = Parameter("force", "1: also what was resolved meanwhile.")
 _REASON = Parameter("reason", "Recorded in the event's history; the first 1,000 characters.")
 _STATE = Parameter(
@@ -127,7 +128,7 @@ CALLS: dict[str, Call] = {
             Parameter(
                 "after",
                 "The 'next' of the page before.",
-                schema={"type": "string", "pattern": "^[0-2]\\.[0-9]{1,19}\\.[0-9]{1,19}$"},
+                schema={"type": "string", "pattern": rf"^[0-2]\.{_DIGITS}\.{_DIGITS}$"},
             ),
         ),
         refusals=(400, 503),
