@@ -207,9 +207,10 @@ def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] 
             chosen.append((letter.id, by))
         elif command.ids is not None and len(command.ids) == 1:
             return superseded(letter, by)
-    head = next(iter(state.waiting), None)  # no other is tried, so no other is deferred
-    if head and state.waits_after_failure and (command.ids is None or head in command.ids):
-        chosen.append((head, None))
+    if state.waits_after_failure:
+        head = next(iter(state.waiting))  # no other is tried, so no other is deferred
+        if command.ids is None or head in command.ids:
+            chosen.append((head, None))
     return [
         EventRetried(
             event=id_,

@@ -44,7 +44,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
             event.attempts = record.attempt
             event.next_attempt_at = None
             state.in_flight = record.event
-            state.not_before = state.deferred_at = 0.0
+            _end_wait(state)
             state.last_started_at = record.at
             state.counters.started += 1
         case DeliveryDeferred():
@@ -114,6 +114,10 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     state.counters.deferred += 1
 
 
+def _end_wait(state: QueueState) -> None:
+    state.not_before = state.deferred_at = 0.0
+
+
 def _succeed(state: QueueState, at: float) -> None:
     state.in_flight = None
     state.failures = 0
@@ -130,7 +134,7 @@ def _discard(state: QueueState, event: EventId) -> None:
     if discarded.state == "deferred" and not state.is_rate_limited:
         # The wait was this event's, while a rate limit is the key's: those behind it begin anew.
         state.failures = 0
-        state.not_before = state.deferred_at = 0.0
+        _end_wait(state)
 
 
 def _requeue(state: QueueState, record: EventRetried) -> None:
@@ -139,7 +143,7 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
     state.next_position = record.position + 1
     if letter is None:
         state.waiting[record.event].next_attempt_at = record.at
-        state.not_before = state.deferred_at = 0.0
+        _end_wait(state)
         return
     state.waiting[letter.id] = WaitingEvent(
         id=letter.id,

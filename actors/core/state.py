@@ -77,7 +77,7 @@ class QueueState(msgspec.Struct, kw_only=True):
         """`held` by an operator, `backing_off` after a failure, else `active`."""
         if self.hold is not None:
             return "held"
-        return "backing_off" if self.waiting and self.waits_after_failure else "active"
+        return "backing_off" if self.waits_after_failure else "active"
 
     @property
     def waits_after_failure(self) -> bool:
@@ -86,7 +86,7 @@ class QueueState(msgspec.Struct, kw_only=True):
         It need not be the head itself that failed: a key whose rate PagerDuty limits keeps its
         wait when that event is discarded.
         """
-        return self.not_before > 0 or self._head().state == "deferred"
+        return bool(self.waiting) and (self.not_before > 0 or self._head().state == "deferred")
 
     @property
     def is_rate_limited(self) -> bool:

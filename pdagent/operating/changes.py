@@ -6,7 +6,7 @@ from typing import Literal
 
 from actors.core.decide import superseded
 from actors.core.state import QueueState
-from pdagent.operating.reading import first
+from pdagent.operating.reading import first, steady
 from store.records import EventId
 
 Change = Literal["retry", "discard"]
@@ -44,6 +44,4 @@ def obstacle(state: QueueState, event: EventId, change: Change, *, force: bool) 
 def _is_waiting_head(state: QueueState, event: EventId) -> bool:
     """Whether it is tried again later, so that a retry means now: never another than the first."""
     head = first(state.waiting, 1)
-    return (
-        bool(head) and head[0].id == event and (head[0].state == "deferred" or state.not_before > 0)
-    )
+    return bool(head) and head[0].id == event and steady(lambda: state.waits_after_failure)
