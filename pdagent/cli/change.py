@@ -6,7 +6,15 @@ import click
 import msgspec
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.parameters import Link, field, json_file, link, text
+from pdagent.cli.event_options import (
+    details_option,
+    field_option,
+    key_option,
+    link_option,
+    receipt_option,
+    timestamp_option,
+)
+from pdagent.cli.parameters import Link, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_change
 
@@ -15,43 +23,15 @@ from pdagent.cli.submission import details, given, submit_change
     short_help="Queue a change event of Events API v2.",
     epilog="\b\nExample:\n  pagerduty-agent change -k @database -d 'Deployed 4.2' -f commit=3f2a",
 )
-@click.option(
-    "-k",
-    "--routing-key",
-    type=text,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
-    "Needed without --batch.",
-)
+@key_option("--routing-key")
 @click.option("-d", "--summary", type=text, help="What was changed; needed without --batch.")
 @click.option("-u", "--source", type=text, help="What changed it, or where.")
-@click.option(
-    "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
-)
-@click.option(
-    "-f",
-    "--field",
-    "fields",
-    type=field,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A detail; may be repeated.",
-)
-@click.option(
-    "--details-json",
-    type=json_file,
-    metavar="FILE|-",
-    help="Details as a JSON object; -f goes on top.",
-)
-@click.option(
-    "--link",
-    "links",
-    type=link,
-    metavar="HREF[=TEXT]",
-    multiple=True,
-    help="A link; may be repeated. In a query each parameter keeps its own '='.",
-)
+@timestamp_option
+@field_option
+@details_option
+@link_option
 @batch_options
-@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@receipt_option
 @pass_session
 @click.pass_context
 def change(

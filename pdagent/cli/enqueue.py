@@ -7,7 +7,15 @@ import msgspec
 from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.parameters import Image, Link, field, image, json_file, link, text
+from pdagent.cli.event_options import (
+    details_option,
+    field_option,
+    key_option,
+    link_option,
+    receipt_option,
+    timestamp_option,
+)
+from pdagent.cli.parameters import Image, Link, image, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
 
@@ -20,13 +28,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     epilog="\b\nExample:\n  pagerduty-agent enqueue -k @database -t trigger -d 'Disk full' -u db1 "
     "-e critical -y db1/disk --link 'https://wiki.example.com/disk=Runbook'",
 )
-@click.option(
-    "-k",
-    "--routing-key",
-    type=text,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
-    "Needed without --batch.",
-)
+@key_option("--routing-key")
 @click.option("-t", "--event-action", type=_ACTIONS, help="What to do; needed without --batch.")
 @click.option(
     "-y",
@@ -37,37 +39,15 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 @click.option("-d", "--summary", type=text, help="What happened; needed to trigger.")
 @click.option("-u", "--source", type=text, help="What it happened to; needed to trigger.")
 @click.option("-e", "--severity", type=_SEVERITIES, default="error", show_default=True)
-@click.option(
-    "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
-)
+@timestamp_option
 @click.option("--component", type=text, help="The part that is at fault, such as mysql.")
 @click.option("-g", "--group", type=text, help="What the source belongs to, such as www.")
 @click.option("--class", "class_", type=text, help="The kind of event, such as disk.")
-@click.option(
-    "-f",
-    "--field",
-    "fields",
-    type=field,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A detail; may be repeated.",
-)
-@click.option(
-    "--details-json",
-    type=json_file,
-    metavar="FILE|-",
-    help="Details as a JSON object; -f goes on top.",
-)
+@field_option
+@details_option
 @click.option("--client", type=text, help="Name of the tool that saw it.")
 @click.option("--client-url", type=text, help="Where to look at it in that tool.")
-@click.option(
-    "--link",
-    "links",
-    type=link,
-    metavar="HREF[=TEXT]",
-    multiple=True,
-    help="A link; may be repeated. In a query each parameter keeps its own '='.",
-)
+@link_option
 @click.option(
     "--image",
     "images",
@@ -77,7 +57,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     help="An image (https); may be repeated. Write a comma in an address as %2C.",
 )
 @batch_options
-@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@receipt_option
 @pass_session
 @click.pass_context
 def enqueue(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.parameters import field, text
+from pdagent.cli.event_options import field_option, key_option, receipt_option
+from pdagent.cli.parameters import text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
 
@@ -17,15 +18,7 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
     epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full' "
     "-f host=db1",
 )
-@click.option(
-    "-k",
-    "--service-key",
-    "--routing-key",
-    "routing_key",
-    type=text,
-    help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
-    "Needed without --batch.",
-)
+@key_option("--service-key", "--routing-key", "routing_key")
 @click.option("-t", "--event-type", type=_TYPES, help="What to do; needed without --batch.")
 @click.option("-d", "--description", type=text, help="What happened; needed to trigger.")
 @click.option(
@@ -36,17 +29,9 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 )
 @click.option("-c", "--client", type=text, help="Name of the tool that saw it.")
 @click.option("-u", "--client-url", type=text, help="Where to look at it in that tool.")
-@click.option(
-    "-f",
-    "--field",
-    "fields",
-    type=field,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A detail; may be repeated.",
-)
+@field_option
 @batch_options
-@click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+@receipt_option
 @pass_session
 @click.pass_context
 def send(
