@@ -1,15 +1,16 @@
-"""Options of the tests; pytest takes them from here whatever part of the tests is asked for.
+"""Options of the tests, and the sandbox in PagerDuty's place; pytest takes both from here.
 
 And what holds for every test: nothing that it prints, or has printed, shows a credential.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.credentials import CredentialShown, check_report
+from tests.sandbox_process import SandboxProcess
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,3 +42,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         except CredentialShown as error:
             report.outcome, report.longrepr = "failed", str(error)
     return report
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[SandboxProcess]:
+    """One for all tests of a process, which `sandbox` sets back for each."""
+    with SandboxProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def sandbox(running_sandbox: SandboxProcess) -> SandboxProcess:
+    """A PagerDuty stand-in, a process of its own, as it is when it has just begun."""
+    running_sandbox.reset()
+    return running_sandbox

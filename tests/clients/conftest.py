@@ -11,18 +11,6 @@ from tests.clients.tls_agent import TlsAgent
 from tests.sandbox_process import SandboxProcess
 
 
-@pytest.fixture(scope="package")
-def running_sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(running_sandbox: SandboxProcess) -> SandboxProcess:
-    running_sandbox.reset()
-    return running_sandbox
-
-
 @pytest.fixture(scope="module")
 def running_agent(
     tmp_path_factory: pytest.TempPathFactory, running_sandbox: SandboxProcess

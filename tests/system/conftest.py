@@ -1,4 +1,4 @@
-"""A sandbox in PagerDuty's place, and an agent that delivers to it, each a real process."""
+"""An agent that delivers to the sandbox, a real process."""
 
 from __future__ import annotations
 
@@ -9,18 +9,6 @@ import pytest
 
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
-
-
-@pytest.fixture(scope="package")
-def running_sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(running_sandbox: SandboxProcess) -> SandboxProcess:
-    running_sandbox.reset()
-    return running_sandbox
 
 
 @pytest.fixture

@@ -28,18 +28,6 @@ ODD_DETAILS = (
 
 
 @pytest.fixture(scope="module")
-def running_sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(running_sandbox: SandboxProcess) -> SandboxProcess:
-    running_sandbox.reset()
-    return running_sandbox
-
-
-@pytest.fixture(scope="module")
 def running_agent(
     tmp_path_factory: pytest.TempPathFactory, running_sandbox: SandboxProcess
 ) -> Iterator[AgentProcess]:

@@ -1,4 +1,4 @@
-"""A sandbox per test module, reset between tests."""
+"""What the tests of the sandbox talk to it with."""
 
 from __future__ import annotations
 
@@ -6,20 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-
-from tests.sandbox_process import SandboxProcess
-
-
-@pytest.fixture(scope="module")
-def running_sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def sandbox(running_sandbox: SandboxProcess) -> SandboxProcess:
-    running_sandbox.reset()
-    return running_sandbox
 
 
 @pytest.fixture
