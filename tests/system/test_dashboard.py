@@ -54,8 +54,9 @@ def kept(name: str, terminal: Terminal, *texts: str) -> list[str]:
         file.write_text(without_what_varies(terminal.text()), encoding="utf-8")
     expected = file.read_text(encoding="utf-8")
     return terminal.wait_until(
-        lambda shown: all(text in shown for text in texts)
-        and without_what_varies(shown) == expected,
+        lambda shown: (
+            all(text in shown for text in texts) and without_what_varies(shown) == expected
+        ),
         f"{texts} and {file.name}:\n{expected}",
     )
 
@@ -104,15 +105,18 @@ def test_an_outage_is_seen_as_it_begins_lasts_and_ends(
     sandbox.behave(down=True)
     send(agent, database=3, payments=2, dns=1)
     terminal.wait_until(
-        lambda shown: "PagerDuty UNREACHABLE" in shown
-        and "6 events are kept" in shown
-        and "PagerDuty can't be reached" in shown
-        and shown.count("waits for PagerDuty") >= 3,
+        lambda shown: (
+            "PagerDuty UNREACHABLE" in shown
+            and "6 events are kept" in shown
+            and "PagerDuty can't be reached" in shown
+            and shown.count("waits for PagerDuty") >= 3
+        ),
         "the outage as it begins",
     )
     terminal.wait_until(
-        lambda shown: shown.count(" ago, unreachable") == 3
-        and re.search(r"UNREACHABLE for \d+s", shown),
+        lambda shown: (
+            shown.count(" ago, unreachable") == 3 and re.search(r"UNREACHABLE for \d+s", shown)
+        ),
         "each key has met the outage",
     )
     kept("outage", terminal, "UNREACHABLE for")
