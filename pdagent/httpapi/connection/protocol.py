@@ -28,6 +28,9 @@ STREAMED_PATHS = (b"/send/batch",)
 # So many connections beyond the limit are told that they are too many; more are just closed.
 _TOLD = 100
 
+# The parser takes more, and HTTP/0.9 for a request line without a version.
+_VERSIONS = ("1.0", "1.1")
+
 # Headers that offer another protocol (h2c, WebSocket).
 _OFFERS = (b"upgrade", b"http2-settings")
 _TOO_LARGE_HEAD = "the request's headers are too large"
@@ -135,6 +138,10 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise _Refused(400, "this agent is no proxy: CONNECT is not understood")
             return  # `_feed` begins this request anew
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise _Refused(400, "this version of HTTP is not understood: speak HTTP/1.1")
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise _Refused(400, "the request has more than one Host header")
         if len(self.pipeline) >= self.limits.pipelined:
             raise _Refused(429, "too many requests at once on one connection")
         if self._received > self.limits.head_bytes and self._head_size() > self.limits.head_bytes:

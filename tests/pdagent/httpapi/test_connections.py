@@ -147,6 +147,11 @@ def test_a_flood_of_pipelined_requests_ends_the_connection_after_some_of_them(
         "GET /hälth HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n",
+        b"GET /health HTTP/0.9\r\nHost: localhost\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"POST /v2/enqueue\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n\r\n",
         b"GET http:///x HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
