@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from pdagent.events import EventKind
+from pdagent.events.rawjson import without_byte_order_mark
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.batch_run import BatchRun
 from pdagent.httpapi.bodies import check_type
@@ -28,9 +29,10 @@ class _Telling(msgspec.Struct):
     event_type: msgspec.Raw | UnsetType = UNSET
     event_action: msgspec.Raw | UnsetType = UNSET
     dedup_key: msgspec.Raw | UnsetType = UNSET
-    payload: _Severity | UnsetType = UNSET
+    payload: msgspec.Raw | UnsetType = UNSET
 
 
+_severity = msgspec.json.Decoder(_Severity)
 _telling = msgspec.json.Decoder(_Telling)
 
 
@@ -41,15 +43,17 @@ def kind_of(line: bytes) -> EventKind:
     pass for a change.
     """
     try:
-        event = _telling.decode(line)
+        event = _telling.decode(without_byte_order_mark(line))
+        if event.event_action is not UNSET or event.dedup_key is not UNSET:
+            return "v2"
+        if event.service_key is not UNSET or event.event_type is not UNSET:
+            return "v1"
+        payload = event.payload
+        if payload is not UNSET and _severity.decode(payload).severity is UNSET:
+            return "change"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "v2"
-    if event.event_action is not UNSET or event.dedup_key is not UNSET:
-        return "v2"
-    if event.service_key is not UNSET or event.event_type is not UNSET:
-        return "v1"
-    payload = event.payload
-    return "change" if payload is not UNSET and payload.severity is UNSET else "v2"
+        pass
+    return "v2"
 
 
 class SendBatch:

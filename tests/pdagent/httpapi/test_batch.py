@@ -110,6 +110,20 @@ def test_the_last_line_needs_no_line_feed(agent: AgentProcess) -> None:
     assert len(results(agent.post("/send/batch", data=body))) == 2
 
 
+@pytest.mark.parametrize("event", [trigger(), v1_trigger(), change()])
+def test_a_byte_order_mark_before_the_first_line_changes_nothing(
+    agent: AgentProcess, event: dict[str, Any]
+) -> None:
+    body = b"\xef\xbb\xbf" + ndjson(event)
+    [answer] = results(agent.post("/send/batch", data=body))
+    assert "key" in answer, answer
+
+
+def test_an_event_of_v1_may_have_a_field_named_payload(agent: AgentProcess) -> None:
+    [answer] = send(agent, v1_trigger(incident_key="mine", payload="unknown to v1"))
+    assert answer == {"line": 1, "key": answer.get("key"), "incident_key": "mine"}
+
+
 def test_a_last_line_that_was_cut_off_is_not_taken(agent: AgentProcess) -> None:
     before = accepted(agent)
     body = ndjson(trigger()) + json.dumps(trigger()).encode()
