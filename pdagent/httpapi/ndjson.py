@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+_RETURN = b"\r"
+
 
 class TooLong(bytes):
     """Stands for a line over the limit; empty, its content isn't kept."""
 
 
 class LineSplitter:
-    """Cuts pieces of a stream into lines, without their line feeds.
+    """Cuts pieces of a stream into lines, without their line ends (LF or CRLF).
 
-    Never holds more than `longest` bytes and one piece, however long a line gets.
+    `longest` is in bytes, line end not included. Never holds many more and one piece, however long
+    a line gets.
     """
 
     def __init__(self, longest: int) -> None:
@@ -30,7 +33,7 @@ class LineSplitter:
         yield self._take()
         last = others.pop()
         for line in others:
-            yield line if len(line) <= self._longest else TooLong()
+            yield self._without_return(line)
         self._keep(last)
 
     def end(self) -> Iterator[bytes]:
@@ -40,14 +43,18 @@ class LineSplitter:
 
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size > self._longest:
+        if self._size > self._longest + len(_RETURN):
             self._too_long = True
             self._begun.clear()
         elif part:
             self._begun.append(part)
 
     def _take(self) -> bytes:
-        line = TooLong() if self._too_long else b"".join(self._begun)
+        line = TooLong() if self._too_long else self._without_return(b"".join(self._begun))
         self._begun.clear()
         self._size, self._too_long = 0, False
         return line
+
+    def _without_return(self, line: bytes) -> bytes:
+        line = line.removesuffix(_RETURN)
+        return line if len(line) <= self._longest else TooLong()

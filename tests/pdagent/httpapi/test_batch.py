@@ -143,6 +143,13 @@ def test_a_line_over_the_limit_is_refused_and_the_next_one_taken(roomy: AgentPro
     assert "512000" in answers[1]["errors"][0]
 
 
+def test_the_line_end_does_not_count_towards_the_limit(roomy: AgentProcess) -> None:
+    lines = (of_size(LIMIT), of_size(LIMIT), of_size(LIMIT + 1))
+    body = b"".join(line + b"\r\n" for line in lines)
+    answers = results(roomy.post("/send/batch", data=body + of_size(LIMIT) + b"\r"))
+    assert [answer.get("status", 200) for answer in answers] == [200, 200, 413, 200]
+
+
 def test_a_line_without_end_does_not_fill_the_memory(roomy: AgentProcess) -> None:
     def peak() -> int:
         status = Path(f"/proc/{roomy.pid}/status").read_text()
