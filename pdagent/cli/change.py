@@ -54,14 +54,15 @@ def change(
     It takes its place in the order of the key's other events.
     """
     hand_over_batch(context, session, "change", needed=("routing_key", "summary"))
-    event = given(
-        routing_key=session.routing_key(str(routing_key)),
-        payload=given(
-            summary=summary,
-            source=source,
-            timestamp=timestamp,
-            custom_details=details(details_json, fields),
-        ),
-        links=[given(**link._asdict()) for link in links],
+    payload = given(
+        summary=summary,
+        source=source,
+        timestamp=timestamp,
+        custom_details=details(details_json, fields),
     )
+    event = {
+        "routing_key": session.routing_key(str(routing_key)),
+        "payload": payload,  # even an empty one, so that its summary is what is missing
+        **given(links=[given(**link._asdict()) for link in links]),
+    }
     submit_change(session, event, as_json, idempotency_key=idempotency_key)

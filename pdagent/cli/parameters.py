@@ -76,24 +76,23 @@ def json_file(value: str) -> dict[str, msgspec.Raw]:
 
     Each stays exactly as it was written: 1.10 stays 1.10.
     """
+    # Commands without such a file do without the import.
+    from pdagent.events import rawjson
+
+    name = "standard input" if value == "-" else value
     try:
         with click.open_file(value, "rb") as file:
             data = file.read(_LARGEST_DETAILS + 1)
     except (OSError, RuntimeError) as error:
         # click says with a RuntimeError that the process was started without standard input.
         reason = error.strerror if isinstance(error, OSError) else "it is closed"
-        raise click.BadParameter(f"can't read {value}: {reason}.") from None
+        raise click.BadParameter(f"can't read {name}: {reason}.") from None
     if len(data) > _LARGEST_DETAILS:
-        raise click.BadParameter(f"{value} is larger than {_LARGEST_DETAILS} bytes.")
+        raise click.BadParameter(f"{name} is larger than {_LARGEST_DETAILS} bytes.")
+    body = rawjson.without_byte_order_mark(data)
     try:
-        data.decode()
-        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 text (byte {error.start})"
-    except msgspec.ValidationError:
-        problem = "must hold a JSON object, {...}"
-    except msgspec.DecodeError as error:
-        problem = f"is not valid JSON: {error}"
-    except RecursionError:
-        problem = "is nested too deeply"
-    raise click.BadParameter(f"{value} {problem}.")
+        rawjson.check_encoding(body)
+        rawjson.check_object(body)
+    except rawjson.MalformedJsonError as error:
+        raise click.BadParameter(f"{name} {str(error).removeprefix('the body: ')}.") from None
+    return rawjson.members(body)

@@ -96,21 +96,24 @@ def test_details_from_a_file_keep_their_exact_form(
 def test_details_come_from_standard_input_for_a_dash(
     user: CommandLine, agent: AgentStandIn
 ) -> None:
-    assert user(*TRIGGER, "--details-json", "-", stdin='{"größe": 1}'.encode()).code == 0
-    assert agent.received[0].body["payload"]["custom_details"] == {"größe": 1}
+    for encoding in ("utf-8", "utf-8-sig"):  # with the mark that Windows puts before it as well
+        details = '{"größe": 1}'.encode(encoding)
+        assert user(*TRIGGER, "--details-json", "-", stdin=details).code == 0
+        assert agent.received[-1].body["payload"]["custom_details"] == {"größe": 1}
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"[1]", "must hold a JSON object"),
-        (b'{"a": ', "is not valid JSON"),
-        (b"", "is not valid JSON"),
-        (b'{"a": "\xff"}', "is not UTF-8 text (byte 7)"),
-        (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
-        (b" " * 512_001, "is larger than 512000 bytes"),
+        (b"[1]", "standard input is a list, it takes a JSON object"),
+        (b'{"a": ', "standard input is not JSON: expecting value (line 1, column 7)"),
+        (b"", "standard input is empty, it takes a JSON object"),
+        (b'{"a": "\xff"}', "standard input is not UTF-8 text (byte 7)"),
+        (b'{"a": "\\ud800"}', "standard input is not JSON: a \\u escape stands for half a char"),
+        (b'{"a": ' + b"[" * 100_000, "standard input is nested deeper than 256 levels"),
+        (b" " * 512_001, "standard input is larger than 512000 bytes"),
     ],
-    ids=["list", "half", "empty", "latin-1", "deep", "huge"],
+    ids=["list", "half", "empty", "latin-1", "surrogate", "deep", "huge"],
 )
 def test_details_that_are_no_json_object_are_a_usage_error(
     user: CommandLine, agent: AgentStandIn, content: bytes, problem: str
@@ -147,6 +150,13 @@ def test_a_change_event_arrives_as_written(user: CommandLine, agent: AgentStandI
         },
         "links": [{"href": "https://ci.example.com/1", "text": "Build"}],
     }
+
+
+def test_a_change_without_its_summary_is_told_that_the_summary_is_missing(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    user("change", "-k", KEY, "-d", "")
+    assert agent.received[0].body == {"routing_key": KEY, "payload": {}}
 
 
 def test_pagerdutys_own_form_of_errors_is_understood(
