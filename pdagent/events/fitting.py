@@ -3,7 +3,7 @@
 The limit is 512,000 bytes and what the agent adds is at most a few hundred, so next to nothing of
 the event has to go. In this order, until it fits:
 
-1. White space inside values, which means nothing.
+1. White space inside values, then escapes of characters that need none: neither means anything.
 2. The v1 `agent` object, if the agent itself put it in.
 3. The end of the longest text in `payload.custom_details` (v1: `details`), or members from its
    end where it has no long text. The same with the largest of the other values if the details
@@ -44,6 +44,8 @@ _LONG_DETAILS = 10_000
 
 _NULL = Raw(b"null")
 
+_LONGEST_NAME = 60
+
 _REASON = f"PagerDuty takes events of at most {MAX_EVENT_BYTES:,} bytes"
 
 
@@ -62,6 +64,12 @@ class _Value(NamedTuple):
         """Return the bytes of the whole member, its name, colon and comma included."""
         return len(rawjson.write(self.name)) + len(self.raw) + 2
 
+    def warning(self, loss: str) -> str:
+        """Say what it lost."""
+        path = self.path
+        name = path if len(path) <= _LONGEST_NAME else f"{path[:_LONGEST_NAME]}{ELLIPSIS}"
+        return f"{name}: {loss}, {_REASON}"
+
 
 def fit(
     kind: EventKind, body: bytes, room: int, *, drop_agent: bool
@@ -72,6 +80,8 @@ def fit(
     within the limit before the agent completed it always fits afterwards.
     """
     body = rawjson.compact(body)
+    if len(body) > room:
+        body = rawjson.without_needless_escapes(body)
     event = rawjson.members(body)
     payload: rawjson.Members = {}
     if kind != "v1" and _is(event.get("payload", _NULL), "an object"):
@@ -163,7 +173,7 @@ def _shorten(value: _Value, excess: int, warnings: list[str]) -> int:
         return 0
     saved = len(value.raw) - len(shorter)
     value.owner[value.name] = shorter
-    warnings.append(f"{value.path}: shortened by {saved:,} bytes, {_REASON}")
+    warnings.append(value.warning(f"shortened by {saved:,} bytes"))
     return saved
 
 
@@ -173,7 +183,7 @@ def _leave_out(value: _Value, _excess: int, warnings: list[str]) -> int:
         return 0
     saved = value.size()
     del value.owner[value.name]
-    warnings.append(f"{value.path}: left out, {_REASON}")
+    warnings.append(value.warning("left out"))
     return saved
 
 

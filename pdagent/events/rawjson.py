@@ -7,6 +7,7 @@ spelling and repeated names would not survive.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -20,6 +21,8 @@ TOO_DEEP = f"the body: is nested deeper than {MAX_DEPTH} levels"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROUND = bytes.maketrans(b"{}[]", b"()()")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+# The first alternative keeps what follows a backslash from being taken for an escape.
+_ESCAPE = re.compile(rb"\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u[0-9a-fA-F]{4}")
 _KINDS = {
     ord("{"): "an object",
     ord("["): "a list",
@@ -142,6 +145,19 @@ def check_depth(body: bytes) -> None:
 def compact(value: Raw | bytes) -> bytes:
     """Return JSON without its white space; everything else keeps its spelling."""
     return msgspec.json.format(value, indent=-1)
+
+
+def without_needless_escapes(value: Raw | bytes) -> bytes:
+    """Return JSON whose texts have the characters beyond ASCII themselves, not as `\\u00e9`."""
+    return _ESCAPE.sub(_unescaped, bytes(value))
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    spelled = escape[0]
+    if not spelled.startswith(b"\\u"):
+        return spelled
+    character = text(b'"%b"' % spelled)
+    return spelled if character.isascii() else character.encode()
 
 
 def leaves_room(members: Members, value: Raw | bytes) -> bool:

@@ -94,6 +94,26 @@ def test_white_space_goes_first() -> None:
     assert sent["dedup_key"] == EVENT_ID
 
 
+def test_needless_escapes_go_before_anything_is_lost() -> None:
+    # As Python's json.dumps writes what is not ASCII, next to what looks like it and isn't.
+    details = {
+        "\u00e9": "\u00fc\u20ac\U0001f600",
+        "path": "C:\\u00e9\\\u00e9\n\u007f\u0000",
+        "log": "",
+    }
+    event = changed(V2_TRIGGER, "payload.custom_details", details)
+    room = MAX_EVENT_BYTES - len(json.dumps(event, separators=(",", ":")))
+    details["log"] = "\U0001f600" * (room // 12) + "x" * (room % 12)
+    escaped = json.dumps(
+        changed(V2_TRIGGER, "payload.custom_details", details), separators=(",", ":")
+    )
+    assert len(escaped) == MAX_EVENT_BYTES
+    sent, done = delivered("v2", escaped.encode())
+    assert done.warnings == ()
+    assert sent["payload"]["custom_details"] == details
+    assert sent["dedup_key"] == EVENT_ID
+
+
 def test_the_agent_object_of_a_v1_event_goes_before_what_the_client_sent() -> None:
     event = filled({**V1_RESOLVE, "details": {"log": ""}}, "details.log")
     sent, done = delivered("v1", compact(event))
@@ -164,6 +184,7 @@ def test_a_field_that_cannot_be_shortened_goes_whole() -> None:
     assert sent["payload"]["custom_details"] == {"kept": 1}
     assert len(sent) == len(event) + 1
     assert "left out" in done.warnings[0]
+    assert len(done.warnings[0]) < 200
 
 
 def test_an_event_of_tiny_fields_loses_some_of_them() -> None:
