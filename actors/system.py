@@ -1,4 +1,4 @@
-"""The actor system as the program sees it: start, accept, perform, look, stop."""
+"""The actor system as the program sees it: recover, start, accept, perform, look, stop."""
 
 from __future__ import annotations
 
@@ -81,12 +81,15 @@ class ActorSystem:
         )
         self._failure: BaseException | None = None
 
-    def start(self) -> None:
-        """Recover all queues and start. Raises `store.errors.JournalDamagedError`."""
+    def recover(self) -> None:
+        """Read all queues, before `start`. Raises `store.errors.JournalDamagedError`."""
         recovered = recover_all(self._journal)
         for queue, key in self._journal.queues().items():
             state, tail = recovered[queue]
             self.directory.add(QueueEntry(id=queue, routing_key=key, state=state, tail=tail))
+
+    def start(self) -> None:
+        """Start the actors; from here on there is something to `stop`."""
         supervisor = Supervisor.start(
             self._note_failure,
             self._around,

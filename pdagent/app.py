@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -35,6 +36,7 @@ from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from pdagent.pidfile import Pidfile
+from pdagent.stopping import StopAsked, StopSignals, stop_signals
 from pdagent.systemd import ServiceManager
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
@@ -52,8 +54,8 @@ _SWITCH_INTERVAL = 0.001
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
-def run(config: Config) -> int:
-    """Run the agent until it is told to stop; return the exit status.
+def run(config: Config, signals: StopSignals) -> int:
+    """Run the agent until it is told to stop, be it while it starts; return the exit status.
 
     Raises `StartRefused` with one line if it can't start.
     """
@@ -63,7 +65,10 @@ def run(config: Config) -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     log.start()
     try:
-        status = _run(config, log)
+        status = _run(config, log, signals)
+    except StopAsked:
+        logger.info("stopped before it had started")
+        status = 0
     except BaseException:
         if not log.stop():
             os._exit(1)
@@ -75,23 +80,30 @@ def run(config: Config) -> int:
     return status
 
 
-def _run(config: Config, log: LogThread) -> int:
+def _run(config: Config, log: LogThread, signals: StopSignals) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
     with Pidfile(config.pidfile):
         try:
-            journal = LmdbJournal(config.database, limit=config.max_journal_mb << 20)
+            with signals.interrupting():
+                journal = LmdbJournal(config.database, limit=config.max_journal_mb << 20)
         except JournalError as error:
             raise StartRefused(str(error)) from None
         try:
-            return _serve(config, journal, log)
+            with server.bind(config) as listener:
+                return _serve(config, journal, log, signals, listener)
         except JournalError as error:
             raise StartRefused(str(error)) from None
         finally:
             journal.close()
 
 
-def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
-    listener = server.bind(config)
+def _serve(
+    config: Config,
+    journal: LmdbJournal,
+    log: LogThread,
+    signals: StopSignals,
+    listener: socket.socket,
+) -> int:
     deliveries = DeliveryMeasurements()
     observers = Observers(deliveries)
     system = ActorSystem(
@@ -108,6 +120,8 @@ def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
         names = _queue_names(config, system)
         observers.add(TransitionLog(log, Lines(config), names, warnings_only=warnings_only))
     began = time.perf_counter()
+    with signals.interrupting():
+        system.recover()
     system.start()
     replay_seconds = time.perf_counter() - began
     gc.freeze()  # what was read stays: no collection need look at it again
@@ -127,12 +141,15 @@ def _serve(config: Config, journal: LmdbJournal, log: LogThread) -> int:
     )
     manager = ServiceManager(os.environ)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_answer(config, metrics, observers, manager, listener))
+        with (
+            contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_answer(config, metrics, observers, manager, signals, listener))
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
-        for number in server.stop_signals():
+        for number in stop_signals():
             signal.signal(number, signal.SIG_IGN)
         listener.close()
         system.stop()
@@ -148,8 +165,11 @@ async def _answer(
     sources: Sources,
     observers: Observers,
     manager: ServiceManager,
+    signals: StopSignals,
     listener: socket.socket,
 ) -> None:
+    if (this := asyncio.current_task()) is not None:
+        signals.hand_over(asyncio.get_running_loop(), this.cancel)  # until it listens
     system = sources.system
     agent = Agent(
         system=system,
@@ -172,12 +192,12 @@ async def _answer(
         informing = manager.keep_informed(system.dead_parts, lambda: _in_a_line(system))
         tasks.append(asyncio.create_task(informing))
 
-    if config.spool is not None:
-        intake = SpoolIntake(agent, config.spool)
-        agent.warnings = intake.warnings
-        await intake.take_in()  # first: it came before whatever will come by HTTP
-        tasks.append(asyncio.create_task(intake.take_in_for_ever()))
     try:
+        if config.spool is not None:
+            intake = SpoolIntake(agent, config.spool)
+            agent.warnings = intake.warnings
+            await intake.take_in()  # first: it came before whatever will come by HTTP
+            tasks.append(asyncio.create_task(intake.take_in_for_ever()))
         await server.serve(
             application.build(agent),
             config,

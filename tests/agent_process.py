@@ -126,6 +126,16 @@ class AgentProcess:
 
     def start(self) -> None:
         """Start the agent and wait until it is healthy; raises RuntimeError with its log."""
+        self.launch()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.is_healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the agent did not start:\n{self.log()}")
+            time.sleep(0.02)
+
+    def launch(self) -> None:
+        """Start the agent and go on."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command("server"),
@@ -139,12 +149,6 @@ class AgentProcess:
             )
         # Ends the agent when this process ends without having told it that all is in order.
         self._guard = dying_with_us(self._process.pid)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.is_healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"the agent did not start:\n{self.log()}")
-            time.sleep(0.02)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

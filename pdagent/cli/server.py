@@ -16,6 +16,7 @@ from pdagent.config import ConfigError, StartRefused
 from pdagent.config.loading import user_file
 from pdagent.config.template import write_config
 from pdagent.pidfile import running_pid
+from pdagent.stopping import StopSignals
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -39,6 +40,7 @@ def server(
     """
     if context.invoked_subcommand is not None:
         return
+    signals = StopSignals()  # also while it starts
     if session.load(database=database, region=region).file is None:
         _first_config()
     # The server's parts take a while to load, and no other command needs them.
@@ -46,7 +48,7 @@ def server(
 
     config = session.load(database=database, region=region).config
     try:
-        context.exit(run(config))
+        context.exit(run(config, signals))
     except StartRefused as error:
         raise StartRefused(session.with_options(str(error))) from None
 

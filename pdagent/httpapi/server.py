@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import ssl
 from collections.abc import Callable, Generator
@@ -16,6 +15,7 @@ import uvicorn
 from pdagent.config import Config, StartRefused
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
+from pdagent.stopping import stop_signals
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -39,14 +39,6 @@ def bind(config: Config) -> socket.socket:
             f"can't listen on {config.address} ({error.strerror or error}): stop what uses it, "
             "or set another 'address'"
         ) from None
-
-
-def stop_signals() -> list[signal.Signals]:
-    """What asks the agent to stop: also the end of its terminal, unless `nohup` rules that out."""
-    asked = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        asked.append(signal.SIGHUP)
-    return asked
 
 
 class _Server(uvicorn.Server):

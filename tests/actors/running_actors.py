@@ -109,6 +109,7 @@ class RunningActors:
     def __enter__(self) -> RunningActors:
         self.journal = FaultyJournal(LmdbJournal(self._directory, limit=LIMIT))
         self.system = ActorSystem(self.journal, self.pagerduty.make_port, **self._options)
+        self.system.recover()
         self.system.start()
         return self
 

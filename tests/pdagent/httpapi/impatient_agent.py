@@ -34,6 +34,7 @@ def run(config_file: str) -> int:
     from pdagent.config.loading import load
     from pdagent.httpapi import server
     from pdagent.httpapi.connection.limits import Limits
+    from pdagent.stopping import StopSignals
 
     limits = Limits(
         connections=CONNECTIONS,
@@ -43,7 +44,7 @@ def run(config_file: str) -> int:
         stall_seconds=STALL_SECONDS,
     )
     server.limits_of_this_process = lambda: limits  # type: ignore[assignment]
-    return run(load({}, {}, config_file=config_file).config)
+    return run(load({}, {}, config_file=config_file).config, StopSignals())
 
 
 if __name__ == "__main__":

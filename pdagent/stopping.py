@@ -1,0 +1,58 @@
+"""The signals that ask the agent to stop, from its first moment on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What asks the agent to stop: also the end of its terminal, unless `nohup` rules that out."""
+    asked = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    return asked
+
+
+class StopAsked(BaseException):
+    """A signal to stop came before the agent had started; not an error."""
+
+
+class StopSignals:
+    """Once made, no signal to stop ends the process: it is noted, and heeded where that is safe.
+
+    For the main thread alone.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._may_interrupt = False
+        for number in stop_signals():
+            signal.signal(number, self._note)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a signal, or one that has come before, end this block by raising `StopAsked`."""
+        self._may_interrupt = True
+        try:
+            if self._asked:
+                raise StopAsked
+            yield
+        finally:
+            self._may_interrupt = False
+
+    def hand_over(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
+        """Have `loop` call `stop` for a signal from here on; now, if one has come before."""
+        for number in stop_signals():
+            loop.add_signal_handler(number, stop)
+        if self._asked:
+            stop()
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        if self._may_interrupt:
+            self._may_interrupt = False  # once: what it leads to must not be cut short
+            raise StopAsked
