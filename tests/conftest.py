@@ -5,6 +5,7 @@ And what holds for every test: nothing that it prints, or has printed, shows a c
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -28,6 +29,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="simulate this one seed only, and show all that happened if it fails",
     )
+
+
+def pytest_configure() -> None:
+    """Heed the signals that `nohup` and a shell's `&` have ignored, as the tests' processes must.
+
+    What a process ignores, all that it starts ignores too.
+    """
+    for signum, handler in (
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGINT, signal.default_int_handler),
+    ):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 @pytest.hookimpl(wrapper=True)
