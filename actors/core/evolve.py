@@ -56,7 +56,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
             state.counters.delivered += 1
         case EventDeadLettered():
             event = state.waiting.pop(record.event)
-            error = f"{record.reason}: {record.detail}" if record.detail else record.reason
+            error = error_of(record)
             state.dead.add(
                 DeadLetter(
                     id=event.id,
@@ -88,15 +88,22 @@ def evolve(state: QueueState, record: Record) -> QueueState:
             if state.in_flight is not None:
                 event = state.waiting[state.in_flight]
                 event.state = "queued"
-                event.last_error = f"{record.reason}: the outcome of the attempt is unknown"
+                event.last_error = error_of(record)
                 state.in_flight = None
             state.counters.restarts += 1
     return state
 
 
+def error_of(record: DeliveryDeferred | EventDeadLettered | ActorRestarted) -> str:
+    """What the record says went wrong with the attempt before it."""
+    if isinstance(record, ActorRestarted):
+        return f"{record.reason}: the outcome of the attempt is unknown"
+    return f"{record.reason}: {record.detail}" if record.detail else record.reason
+
+
 def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     event = state.waiting[record.event]
-    error = f"{record.reason}: {record.detail}" if record.detail else record.reason
+    error = error_of(record)
     event.state = "deferred"
     event.next_attempt_at = record.retry_at
     event.last_error = error

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from actors.core.evolve import error_of
 from actors.directory import QueueEntry
 from pdagent.operating.names import QueueNames
 from pdagent.operating.reading import first
@@ -27,9 +28,12 @@ from pdagent.operating.rows import (
 )
 from store.port import Journal
 from store.records import (
+    ActorRestarted,
+    DeliveryDeferred,
     DeliveryStarted,
     Entry,
     EventAccepted,
+    EventDeadLettered,
     EventDelivered,
     EventDiscarded,
     EventId,
@@ -185,18 +189,32 @@ class Listing:
                 return
 
     def _ended_row(self, accepted: EventAccepted, state: str, name: str, end: Entry) -> EventRow:
-        return ended_row(accepted, state, name, self._attempts(end, accepted.event))
+        return ended_row(accepted, state, name, *self._attempts(end, accepted.event))
 
-    def _attempts(self, end: Entry, event: EventId) -> int | None:
+    def _attempts(self, end: Entry, event: EventId) -> tuple[int | None, str | None]:
+        """How often an event was tried, and what went wrong the last time it did."""
+        attempts = error = restarted = None
         earlier = self._journal.backwards(end.seq, end.queue)
         for entry in islice(earlier, min(_MOST_READ_FOR_ATTEMPTS, self._may_read)):
             self._may_read -= 1
             match entry.record:
-                case DeliveryStarted(event=tried, attempt=attempt) if tried == event:
-                    return attempt
+                case ActorRestarted() as restart:
+                    # It cut short what had started before, unless that had ended.
+                    restarted = error_of(restart)
+                case DeliveryStarted(event=tried) if tried != event:
+                    restarted = None
+                case DeliveryStarted(attempt=attempt):
+                    attempts, error = attempts or attempt, error or restarted
+                    if error or attempt == 1:
+                        break
+                case DeliveryDeferred(event=tried) | EventDeadLettered(event=tried) as failed:
+                    if tried == event:
+                        error = error or error_of(failed)
+                        if attempts:
+                            break
                 case EventAccepted(event=accepted) if accepted == event:
-                    return 0
-        return None
+                    return attempts or 0, error
+        return attempts, error
 
 
 def _beyond(events: Mapping[EventId, _Event], position: int, limit: int) -> list[_Event]:

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.core.dead_letters import DeadLetter
 from actors.core.evolve import evolve
-from actors.core.state import QueueState, WaitingEvent
+from actors.core.state import QueueState
 from pdagent.events import with_routing_key
 from pdagent.masking import mask
 from pdagent.operating.lookup import KnownEvent
@@ -57,22 +57,26 @@ def life_of(
     # Folded by the same function as the whole queue, only without its other events.
     state = QueueState(queue=event.queue)
     history: list[Json] = []
-    known: WaitingEvent | None = None
+    attempts: int | None = None
+    last_error: str | None = None
     last: Record = accepted
     for last in _told(_until_death(journal.history(id_), letter), state):
         history.append(shown(last))
         evolve(state, last)
-        known = state.waiting.get(id_) or known
-    if known is None:
+        if waiting := state.waiting.get(id_):
+            attempts, last_error = waiting.attempts, waiting.last_error
+        elif dead := state.dead.get(id_):
+            attempts, last_error = dead.attempts, dead.error
+    if attempts is None:
         return None
     if id_ in state.waiting:
-        row = waiting_row(known, name, journal)
+        row = waiting_row(state.waiting[id_], name, journal)
     elif id_ in state.dead:
         # What came after its death is in the live letter only.
         row = dead_row(letter or state.dead[id_], name, journal)
     else:
         end = "delivered" if isinstance(last, EventDelivered) else "discarded"
-        row = ended_row(accepted, end, name, known.attempts, known.last_error)
+        row = ended_row(accepted, end, name, attempts, last_error)
     return Life(row, body_of(accepted, key), history)
 
 

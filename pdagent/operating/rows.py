@@ -20,8 +20,9 @@ STATES = (*WAITING, DEAD, *ENDED)
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Times are ISO 8601 in UTC.
 
-    `queue` is the configured name of its routing key, or the masked key. `attempts` is None for an
-    event that has ended where counting would mean to read much: `queue show` counts them. A dead
+    `queue` is the configured name of its routing key, or the masked key. `attempts` is None, and
+    `last_error` may be, for an event that has ended where telling would mean to read much: `queue
+    show` tells. A dead
     letter is `superseded_by` the later event of its alert after which it is retried no more.
     """
 
@@ -80,7 +81,7 @@ def ended_row(
     state: str,
     queue: str,
     attempts: int | None,
-    last_error: str | None = None,
+    last_error: str | None,
 ) -> EventRow:
     """An event that was delivered or discarded."""
     return EventRow(

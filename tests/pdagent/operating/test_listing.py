@@ -12,12 +12,15 @@ from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.operating import listing
 from pdagent.operating.listing import BadCursor, Cursor, Listing
+from pdagent.operating.lives import life_of
+from pdagent.operating.lookup import KnownEvent
 from pdagent.operating.names import QueueNames
 from pdagent.operating.rows import DEAD, ENDED, STATES, WAITING, EventRow
 from store.lmdb_reader import LmdbReader
 from store.records import (
     DeliveryStarted,
     Entry,
+    EventAccepted,
     EventDelivered,
     EventDiscarded,
     EventId,
@@ -121,6 +124,25 @@ def test_attempts_are_counted_right_or_not_told(
     assert [row.id for row in few] == [row.id for row in rows]
     assert all(row.attempts in (attempts[row.id], None) for row in few)
     assert few[-1].attempts is None
+
+
+def test_a_list_says_of_what_has_ended_what_its_life_says(
+    lived: tuple[Path, dict[QueueId, QueueState]], journal: LmdbReader, queues: list[QueueEntry]
+) -> None:
+    rows = everything(Listing(journal, NAMES, queues, ENDED), 1000)
+    told = [row for row in rows if row.attempts is not None]
+    for row in told:
+        accepted = journal.accepted(EventId(row.id))
+        assert accepted is not None and isinstance(accepted.record, EventAccepted)
+        event = KnownEvent(queue=accepted.queue, accepted=accepted.record)
+        life = life_of(journal, event, key=key_of(event.queue), name=row.queue, letter=None)
+        assert life is not None and life.row == row
+    # A discarded dead letter is no riddle, nor is an event whose attempt was cut short.
+    errors = {row.state: {"none"} for row in told}
+    for row in told:
+        errors[row.state].add((row.last_error or "none").partition(":")[0])
+    assert errors["discarded"] >= {"http_400", "none"}
+    assert errors["delivered"] >= {"server_error", "rate_limited", "a test", "none"}
 
 
 class FrugalReader(LmdbReader):
