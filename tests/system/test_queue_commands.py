@@ -149,7 +149,10 @@ def test_a_held_key_stays_held_over_a_restart_and_the_command_to_go_on_is_printe
     [queue] = agent.status(rk=KEY)["queues"]
     assert (queue["held"], queue["hold_reason"], queue["pending"]) == (True, "upgrade", 1)
     going_on = held.partition("To go on: ")[2].strip()
+    # It must not be delivered before it is counted.
+    sandbox.behave(fail=503)
     assert shell.output(going_on) == "Released database. 1 event waits for delivery.\n"
+    sandbox.behave(fail=None)
     agent.wait_until_drained()
     assert numbers_by_key(sandbox.events()) == {KEY: [0], OTHER: [1]}
 
