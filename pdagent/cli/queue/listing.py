@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import click
 import msgspec
@@ -22,6 +23,7 @@ from pdagent.operating.rows import EventRow
 
 _PAGE = 1_000
 _ON_A_TERMINAL = 100
+_Read = TypeVar("_Read")
 
 
 @click.command(
@@ -69,7 +71,7 @@ def list_command(
     table = EventTable(datetime.now(UTC))
     more = False
     for events, more in pages:  # noqa: B007 (the last one counts)
-        table.print([_called(row, keys) for row in _read(events)])
+        table.print([_called(row, keys) for row in _read(events, EventRow)])
     if not table.count:
         click.echo(_nothing(states))
     elif more:
@@ -82,24 +84,35 @@ def list_command(
 def _pages(
     session: Session, routing_key: str | None, states: str | None, limit: int | None
 ) -> Iterator[tuple[list[msgspec.Raw], bool]]:
-    """Pages of at most `limit` events in all, and whether there is more behind each."""
+    """Pages of at most `limit` events in all, and whether there is more behind each.
+
+    An event whose state changes meanwhile may be in two of the agent's pages: it comes once here.
+    """
     key, after, left = key_of(session, routing_key), None, limit
+    seen: set[str] = set()
     while left is None or left > 0:
         with session.agent(LOOKED) as client:
             size = _PAGE if left is None else min(_PAGE, left)
             page = client.events(key, states=states, limit=size, after=after)
             if not page.events and after is None:
                 refuse_unknown(client, session, routing_key)
-        left = None if left is None else left - len(page.events)
-        yield page.events, page.next is not None
+        ids = [event.id for event in _read(page.events, _Named)]
+        new = [event for event, id_ in zip(page.events, ids, strict=True) if id_ not in seen]
+        seen.update(ids)
+        left = None if left is None else left - len(new)
+        yield new, page.next is not None
         after = page.next
         if after is None:
             return
 
 
-def _read(events: list[msgspec.Raw]) -> list[EventRow]:
+class _Named(msgspec.Struct):
+    id: str
+
+
+def _read(events: list[msgspec.Raw], kind: type[_Read]) -> list[_Read]:
     try:
-        return [msgspec.json.decode(event, type=EventRow) for event in events]
+        return [msgspec.json.decode(event, type=kind) for event in events]
     except msgspec.DecodeError:
         raise CommandFailed(
             "the agent's answer isn't a list of events: it is of another version"

@@ -49,6 +49,24 @@ def test_queue_retry_prints_how_many_events_are_retried(
     assert [request.query for request in agent.received] == [{"rk": KEY}, {}, {}]
 
 
+def test_queue_list_shows_an_event_once_that_was_delivered_between_two_pages(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    def page(next_: str | None, **states: str) -> None:
+        events = [{"id": id_, "state": state, "queue": "database"} for id_, state in states.items()]
+        body = json.dumps({"events": events, "next": next_}).encode()
+        agent.next_answers.append((200, {}, body))
+
+    for arguments in (["--json"], [], ["--limit", "3"]):
+        page("1.1.2", a="queued", b="queued")
+        page(None, b="delivered", c="delivered")
+        done = user("queue", "list", "--state", "waiting,delivered", *arguments)
+        assert done.code == 0
+        lines = done.out.splitlines()[0 if "--json" in arguments else 1 :]
+        ids = [json.loads(x)["id"] if x[0] == "{" else x.split()[0] for x in lines]
+        assert ids == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("arguments", [[], ["-k", KEY, "--all"]])
 def test_queue_retry_insists_on_one_key_or_all(
     user: CommandLine, agent: AgentStandIn, arguments: list[str]
