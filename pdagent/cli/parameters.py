@@ -35,12 +35,14 @@ class Image(NamedTuple):
 
 
 def _repaired(value: str) -> str:
-    # Bytes that aren't UTF-8 reach Python as lone surrogates, which JSON can't carry. An alert
-    # with a wrong letter is better than no alert.
-    repaired = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    if repaired != value:
+    # Bytes that aren't of the locale's encoding reach Python as lone surrogates, which JSON can't
+    # carry: all but ASCII in some locales. An alert with a wrong letter is better than no alert.
+    given = value.encode("utf-8", "surrogateescape")
+    try:
+        return given.decode()
+    except UnicodeDecodeError:
         say("warning", "a text isn't UTF-8: what can't be read in it was replaced")
-    return repaired
+        return given.decode("utf-8", "replace")
 
 
 def text(value: str) -> str:
@@ -50,9 +52,10 @@ def text(value: str) -> str:
 
 def field(value: str) -> tuple[str, str]:
     """`KEY=VALUE`, split at the first `=`; the value may be empty or contain `=`."""
-    key, equals, content = _repaired(value).partition("=")
+    whole = _repaired(value)
+    key, equals, content = whole.partition("=")
     if not key or not equals:
-        raise click.BadParameter(f"{value!r} is not of the form KEY=VALUE.")
+        raise click.BadParameter(f"{whole!r} is not of the form KEY=VALUE.")
     return key, content
 
 

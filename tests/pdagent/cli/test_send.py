@@ -84,6 +84,16 @@ def test_text_that_is_not_utf_8_still_becomes_an_alert(
     assert agent.received[0].body["description"] == "Gr\ufffd\ufffde ä"
 
 
+def test_utf_8_needs_no_repair_where_the_locale_knows_ascii_only(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    user.env |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = user("send", "-k", KEY, "-t", "trigger", "-d", "Größe")
+    assert (done.code, done.err) == (0, "")
+    assert agent.received[0].body["description"] == "Größe"
+    assert "'Größe' is not of the form" in user("send", "-f", "Größe").error
+
+
 def test_a_key_can_be_given_by_its_name(user: CommandLine, agent: AgentStandIn) -> None:
     user.configure(f"routing_keys:\n  database: {KEY}\n", address=agent.address, secret="x")
     user.env["PAGERDUTY_AGENT_SECRET"] = "correct-horse-battery"
