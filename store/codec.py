@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 
 import msgspec
 
-from store.records import Entry, EventId, QueueId, Record
+from store.records import Entry, EventId, QueueId, Record, RoutingKey
 
 FORMAT_VERSION = 1
 _HEADER = 5
@@ -72,6 +73,30 @@ def decode(key: bytes, value: bytes) -> Entry:
     except msgspec.MsgspecError as error:
         raise BadRecordError(f"it can't be understood ({error})") from None
     return Entry(int.from_bytes(key, "big"), decoded.queue, decoded.record)
+
+
+def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:
+    """Name and value of the row in `meta` that vouches for a row of `queues`.
+
+    A routing key whose bytes have changed would lead a queue's events to somebody else.
+    """
+    name = b"queue_%d_crc32" % queue
+    return name, b"%d" % zlib.crc32(key.encode(), zlib.crc32(name))
+
+
+def routing_key(queue: QueueId, stored: bytes, meta: Callable[[bytes], bytes | None]) -> RoutingKey:
+    """The key of a row of `queues`; raises `BadRecordError` if it isn't intact.
+
+    `meta` looks up a row of that table. A journal from before there were seals has none.
+    """
+    try:
+        key = RoutingKey(stored.decode())
+    except UnicodeDecodeError:
+        raise BadRecordError("it is no text") from None
+    name, seal = routing_key_seal(queue, key)
+    if meta(name) not in (None, seal):
+        raise BadRecordError("its checksum does not match")
+    return key
 
 
 def may_concern(value: bytes, event: EventId) -> bool:

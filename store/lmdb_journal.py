@@ -100,6 +100,8 @@ class LmdbJournal(LmdbReader):
                     key = queue_key(append.queue)
                     if append.routing_key is not None:
                         put(append.routing_key.encode(), key, db=self._queues)
+                        seal = codec.routing_key_seal(append.queue, append.routing_key)
+                        put(*seal, db=self._meta)
                     for record in append.records:
                         seq += 1
                         seq_key = codec.key_of(seq)

@@ -83,11 +83,17 @@ class LmdbReader:
 
     def queues(self) -> dict[QueueId, RoutingKey]:
         """As `store.port.Journal.queues`."""
-        with self._reading(self._queues) as txn:
-            return {
-                QueueId(int.from_bytes(number, "big")): RoutingKey(key.decode())
-                for key, number in txn.cursor()
-            }
+        keys = {}
+        with self._reading(self._meta) as txn:
+            for key, number in txn.cursor(self._queues):
+                queue = QueueId(int.from_bytes(number, "big"))
+                try:
+                    keys[queue] = codec.routing_key(queue, key, txn.get)
+                except codec.BadRecordError as error:
+                    raise JournalDamagedError(
+                        f"the routing key of queue {queue}: {error}", directory=self.directory
+                    ) from None
+        return keys
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""

@@ -151,7 +151,11 @@ class JournalFile:
                 self.note("the table of queues has a row that makes no sense")
                 continue
             known.add(value)
-            yield _queue_id(value), RoutingKey(key.decode("utf-8", "replace"))
+            queue = _queue_id(value)
+            try:
+                yield queue, codec.routing_key(queue, key, self.meta.get)
+            except codec.BadRecordError as error:
+                self.note(f"the routing key of queue {queue}: {error}")
 
     def _read_snapshots(self) -> Iterator[tuple[QueueId, Snapshot]]:
         for key, value in self._rows("snapshots"):

@@ -56,6 +56,7 @@ def rebuild(
             with env.begin(write=True) as txn:
                 for queue, key in queues.items():
                     txn.put(key.encode(), queue_key(queue), db=dbs["queues"])
+                    txn.put(*codec.routing_key_seal(queue, key), db=dbs["meta"])
                 for queue, snapshot in snapshots.items():
                     value = codec.sealed(queue_key(queue), msgspec.msgpack.encode(snapshot))
                     txn.put(queue_key(queue), value, db=dbs["snapshots"])

@@ -96,11 +96,29 @@ def test_a_flipped_byte_in_a_record_stops_the_start_and_names_record_and_command
     assert "docs/recovery.md" in line
 
 
-def flip(path: Path, text: bytes) -> None:
+def flip(path: Path, text: bytes, bit: int = 1) -> None:
     """Change one bit of a text wherever it stands: old pages keep old copies."""
     content = path.read_bytes()
     assert text in content
-    path.write_bytes(content.replace(text, bytes([text[0] ^ 1]) + text[1:]))
+    path.write_bytes(content.replace(text, bytes([text[0] ^ bit]) + text[1:]))
+
+
+@pytest.mark.parametrize(
+    ("bit", "why"), [(0x01, "its checksum does not match"), (0x80, "it is no text")]
+)
+def test_a_flipped_bit_in_a_routing_key_sends_no_event_to_somebody_else(
+    stopped: AgentProcess, sandbox: SandboxProcess, bit: int, why: str
+) -> None:
+    flip(data_file(stopped), KEY.encode(), bit)
+    line = refusal_of_start(stopped)
+    assert f"the routing key of queue 1: {why}" in line
+    assert "journal verify" in line
+    verified = stopped.cli("journal", "verify")
+    assert verified.returncode == 1
+    assert f"the routing key of queue 1: {why}" in verified.stdout
+    assert sandbox.events() == []
+    saved = stopped.cli("journal", "salvage", str(stopped.directory / "saved"))
+    assert saved.stdout.count("lost: event ") == WAITING
 
 
 def test_the_way_out_of_damage_that_the_documentation_shows_works(
