@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, cast
 
@@ -93,6 +94,8 @@ def whole_requests(app: ASGI3Application) -> ASGI3Application:
             await app(scope, receive_or_raise, send)
         except SenderGone:
             return
+        except asyncio.CancelledError:
+            return  # the server below has no more time: it said so to the sender already
 
     return guarded
 

@@ -153,6 +153,34 @@ def test_a_request_that_is_being_answered_at_the_stop_is_answered_and_its_event_
     assert [number_of(event) for event in sandbox.wait_for_events(1)] == [7]
 
 
+def test_requests_that_do_not_come_to_an_end_are_told_of_the_stop(agent: AgentProcess) -> None:
+    event = trigger(KEY, 1)
+    line = json.dumps(event).encode() + b"\n"
+    batch = (
+        f"POST /send/batch HTTP/1.1\r\nHost: {agent.address}\r\n"
+        f"Authorization: token {agent.secret}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ).encode() + b"%x\r\n%b\r\n" % (len(line), line)
+    host, port = agent.address.split(":")
+    with (
+        half_sent_request(agent, event) as half_sent,
+        socket.create_connection((host, int(port)), timeout=20) as endless,
+    ):
+        endless.sendall(batch)
+        receipts = endless.makefile("rb")
+        while b'"key"' not in receipts.readline():
+            pass
+        assert agent.stop(SIGTERM) == 0
+        answer = half_sent.makefile("rb").read()
+        # Without the end of a chunked answer the client knows that it is not complete.
+        assert receipts.read().strip() == b""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 "), answer
+    assert b"retry-after: " in head
+    assert json.loads(body) == {"errors": ["the agent is stopping: send it again"]}
+    assert " ERROR " not in agent.log()
+    assert "Traceback" not in agent.log()
+
+
 def test_a_delivery_in_flight_is_finished_and_not_repeated_after_the_next_start(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:

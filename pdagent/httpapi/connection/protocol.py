@@ -33,6 +33,7 @@ _VERSIONS = ("1.0", "1.1")
 
 # Headers that offer another protocol (h2c, WebSocket).
 _OFFERS = (b"upgrade", b"http2-settings")
+_STOPPING = "the agent is stopping: send it again"
 _TOO_LARGE_HEAD = "the request's headers are too large"
 
 Phase = Literal["idle", "head", "body", "ending"]
@@ -211,6 +212,17 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.phase == "head" and self._begun:
             self._give_up(408, "the request's headers took too long to arrive")
         else:
+            self.transport.close()
+
+    def refuse_for_the_stop(self) -> None:
+        """End the connection; a request without an answer gets the reason."""
+        if self.phase == "body" and not self.cycle.response_complete:
+            self._give_up(503, _STOPPING, retry=5)
+        elif self._owes_an_answer() and not self.pipeline and not self.cycle.response_started:
+            self._disconnect(self.cycle)
+            self.phase = "ending"
+            self._answer(503, _STOPPING, retry=5)
+        elif self.phase != "ending":
             self.transport.close()
 
     def close_after_the_body(self) -> None:
