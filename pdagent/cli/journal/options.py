@@ -11,6 +11,7 @@ import click
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.session import Session
 from pdagent.wording import counted
+from store.environment import DATA_FILE, MARKER_FILE
 from store.errors import (
     JournalDamagedError,
     JournalError,
@@ -53,10 +54,17 @@ def journal_errors(session: Session, given: Path | None = None) -> Iterator[None
             f"damage, '{_salvaging(session, place)}' saves what is intact ({DOCS})"
         ) from None
     except JournalMissingError as error:
+        place = directory_of(session, given)
+        if (place / MARKER_FILE).exists():
+            raise CommandFailed(
+                f"the journal {place} has lost its file {DATA_FILE}, without which nothing can be "
+                "read or saved: restore it from a backup, or move the directory away and the agent "
+                f"begins a new journal ({DOCS})"
+            ) from None
         if given is None:
             raise CommandFailed(session.with_options(str(error))) from None
         raise CommandFailed(
-            f"there is no journal in {given}: give the directory that holds its data.mdb"
+            f"there is no journal in {given}: give the directory that holds its {DATA_FILE}"
         ) from None
     except JournalError as error:
         raise CommandFailed(str(error)) from None

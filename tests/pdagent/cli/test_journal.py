@@ -223,3 +223,18 @@ def test_where_there_is_no_journal_one_line_says_so(cli: CommandLine) -> None:
             f"there is no journal in {elsewhere}: give the directory that holds its data.mdb"
         )
     assert [path.name for path in cli.home.iterdir()] == [".pagerduty-agent.yaml"]
+
+
+def test_a_journal_that_has_lost_its_file_is_not_taken_for_a_wrong_directory(
+    cli: CommandLine, copied: Path
+) -> None:
+    (copied / "data.mdb").unlink()
+    before = files_in(copied)
+    new = str(cli.home / "new")
+    place = str(copied)
+    for command in (["verify"], ["dump", place], ["compact"], ["salvage", new, "--from", place]):
+        done = cli("journal", *command)
+        assert done.code == 1
+        assert f"the journal {copied} has lost its file data.mdb" in done.error
+        assert "restore it from a backup" in done.error
+    assert files_in(copied) == before
