@@ -18,7 +18,7 @@ from pdagent.httpapi.events import message, states_of
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.selection import Selection
 from pdagent.operating.changes import BY_OPERATOR, Change
-from pdagent.operating.reading import first
+from pdagent.operating.reading import first, steady
 from pdagent.operating.rows import DEAD, ENDED, WAITING
 from store.records import EventId
 
@@ -66,7 +66,7 @@ class QueueCommands:
             _answer(response, "retry", await changes.of_ids(wish.ids))
             return
         chosen = self._selection.queues_to_change(request)
-        queues = [q for q in chosen if q.state.dead or q.state.failures]
+        queues = [q for q in chosen if q.state.dead or _waits_after_failure(q)]
         outcome = await changes.of_all_failed(queues)
         if outcome.refused and not outcome.events:
             _refuse(response, list(dict.fromkeys(refused.error for refused in outcome.refused)))
@@ -142,6 +142,10 @@ class QueueCommands:
                 "waiting": 0 if entry is None else len(entry.state.waiting),
             }
         )
+
+
+def _waits_after_failure(entry: QueueEntry) -> bool:
+    return steady(lambda: entry.state.waits_after_failure)
 
 
 def _events_in(entry: QueueEntry, states: list[str]) -> list[EventId]:

@@ -111,6 +111,26 @@ def test_a_deferred_event_is_retried_at_once(agent: AgentProcess, sandbox: Sandb
     wait_for_state(agent, deferred, "delivered")
 
 
+def test_what_an_outage_has_deferred_is_retried_with_all_that_failed(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    try:
+        [deferred] = sent(agent, event(OTHER))
+        wait_for_state(agent, deferred, "deferred")
+        # Held, it isn't the probe that finds out when PagerDuty is back.
+        agent.post("/queue/hold", params={"rk": OTHER}).raise_for_status()
+        wait_for_state(agent, deferred, "deferred")
+        for params in ({"rk": OTHER}, {}):
+            answer = agent.post("/queue/retry", params=params).json()
+            assert answer["events"] == [deferred]
+            assert answer["message"] == "Retrying 1 events."
+    finally:
+        sandbox.behave(down=False)
+    agent.post("/queue/release", params={"rk": OTHER}).raise_for_status()
+    wait_for_state(agent, deferred, "delivered")
+
+
 def test_a_queue_is_discarded_only_where_it_is_named_and_only_the_states_asked_for(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
