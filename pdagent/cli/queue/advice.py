@@ -69,6 +69,9 @@ def _about_waiting(row: EventRow, session: Session) -> Iterator[str]:
         because = f" ({reason})" if reason else ""
         yield f"Its key is held{because}: nothing of it is delivered until it is released:"
         yield f"    {session.command('queue', 'release', '-k', option_for(session, row.queue))}"
+    elif row.state == "deferred" and (row.last_error or "").startswith("unreachable"):
+        yield "PagerDuty could not be reached. It is sent by itself when it can be; see since when:"
+        yield f"    {session.command('status')}"
     elif row.state == "deferred":
         yield "It is tried again by itself. To try at once, or to give it up:"
         yield f"    {retry}"

@@ -97,13 +97,21 @@ def _print_facts(paper: Paper, shown: Shown, keys: Mapping[str, str]) -> None:
         "summary": shown.summary,
         "accepted": f"{shown.accepted_at} ({age(moment(shown.accepted_at), now)} ago)",
         "attempts": str(shown.attempts),
-        "next attempt": shown.next_attempt_at or "",
+        "next attempt": _if_to_come(shown.next_attempt_at, now),
         "last error": shown.last_error or "",
     }
     for name, value in facts.items():
         if value:
             style = "red" if name == "last error" else ""
             paper.entry([(f"  {name:<13} ", "dim")], (value, style))
+
+
+def _if_to_come(at: str | None, now: datetime) -> str:
+    """A time that has come says nothing: it is PagerDuty, a hold or a free sender that is due."""
+    from pdagent.cli.queue.drawing import moment
+
+    due = moment(at)
+    return at if at and due and due > now else ""
 
 
 def _print_body(paper: Paper, shown: Shown) -> None:

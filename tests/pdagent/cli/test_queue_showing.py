@@ -54,6 +54,31 @@ def test_a_dead_letter_whose_alert_was_resolved_is_not_advised_to_be_sent(
     assert "What you can do" not in shell.output(f"pagerduty-agent queue show {died}")
 
 
+def test_an_event_that_waits_for_pagerduty_is_not_advised_to_be_retried(
+    agent: AgentProcess, sandbox: SandboxProcess
+) -> None:
+    shell = OperatorShell(agent)
+    sandbox.behave(down=True)
+    try:
+        event = agent.send_v2(trigger(KEY)).json()["key"]
+        shown = ""
+
+        def waits() -> bool:
+            # Again and again the event is the probe, and in flight for a moment.
+            nonlocal shown
+            shown = shell.output(f"pagerduty-agent queue show {event}")
+            return "\n  state         deferred" in shown
+
+        agent.wait_for(waits, "an attempt has failed")
+        assert "PagerDuty could not be reached. It is sent by itself when it can be" in shown
+        assert "\n  next attempt" not in shown
+        assert "queue retry" not in shown
+        assert "unreachable for" in shell.output(command_in(shown, "agent status"))
+    finally:
+        sandbox.behave(down=False)
+    agent.wait_until_drained()
+
+
 def test_an_event_of_a_held_key_names_the_hold_and_how_to_end_it(agent: AgentProcess) -> None:
     shell = OperatorShell(agent)
     shell.output("pagerduty-agent queue hold -k database --reason 'upgrade of db1'")
