@@ -240,7 +240,9 @@ class Supervisor(SupervisedActor):
         entry.incarnation += 1  # whatever the old one still sends is not listened to
         self._resting_refs.pop(entry.id, None)
         self._tell_grants(self._around.slots.release(entry.id))
-        delay, quarantine = self._schedule(("sequencer", entry.id), error)
+        # For whoever writes the log to say whose queue it is, without the key in the message.
+        whose = {"routing_key": entry.routing_key}
+        delay, quarantine = self._schedule(("sequencer", entry.id), error, whose)
         entry.phase = "quarantined" if quarantine else "restarting"
         if quarantine:
             logger.error(
@@ -249,6 +251,7 @@ class Supervisor(SupervisedActor):
                 entry.id,
                 delay,
                 error,
+                extra=whose,
             )
             for perform in self._kept_back.pop(entry.id, ()):
                 perform.reply(_unavailable())
@@ -261,14 +264,17 @@ class Supervisor(SupervisedActor):
         self._schedule(("sender", number), error)
         self._restart_if_due(("sender", number))
 
-    def _schedule(self, actor: tuple[str, int], error: str) -> tuple[float, bool]:
+    def _schedule(
+        self, actor: tuple[str, int], error: str, about: dict[str, RoutingKey] | None = None
+    ) -> tuple[float, bool]:
         name, number = actor
         policy = self._policies.setdefault(actor, RestartPolicy())
         delay, quarantine = policy.failed(time.monotonic())
         self._restart_at[actor] = time.monotonic() + delay
         restarts = self._statistics.restarts
         restarts[name] = restarts.get(name, 0) + 1
-        logger.warning("%s %d failed (%s), restarts in %.2f s", name, number, error, delay)
+        told = (name, number, error, delay)
+        logger.warning("%s %d failed (%s), restarts in %.2f s", *told, extra=about)
         return delay, quarantine
 
     def _restart_if_due(self, actor: tuple[str, int]) -> None:

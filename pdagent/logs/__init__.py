@@ -13,6 +13,7 @@ import msgspec
 from pdagent.config import Config
 from pdagent.logs.thread import LogThread, LogThreadHandler
 from pdagent.masking import without_keys
+from pdagent.operating.names import QueueNames
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -71,16 +72,23 @@ def _quoted(value: object) -> str:
 
 
 class _Formatter(logging.Formatter):
-    """Formats records of the `logging` module as `Lines` says."""
+    """Formats records of the `logging` module as `Lines` says.
 
-    def __init__(self, lines: Lines) -> None:
+    One whose `extra` has a `routing_key` is about that key's queue, which is called by its name.
+    """
+
+    def __init__(self, lines: Lines, names: QueueNames) -> None:
         super().__init__()
         self._lines = lines
+        self._names = names
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; on the console, a traceback follows it."""
         lines = self._lines
         fields: dict[str, object] = {}
+        key = getattr(record, "routing_key", None)
+        if key is not None:
+            fields["queue"] = self._names.of(key)
         if record.exc_info:
             fields["traceback"] = lines.mask(self.formatException(record.exc_info))
         message = lines.mask(record.getMessage())
@@ -102,7 +110,7 @@ def set_up_logging(config: Config) -> LogThread:
 
     thread = LogThread(sys.stderr, remark)
     handler = LogThreadHandler(thread)
-    handler.setFormatter(_Formatter(lines))
+    handler.setFormatter(_Formatter(lines, QueueNames(config.routing_keys)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.log_level.upper())

@@ -212,6 +212,11 @@ def test_a_key_whose_actor_fails_again_and_again_is_shown_as_quarantined(
         assert row["quarantined"] is True
         shown = agent.cli("status").stdout
         assert "1 key quarantined after failures: see the agent's log" in shown
+        agent.wait_for(lambda: "is quarantined for" in agent.log(), "the log tells of it")
+        told = [line for line in agent.log().splitlines() if "sequencer 1 failed" in line]
+        told += [line for line in agent.log().splitlines() if "is quarantined for" in line]
+        assert len(told) > 5
+        assert all(line.endswith(" queue=database") for line in told), "as 'status' calls it"
         assert shown.splitlines()[-1].split()[5] == "quarantined"
         metrics = agent.get("/metrics").text
         assert "pdagent_queues_quarantined 1.0" in metrics
