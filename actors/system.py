@@ -80,6 +80,7 @@ class ActorSystem:
             supervisor=lambda: self._singles[SUPERVISOR],
         )
         self._failure: BaseException | None = None
+        self._recovered = False
 
     def recover(self) -> None:
         """Read all queues, before `start`. Raises `store.errors.JournalDamagedError`."""
@@ -87,9 +88,12 @@ class ActorSystem:
         for queue, key in self._journal.queues().items():
             state, tail = recovered[queue]
             self.directory.add(QueueEntry(id=queue, routing_key=key, state=state, tail=tail))
+        self._recovered = True
 
     def start(self) -> None:
         """Start the actors; from here on there is something to `stop`."""
+        if not self._recovered:
+            raise RuntimeError("start without recover: what waits would be forgotten")
         supervisor = Supervisor.start(
             self._note_failure,
             self._around,

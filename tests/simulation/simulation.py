@@ -129,6 +129,7 @@ class Simulation:
             passivate_after=scenario.passivate_after,
             clock=self.runtime.clock.time,
         )
+        agent.recover()
         agent.start()
         self.agent = self.people.agent = agent
 
