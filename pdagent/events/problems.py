@@ -116,17 +116,18 @@ class _Survey:
         self, expected: schema.StrType, given: str, path: str, hints: Mapping[str, object]
     ) -> None:
         rule = str(hints.get("rule") or _takes(expected))
-        if not given and expected.min_length:
-            self.problems.append(f"{path}: is empty, it takes {rule}")
-        elif _breaks(expected, given):
-            if (exception := hints.get("exception")) and re.search(str(exception), given):
-                self.problems.append(f"{path}: {hints['exception_rule']}")
-            elif hints.get("secret"):
-                self.problems.append(f"{path}: is not {rule}{_length_note(expected, given)}")
-            elif expected.max_length is not None and len(given) > expected.max_length:
-                self.problems.append(f"{path}: has {len(given):,} characters, it takes {rule}")
-            else:
-                self._not(given, path, rule)
+        if not _breaks(expected, given):
+            return
+        if expected.min_length and not given.strip():
+            self.problems.append(f"{path}: is {'blank' if given else 'empty'}, it takes {rule}")
+        elif (exception := hints.get("exception")) and re.search(str(exception), given):
+            self.problems.append(f"{path}: {hints['exception_rule']}")
+        elif hints.get("secret"):
+            self.problems.append(f"{path}: is not {rule}{_length_note(expected, given)}")
+        elif expected.max_length is not None and len(given) > expected.max_length:
+            self.problems.append(f"{path}: has {len(given):,} characters, it takes {rule}")
+        else:
+            self._not(given, path, rule)
 
     def _unique_members(self, value: Raw, path: str) -> rawjson.Members:
         unique: rawjson.Members = {}

@@ -49,16 +49,21 @@ DedupKey = Annotated[str, Meta(max_length=255, extra={"rule": "text of at most 2
 RequiredDedupKey = Annotated[
     str, Meta(min_length=1, max_length=255, extra={"rule": "text of 1 to 255 characters"})
 ]
+# PagerDuty calls white space alone "blank" and refuses it where text is required.
+_NOT_BLANK = r"\S"
 Summary = Annotated[
     str,
     Meta(
         min_length=1,
+        pattern=_NOT_BLANK,
         description="At most 1,024 characters reach PagerDuty: longer text is shortened, with a "
         "warning in the answer.",
         extra={"rule": "text of 1 to 1,024 characters"},
     ),
 ]
-Filled = Annotated[str, Meta(min_length=1, extra={"rule": "text that is not empty"})]
+Filled = Annotated[
+    str, Meta(min_length=1, pattern=_NOT_BLANK, extra={"rule": "text that is not empty"})
+]
 Timestamp = Annotated[
     str,
     Meta(

@@ -101,7 +101,9 @@ def _key(value: Any) -> bool:
 
 
 def _alert_key(value: Any, *, required: bool) -> bool:
-    return (_filled if required else _text)(value) and len(value or "") <= 255
+    if not required and value is None:
+        return True
+    return isinstance(value, str) and required <= len(value) <= 255
 
 
 def _text(value: Any) -> bool:
@@ -109,7 +111,7 @@ def _text(value: Any) -> bool:
 
 
 def _filled(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value.strip() != ""
 
 
 def _texts(owner: dict[str, Any], *names: str) -> bool:

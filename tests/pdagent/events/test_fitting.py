@@ -260,7 +260,7 @@ def test_every_event_within_the_limit_fits_after_completion(
             "object": {str(n): piece for n, piece in enumerate(pieces)},
             "deep": {"n": deep},
         }
-        return changed(V2_TRIGGER, path, text if path == "payload.source" else shapes[shape])
+        return changed(V2_TRIGGER, path, "x" + text if path == "payload.source" else shapes[shape])
 
     unit = (len(write(event_with(2000))) - len(write(event_with(0)))) / 2000
     count = int((MAX_EVENT_BYTES - spare) / unit)

@@ -56,6 +56,7 @@ def test_a_v1_key_with_letters_beyond_f_is_taken() -> None:
         ),
         ("incident_key", "x" * 256, "incident_key: has 256 characters, it takes text of at most"),
         ("description", "", "description: is empty, it takes text of 1 to 1,024 characters"),
+        ("description", " ", "description: is blank, it takes text of 1 to 1,024 characters"),
         ("description", None, "description: is missing, it takes text of 1 to 1,024 characters"),
         ("description", 1, "description: is a number, it takes text of 1 to 1,024 characters"),
         ("details", "x", "details: is text, it takes an object"),

@@ -87,6 +87,12 @@ def test_the_body_is_the_event_with_a_blank_key_in_its_old_place() -> None:
             "payload.summary: is empty, it takes text of 1 to 1,024 characters",
         ),
         ("payload.summary", {}, "payload.summary: is an object, it takes text of 1 to 1,024"),
+        (
+            "payload.summary",
+            " \t\u2003",
+            "payload.summary: is blank, it takes text of 1 to 1,024 characters",
+        ),
+        ("payload.source", " ", "payload.source: is blank, it takes text that is not empty"),
         ("payload.source", "", "payload.source: is empty, it takes text that is not empty"),
         (
             "payload.severity",
@@ -125,6 +131,7 @@ def test_the_body_is_the_event_with_a_blank_key_in_its_old_place() -> None:
         ("images", [{"src": "https://a", "href": 1}], "images[0].href: is a number, it takes"),
         ("links", [None], "links[0]: is null, it takes an object"),
         ("links", [{"text": "x"}], "links[0].href: is missing, it takes text that is not empty"),
+        ("links", [{"href": " "}], "links[0].href: is blank, it takes text that is not empty"),
         ("links", [{"href": ""}], "links[0].href: is empty, it takes text that is not empty"),
         ("links", [{"href": "x", "text": 2}], "links[0].text: is a number, it takes text"),
         ("client", 1, "client: is a number, it takes text"),
