@@ -55,6 +55,24 @@ CHANGE: dict[str, Any] = {
     "payload": {"summary": "Deployed 4.2", "source": "ci", "custom_details": {"commit": "3f2a"}},
     "links": [{"href": "https://ci.example.com/42"}],
 }
+# What a terminal must not be given as it is: line ends, escape sequences, joined emoji.
+LINES: dict[str, Any] = {
+    "routing_key": KEY,
+    "event_action": "trigger",
+    "dedup_key": "db1\x1b[2J\tload\n100% it's \\n",
+    "payload": {
+        "summary": "Load\n\nis 42 \N{NO-BREAK SPACE}% \U0001f469\u200d\U0001f4bb",
+        "source": "db1",
+        "severity": "error",
+        "custom_details": {"output": "one\ntwo\n", "who": "\U0001f469\u200d\U0001f4bb \U000e0041"},
+    },
+}
+OLD_LINES: dict[str, Any] = {
+    "service_key": KEY,
+    "event_type": "trigger",
+    "description": "Load is\r\n43",
+    "details": {"output": "one\n  two '%s' \\"},
+}
 
 
 @pytest.fixture
@@ -135,7 +153,7 @@ def without_what_the_agent_adds(body: dict[str, Any]) -> dict[str, Any]:
 def test_the_command_that_sends_an_event_anew_sends_the_same_event(
     agent: AgentProcess, sandbox: SandboxProcess, shell: OperatorShell
 ) -> None:
-    events = (ALERT, NUMBERS, OLD_ALERT, CHANGE)
+    events = (ALERT, NUMBERS, OLD_ALERT, CHANGE, LINES, OLD_LINES)
     refused(agent, sandbox, *events)
     before = sandbox.events()
     for line in shell.output("pagerduty-agent queue list --json").splitlines():

@@ -37,6 +37,8 @@ _CHANGE_PAYLOAD = {name: _PAYLOAD[name] for name in ("summary", "source", "times
 _NEVER_GIVEN = frozenset(("service_key", "routing_key", "agent"))
 _LONG = 1_000
 _FILE = "details.json"
+# In a format of printf, between single quotes.
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\\": "\\\\", "%": "%%", "'": "'\\''"}
 _NOTHING = frozenset((b"null", b'""', b"[]", b"{}"))
 
 
@@ -69,11 +71,12 @@ class Resending:
                 self._take_payload(event, _PAYLOAD)
         self._take_links(event.get("links"))
         self._take_images(event.get("images"))
-        sending = session.command(command, *self._words)
+        sending = " ".join([session.command(command), *map(_word, self._words)])
         if self._input is None:
             self.commands = [sending]
         elif len(self._input) <= _LONG:
-            self.commands = [f"printf %s {shlex.quote(self._input.decode())} | {sending}"]
+            details = _printable_json(self._input.decode())
+            self.commands = [f"printf %s {shlex.quote(details)} | {sending}"]
         else:
             show = session.command("queue", "show", event_id, "--json")
             self.commands = [f"{show} | jq .event.payload.custom_details > {_FILE}", sending]
@@ -86,7 +89,7 @@ class Resending:
             if name in _NEVER_GIVEN or name in later or bytes(value) in _NOTHING:
                 continue
             text = _decoded(value, str)
-            if text is None or name not in options:
+            if text is None or name not in options or not _can_be_given(text):
                 self.left_out.append(path + name)
             elif options[name]:
                 self._words += [options[name], text]
@@ -102,8 +105,12 @@ class Resending:
         fields = _decoded(value, dict[str, str])
         fit = not as_json or len(bytes(value)) <= _LONG
         if fields is not None and fit and all(field and "=" not in field for field in fields):
-            for field, text in fields.items():
-                self._words += ["-f", f"{field}={text}"]
+            pairs = [f"{field}={text}" for field, text in fields.items()]
+        else:
+            pairs = []
+        if pairs and all(pair.isprintable() if as_json else _can_be_given(pair) for pair in pairs):
+            for pair in pairs:
+                self._words += ["-f", pair]
         elif as_json and _decoded(value, dict[str, msgspec.Raw]) is not None:
             # To the letter: numbers stay as they were written.
             self._input = bytes(value)
@@ -114,7 +121,7 @@ class Resending:
     def _take_links(self, value: msgspec.Raw | None) -> None:
         for given in _decoded(value, list[_Link]) or []:
             text = f"{given.href}={given.text}" if given.text else given.href
-            if link(text) == (given.href, given.text or None):
+            if _can_be_given(text) and link(text) == (given.href, given.text or None):
                 self._words += ["--link", text]
             else:
                 self.left_out.append(f"the link to {given.href}")
@@ -123,7 +130,8 @@ class Resending:
         for given in _decoded(value, list[_Image]) or []:
             parts = (given.src, given.href or "", given.alt or "")
             text = ",".join(parts).rstrip(",")
-            if image(text) == (given.src, given.href or None, given.alt or None):
+            same = image(text) == (given.src, given.href or None, given.alt or None)
+            if same and _can_be_given(text):
                 self._words += ["--image", text]
             else:
                 self.left_out.append(f"the image {given.src}")
@@ -138,6 +146,37 @@ class _Image(msgspec.Struct):
     src: str
     href: str | None = None
     alt: str | None = None
+
+
+def _can_be_given(text: str) -> bool:
+    """Whether `text` can be an argument: none has a zero byte."""
+    return "\0" not in text
+
+
+def _word(text: str) -> str:
+    """`text` as one word for `sh`, on one line and printable, with octal numbers for what isn't.
+
+    Line ends at its end are lost: a shell cuts them off what a command prints.
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"\"$(printf '{''.join(map(_for_printf, text))}')\""
+
+
+def _for_printf(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    return char if char.isprintable() else "".join(f"\\{byte:03o}" for byte in char.encode())
+
+
+def _printable_json(text: str) -> str:
+    """JSON that means the same. Between values there can be line ends, in texts all the rest."""
+    return "".join(c if c.isprintable() else " " if c in "\r\n\t" else _in_json(c) for c in text)
+
+
+def _in_json(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))
 
 
 def _decoded(value: msgspec.Raw | None, kind: type[_Kind]) -> _Kind | None:

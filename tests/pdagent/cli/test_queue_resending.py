@@ -64,6 +64,8 @@ def test_what_no_option_can_express_is_named(session: Session) -> None:
     ]
     _, left_out = resending(session, "v1", event_type="trigger", details={"a": {"b": 1}})
     assert left_out == ["details"]
+    _, left_out = resending(session, "v1", client="a\0b", details={"a": "b\0"})
+    assert left_out == ["client", "details"]
     _, left_out = resending(session, "v1", contexts=[{"type": "link"}], agent={"queued_by": "x"})
     assert left_out == ["contexts"]
 
