@@ -172,6 +172,10 @@ def _details(
     """Two lines about the selected queue, where nothing is cut that a table would cut."""
     if size.height < _FEW_LINES:
         return []
+    keys = report.agent.queues
+    if view.match and keys is not None and not keys.matching:
+        none = f" No key has '{one_line(view.match)}' in its name or state. Esc shows all keys."
+        return [Text(none, no_wrap=True, overflow="ellipsis"), Text()]
     place = view.selected - view.top
     if not 0 <= place < len(rows):
         return [Text(), Text()]

@@ -67,6 +67,16 @@ def test_the_screen_is_as_kept(name: str, seen: Seen, view: View, size: Size) ->
     assert text == file.read_text(encoding="utf-8")
 
 
+def test_a_filter_that_no_key_matches_says_so_and_how_to_be_rid_of_it() -> None:
+    summary = msgspec.structs.replace(OUTAGE.agent.queues, matching=0)
+    agent = msgspec.structs.replace(OUTAGE.agent, queues=summary)
+    report = msgspec.structs.replace(OUTAGE, agent=agent, queues=())
+    view = View(match="no such key")
+    lines = drawn(screen(Seen(report=report, at=NOW), view, USUAL, NOW), USUAL)
+    assert len(lines) == USUAL.height
+    assert " No key has 'no such key' in its name or state. Esc shows all keys." in lines
+
+
 @pytest.mark.parametrize("width", [40, 66, 80, 101, 300])
 @pytest.mark.parametrize("height", [10, 17, 18, 29, 30, 33, 60])
 @pytest.mark.parametrize("seen", [IN_OUTAGE, LOST, Seen(), Seen(report=EMPTY, at=NOW)])
