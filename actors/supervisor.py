@@ -347,6 +347,6 @@ def _unavailable() -> Refusal:
     return Refusal(
         reason="unavailable",
         message="this routing key's queue is being restarted after a failure: "
-        "send the event again, 'pagerduty-agent status' shows when it works",
+        "try again, 'pagerduty-agent status' shows when it works",
         retry_after=5,
     )
