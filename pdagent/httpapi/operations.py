@@ -46,9 +46,13 @@ class Operations:
     async def on_get_queue_status(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
-        """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client asks for it."""
+        """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client asks for it.
+
+        Who names a key knows it, and looks for it in the answer: it is given back whole.
+        """
         self._secret.check(request)
-        show_keys = request.get_param("show_keys") == "1"
+        shown = request.get_param("show_keys")
+        show_keys = shown == "1" if shown else bool(request.get_param("rk"))
         entries = self._selection.queues(request)
         response.data = await asyncio.to_thread(self._queue_status, entries, show_keys=show_keys)
 

@@ -143,7 +143,7 @@ class LocalClient:
         self, routing_key: str | None = None, *, show_keys: bool = False
     ) -> JsonObject:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
-        query = _of_key(routing_key) | ({"show_keys": "1"} if show_keys else {})
+        query = _of_key(routing_key) | {"show_keys": "1" if show_keys else "0"}
         return self._decoded(
             self._transport.call_twice("GET", "/queue/status", query=query), JsonObject
         )

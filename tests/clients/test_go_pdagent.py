@@ -102,8 +102,12 @@ def test_status_has_the_items_that_the_client_prints(
         assert all(isinstance(item[name], int) for name in ("pending", "success", "error"))
     [item] = call(agent, "GET", f"/queue/status?rk={STATUS_KEY}").json()["status_items"]
     assert [item[name] for name in ("pending", "success", "error")] == [0, 1, 0]
-    [item] = call(agent, "GET", f"/queue/status?rk={KEY}&show_keys=1").json()["status_items"]
-    assert item["routing_key"] == KEY
+    assert item["routing_key"] == STATUS_KEY
+    assert STATUS_KEY not in [item["routing_key"] for item in items]
+    hidden = call(agent, "GET", f"/queue/status?rk={STATUS_KEY}&show_keys=0").json()
+    assert STATUS_KEY not in str(hidden)
+    every = call(agent, "GET", "/queue/status?show_keys=1").json()["status_items"]
+    assert {KEY, STATUS_KEY} <= {item["routing_key"] for item in every}
 
 
 def test_retry_says_how_many_events_it_retries(

@@ -111,7 +111,11 @@ CALLS: dict[str, Call] = {
     "GET /queue/status": Call(
         "The counts of all queues, or of one.",
         {200: Answer("One item a queue.", object_of(status_items=list_of(_QUEUE_ITEM)))},
-        parameters=(RK, QUEUE, Parameter("show_keys", "1: whole routing keys.")),
+        parameters=(
+            RK,
+            QUEUE,
+            Parameter("show_keys", "1: whole routing keys, as also with rk=; 0: masked."),
+        ),
     ),
     "GET /queue/events": Call(
         "Events in pages: dead letters first, then what waits, then what has ended.",
