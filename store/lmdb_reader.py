@@ -17,6 +17,7 @@ from store.errors import (
     JournalNewerError,
     JournalUnavailableError,
 )
+from store.indexes import IndexSums
 from store.inspection.data_file import refuse_damage
 from store.lives import of_one_event
 from store.port import Snapshot
@@ -162,6 +163,19 @@ class LmdbReader:
             if cursor.set_range(codec.key_of(after + 1)):
                 for key, value in cursor:
                     yield self._decode(key, value)
+
+    def check_indexes(self, records: IndexSums) -> None:
+        """As `store.port.Journal.check_indexes`."""
+        sums = IndexSums()
+        with self._reading() as txn:
+            for key in txn.cursor(self._by_queue).iternext(values=False):
+                queue, seq = key[:_PREFIX], key[_PREFIX:]
+                sums.note_queue(QueueId(int.from_bytes(queue, "big")), int.from_bytes(seq, "big"))
+            for event, seq in txn.cursor(self._events):
+                sums.note_event(EventId(event.decode(errors="replace")), int.from_bytes(seq, "big"))
+        difference = records.difference(sums)
+        if difference is not None:
+            raise JournalDamagedError(difference, directory=self.directory)
 
     def accepted(self, event: EventId) -> Entry | None:
         """As `store.port.Journal.accepted`."""

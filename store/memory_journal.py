@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from store import codec
-from store.errors import JournalFullError
+from store.errors import JournalDamagedError, JournalFullError
+from store.indexes import IndexSums
 from store.lives import of_one_event
 from store.port import Append, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
@@ -81,6 +82,18 @@ class MemoryJournal:
         """As `store.port.Journal.scan`."""
         for seq in [s for s in self._rows if s > after]:
             yield self._entry(seq)
+
+    def check_indexes(self, records: IndexSums) -> None:
+        """As `store.port.Journal.check_indexes`."""
+        sums = IndexSums()
+        for queue, seqs in self._by_queue.items():
+            for seq in seqs:
+                sums.note_queue(queue, seq)
+        for event, seq in self._events.items():
+            sums.note_event(event, seq)
+        difference = records.difference(sums)
+        if difference is not None:
+            raise JournalDamagedError(difference)
 
     def accepted(self, event: EventId) -> Entry | None:
         """As `store.port.Journal.accepted`."""

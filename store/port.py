@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from store.indexes import IndexSums
 from store.records import Entry, EventId, QueueId, Record, RoutingKey
 
 
@@ -70,6 +71,9 @@ class Journal(Protocol):
 
     def scan(self, after: int = 0) -> Iterator[Entry]:
         """All entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
+
+    def check_indexes(self, records: IndexSums) -> None:
+        """Compare the indexes with the sums of all entries; raises `JournalDamagedError`."""
 
     def accepted(self, event: EventId) -> Entry | None:
         """The `EventAccepted` entry of an event, or None if it is unknown or removed."""

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from store.indexes import IndexSums
 from store.port import Append, Journal, Snapshot, Usage
 from store.records import Entry, EventId, QueueId, RoutingKey
 
@@ -71,6 +72,9 @@ class FaultyJournal:
 
     def scan(self, after: int = 0) -> Iterator[Entry]:
         return self._journal.scan(after)
+
+    def check_indexes(self, records: IndexSums) -> None:
+        self._journal.check_indexes(records)
 
     def accepted(self, event: EventId) -> Entry | None:
         self.before_accepted(event)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
+from store.indexes import IndexSums
 from store.port import Append, Journal, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 from tests.simulation.runtime import Runtime
@@ -118,6 +119,10 @@ class SimulatedDisk:
     def scan(self, after: int = 0) -> Iterator[Entry]:
         """Of the journal."""
         return self._inner.scan(after)
+
+    def check_indexes(self, records: IndexSums) -> None:
+        """Of the journal."""
+        self._inner.check_indexes(records)
 
     def accepted(self, event: EventId) -> Entry | None:
         """Of the journal, if it can be read."""

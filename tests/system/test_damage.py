@@ -121,6 +121,28 @@ def test_a_flipped_bit_in_a_routing_key_sends_no_event_to_somebody_else(
     assert saved.stdout.count("lost: event ") == WAITING
 
 
+@pytest.mark.parametrize("index", [b"events", b"by_queue"])
+def test_an_index_that_lost_a_row_stops_the_start_and_salvage_makes_it_anew(
+    stopped: AgentProcess, sandbox: SandboxProcess, index: bytes
+) -> None:
+    env = lmdb.open(str(stopped.journal), max_dbs=6, map_size=1 << 28)
+    table = env.open_db(index, create=False)
+    with env.begin(write=True) as txn:
+        cursor = txn.cursor(table)
+        assert cursor.first()
+        cursor.delete()
+    env.close()
+    line = refusal_of_start(stopped)
+    assert f"index {'of events' if index == b'events' else 'by queue'} does not fit" in line
+    assert "journal verify" in line
+    saved, kept = stopped.directory / "saved", stopped.directory / "kept"
+    stopped.cli("journal", "salvage", str(saved))
+    stopped.journal.rename(kept)
+    saved.rename(stopped.journal)
+    stopped.start()
+    assert_all_is_delivered(stopped, sandbox)
+
+
 def test_the_way_out_of_damage_that_the_documentation_shows_works(
     stopped: AgentProcess, sandbox: SandboxProcess
 ) -> None:
