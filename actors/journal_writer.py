@@ -26,7 +26,12 @@ from actors.messages import (
     WriteFailed,
 )
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
-from store.errors import CommitFailedError, JournalError, JournalFullError
+from store.errors import (
+    CommitFailedError,
+    JournalDisplacedError,
+    JournalError,
+    JournalFullError,
+)
 from store.port import Journal
 from store.records import Entry, QueueId, Record
 
@@ -108,7 +113,7 @@ class JournalWriter(SupervisedActor):
 
     def begin(self) -> None:
         """An earlier writer may have died while it refused events: look whether it is still so."""
-        self._admit()
+        self._look_again()
 
     def receive(self, message: Any) -> None:
         """A table of what can be asked of the writer."""
@@ -131,11 +136,10 @@ class JournalWriter(SupervisedActor):
     def abandon(self, message: Any) -> None:
         """Tell the senders of writes that will never be committed."""
         match message:
-            case Write(replies=replies):
+            case Write():
                 if self._buffer and self._buffer[-1] is message:
                     self._buffer.pop()  # gathering it is what failed: answered now, not twice
-                for reply, _ in replies:
-                    self._told(reply, UNAVAILABLE)
+                self._refuse(message, UNAVAILABLE)
             case Flush():
                 for write in self._buffer:
                     self.abandon(write)
@@ -162,6 +166,10 @@ class JournalWriter(SupervisedActor):
             self._journal.commit([write.append for write in valid])
         except CommitFailedError as error:
             self._break(error)
+            self._lose(valid)
+            return
+        except JournalDisplacedError:
+            self._admit()  # which finds the same, and says so to who comes next
             self._lose(valid)
             return
         except BaseException:
@@ -197,13 +205,18 @@ class JournalWriter(SupervisedActor):
                 self._failures_told.add(kind)
                 logger.error("an error in what is told of commits (%s): the writer goes on", kind)
 
+    def _refuse(self, write: Write, why: Refusal) -> None:
+        for reply, _ in write.replies:
+            self._told(reply, why)
+
     def _is_current(self, write: Write) -> bool:
         fence = self._current.get(write.append.queue)
         return fence is not None and fence.incarnation == write.incarnation
 
     def _lose(self, writes: Sequence[Write]) -> None:
+        why = self._admission.refusal or UNAVAILABLE
         for write in writes:
-            self.abandon(write)
+            self._refuse(write, why)
             fence = self._current.pop(write.append.queue, None)
             if fence is not None:
                 with contextlib.suppress(pykka.ActorDeadError):
@@ -239,33 +252,31 @@ class JournalWriter(SupervisedActor):
             message=f"{error}: make room on its disk, the agent goes on by itself",
             retry_after=10,
         )
-        self._look_again_later()
 
     def _admit(self) -> None:
         try:
             self._journal.admit()
         except JournalFullError as error:
-            if self._admission.refusal is None:
-                logger.error("%s; new events are refused, deliveries go on", error)
-            self._admission.refusal = Refusal(
-                reason="journal_full", message=str(error), retry_after=30
-            )
-            self._look_again_later()
+            self._admit_nothing(Refusal(reason="journal_full", message=str(error), retry_after=30))
+        except JournalDisplacedError as error:
+            self._admit_nothing(Refusal(reason="unavailable", message=str(error), retry_after=30))
         else:
             if self._admission.refusal is not None:
-                logger.warning("the journal has room again: new events are accepted")
+                logger.warning("the journal takes new events again")
             self._admission.refusal = None
 
-    def _look_again_later(self) -> None:
-        if self.actor_inbox.deadline is None:
-            self.actor_inbox.deadline = time.monotonic() + _LOOK_AGAIN
+    def _admit_nothing(self, why: Refusal) -> None:
+        before, self._admission.refusal = self._admission.refusal, why
+        if before is None or before.reason != why.reason:
+            logger.error("%s; new events are refused, deliveries go on", why.message)
 
     def _look_again(self) -> None:
+        """Now and then, also when nothing is written: who asks for health is to know."""
+        self.actor_inbox.deadline = time.monotonic() + _LOOK_AGAIN
         if self._broken is not None:
             try:
                 self._journal.recover()
             except JournalError:
-                self._look_again_later()
                 return
             self._broken = None
             logger.warning("the journal can be written again")

@@ -68,5 +68,16 @@ class JournalFullError(JournalError):
     """No room for new events. Records about accepted events are still taken."""
 
 
+class JournalDisplacedError(JournalError):
+    """The journal is written, but no longer found where it was opened."""
+
+    def __init__(self, directory: object) -> None:
+        super().__init__(
+            f"the journal {directory} was moved or deleted while the agent runs: put it back, or "
+            "restart the agent when nothing waits any more, see 'pagerduty-agent status' "
+            "(docs/recovery.md#a-journal-that-is-moved-or-deleted)"
+        )
+
+
 class CommitFailedError(JournalError):
     """The transaction failed; it isn't known what was persisted."""

@@ -10,7 +10,12 @@ import lmdb
 import msgspec
 
 from store import codec, environment
-from store.errors import CommitFailedError, JournalError, JournalFullError
+from store.errors import (
+    CommitFailedError,
+    JournalDisplacedError,
+    JournalError,
+    JournalFullError,
+)
 from store.headroom import Headroom
 from store.inspection.data_file import refuse_damage
 from store.lmdb_reader import LmdbReader, check_format, queue_key
@@ -35,6 +40,7 @@ class LmdbJournal(LmdbReader):
         self.directory = directory
         self._limit = limit
         self._map_size = limit + limit // 2 + 4 * _RESERVE
+        self._data_file = directory / environment.DATA_FILE
         self._lock = JournalLock(directory)
         try:
             environment.check_data_file(directory)
@@ -60,7 +66,8 @@ class LmdbJournal(LmdbReader):
         self._open(env)
         try:
             environment.mark_complete(self.directory)
-            self._headroom = Headroom(self.directory / environment.DATA_FILE, _RESERVE)
+            self._headroom = Headroom(self._data_file, _RESERVE)
+            self._file_id = _id_of(self._data_file)
             self._page_size: int = env.stat()["psize"]
             self._last = self._find_last()
             self._measure()
@@ -93,6 +100,9 @@ class LmdbJournal(LmdbReader):
         """As `store.port.Journal.commit`."""
         seq, written = self._last, 0
         journal, by_queue, events = self._journal, self._by_queue, self._events
+        if any(isinstance(record, EventAccepted) for append in batch for record in append.records):
+            # Its sender will be told that it is safe. Deliveries are recorded wherever the file is.
+            self._refuse_if_displaced()
         try:
             with self._env.begin(write=True) as txn:
                 put = txn.put
@@ -140,6 +150,7 @@ class LmdbJournal(LmdbReader):
 
     def admit(self) -> None:
         """As `store.port.Journal.admit`."""
+        self._refuse_if_displaced()
         if self._unmeasured > _MEASURE_EVERY or self._used >= self._limit:
             self._measure()
         if self._used + self._unmeasured >= self._limit:
@@ -154,6 +165,10 @@ class LmdbJournal(LmdbReader):
                 f"the disk of the journal {self.directory} has no room {trouble} "
                 "(docs/recovery.md#a-full-disk)"
             )
+
+    def _refuse_if_displaced(self) -> None:
+        if _id_of(self._data_file) != self._file_id:
+            raise JournalDisplacedError(self.directory)
 
     def usage(self) -> Usage:
         """As `store.port.Journal.usage`."""
@@ -197,6 +212,15 @@ class LmdbJournal(LmdbReader):
         self._used = pages * self._page_size
         self._entries: int = stats[0]["entries"]
         self._unmeasured = 0
+
+
+def _id_of(file: Path) -> tuple[int, int] | None:
+    """What tells a file from any other of this host; None if there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _snapshot_value(key: bytes, snapshot: Snapshot) -> bytes:

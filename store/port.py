@@ -48,14 +48,19 @@ class Journal(Protocol):
     def commit(self, batch: Sequence[Append]) -> int:
         """Write all appends in one durable transaction and return the last sequence number.
 
-        Raises `CommitFailedError`: then nothing is known about what was persisted.
+        Raises `CommitFailedError`: then nothing is known about what was persisted; and
+        `JournalDisplacedError` instead of accepting an event where no restart would find it.
         """
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Remove entries (and the index rows of accepted events) durably."""
 
     def admit(self) -> None:
-        """Raise `JournalFullError` if there is no room for new events."""
+        """Whether new events can be taken.
+
+        Raises `JournalFullError` if there is no room for them, `JournalDisplacedError` if a
+        restart would not find them.
+        """
 
     def usage(self) -> Usage:
         """How much room is used and left."""

@@ -41,7 +41,8 @@ def test_an_event_whose_commit_fails_is_refused_and_not_delivered(actors: Runnin
     actors.journal.before_commit = times(1, NO_SPACE)
     refusal = actors.accept().answer()
     assert isinstance(refusal, Refusal)
-    assert (refusal.reason, refusal.retry_after) == ("unavailable", 5)
+    assert (refusal.reason, refusal.retry_after) == ("unavailable", 10)
+    assert "no space left on device" in refusal.message
     wait_until_open(actors)
     events = actors.accepted(count=2)
     actors.wait_until_delivered(events)
