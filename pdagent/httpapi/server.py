@@ -39,8 +39,10 @@ def bind(config: Config) -> socket.socket:
             (config.host, config.port), family=family, backlog=_BACKLOG, reuse_port=False
         )
     except OSError as error:
+        # The text of `create_server` repeats the address.
+        why = (error.strerror or str(error)).partition(" (while ")[0]
         raise StartRefused(
-            f"can't listen on {config.address} ({error.strerror or error}): stop what uses it, "
+            f"can't listen on {config.address} ({why}): stop what uses it, "
             "or set another 'address'"
         ) from None
 

@@ -210,7 +210,7 @@ def test_a_second_server_is_refused_with_the_pid_of_the_first(
     # With another journal as well, the address is taken.
     elsewhere = ("server", "--database", str(tmp_path / "journal"))
     line = one_line(agent, 1, "--pidfile", str(tmp_path / "pidfile"), *elsewhere)
-    assert f"can't listen on {agent.address}" in line
+    assert f"can't listen on {agent.address} (Address already in use): stop" in line
     assert agent.is_healthy()
     assert agent.pidfile.read_text() == f"{agent.pid}\n"
 
