@@ -42,8 +42,7 @@ def bind(config: Config) -> socket.socket:
         # The text of `create_server` repeats the address.
         why = (error.strerror or str(error)).partition(" (while ")[0]
         raise StartRefused(
-            f"can't listen on {config.address} ({why}): stop what uses it, "
-            "or set another 'address'"
+            f"can't listen on {config.address} ({why}): stop what uses it, or set another 'address'"
         ) from None
 
 
