@@ -35,6 +35,12 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         # A single event that waits is the one that finds out when PagerDuty is back.
         wait = "1 event is kept" if totals.waiting == 1 else f"{totals.waiting:,} events are kept"
         found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty is back"))
+    if queues.full:
+        which = f"{queues.full:,} keys are full: their"
+        if queues.full == 1:
+            which = f"{one_line(queues.full_queue or '1 key')} is full: its"
+        text = f"{which} new events are refused (docs/operating.md#a-full-queue)"
+        found.append(Finding("bad", text))
     if queues.quarantined:
         keys = counted(queues.quarantined, "key")
         found.append(Finding("bad", f"{keys} quarantined after failures", "see the agent's log"))

@@ -65,6 +65,7 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
     """How many queues there are, and how many in which state.
 
     `matching` are those that the question was about, which may be more than the rows in its answer.
+    `full` ones take no new events for now; `full_queue` is one of them.
     """
 
     known: int = 0
@@ -75,6 +76,8 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
     held: int = 0
     quarantined: int = 0
     paced: int = 0
+    full: int = 0
+    full_queue: str | None = None
     oldest_waiting_at: Moment | None = None
     oldest_waiting_queue: str | None = None
     longest_in_flight_since: Moment | None = None

@@ -61,7 +61,8 @@ class Operations:
 
     def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
         agent, now = self._agent, time.time()
-        overview = Overview(entries, self._selection.names, wanted)
+        names, limit = self._selection.names, agent.config.max_queue_length
+        overview = Overview(entries, names, wanted, limit)
         return _encode(
             {
                 "agent": {

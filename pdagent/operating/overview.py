@@ -76,10 +76,20 @@ def deferral(state: QueueState) -> str | None:
 
 
 class Overview:
-    """What `entries` are like together, and the `rows` of them that are wanted."""
+    """What `entries` are like together, and the `rows` of them that are wanted.
 
-    def __init__(self, entries: Sequence[QueueEntry], names: QueueNames, wanted: Wanted) -> None:
+    A queue is full when `max_queue_length` events wait in it.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[QueueEntry],
+        names: QueueNames,
+        wanted: Wanted,
+        max_queue_length: int,
+    ) -> None:
         self._entries = entries
+        self._max_queue_length = max_queue_length
         self._conditions = {entry.id: condition(entry) for entry in entries}
         shown = [(entry, names.of(entry.routing_key)) for entry in entries]
         match = wanted.match.strip().lower()
@@ -99,6 +109,7 @@ class Overview:
             self._entries, key=lambda entry: in_flight_since(entry.state) or inf, default=None
         )
         under_way = None if slowest is None else in_flight_since(slowest.state)
+        full = [entry for entry in self._entries if self._is_full(entry)]
         return {
             "known": len(self._entries),
             "matching": self._matching,
@@ -108,6 +119,8 @@ class Overview:
             "held": conditions.count("held"),
             "quarantined": conditions.count("quarantined"),
             "paced": sum(state.pace_interval > 0 for state in states),
+            "full": len(full),
+            "full_queue": self._names.of(full[0].routing_key) if full else None,
             "oldest_waiting_at": timestamp(since),
             "oldest_waiting_queue": self._names.of(longest.routing_key)
             if longest is not None and since is not None
@@ -117,6 +130,9 @@ class Overview:
             if slowest is not None and under_way is not None
             else None,
         }
+
+    def _is_full(self, entry: QueueEntry) -> bool:
+        return len(entry.state.waiting) >= self._max_queue_length
 
     def _matches(self, entry: QueueEntry, name: str, match: str) -> bool:
         if match in name.lower():
@@ -131,6 +147,8 @@ class Overview:
             words += " sending"
         if entry.state.dead:
             words += " dead_lettered"
+        if self._is_full(entry):
+            words += " full"
         return match.replace(" ", "_") in words or match in words.replace("_", " ")
 
 

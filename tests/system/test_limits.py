@@ -106,6 +106,14 @@ def test_a_full_queue_concerns_no_other_key_and_opens_as_it_drains(
     assert arrived == {KEY: list(range(LIMIT + 1)), OTHER_KEY: [0]}
 
 
+def test_status_names_a_full_key_and_finds_it_among_others(full_queue: AgentProcess) -> None:
+    full_queue.send_v2(trigger(OTHER_KEY, 1)).raise_for_status()
+    shown = full_queue.cli("status", "--filter", "full").stdout
+    assert "0000…0001 is full: its new events are refused" in shown
+    assert "0000…0002" not in shown
+    assert full_queue.status()["agent"]["queues"]["full"] == 1
+
+
 def test_the_command_line_says_refused_for_now(full_queue: AgentProcess) -> None:
     arguments = ("-k", KEY, "-t", "trigger", "-d", "disk full", "-u", "web-17")
     done = full_queue.cli("enqueue", *arguments)

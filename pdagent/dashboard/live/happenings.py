@@ -50,6 +50,9 @@ def happened(before: StatusReport, after: StatusReport, now: datetime) -> Iterat
         if new.quarantined > old.quarantined:
             more = counted(new.quarantined - old.quarantined, "key")
             yield Happening(now, "bad", f"{more} quarantined")
+        if new.full > old.full:
+            full = counted(new.full - old.full, "key")
+            yield Happening(now, "bad", f"{full} full: new events are refused")
         if new.held != old.held:
             what = "held" if new.held > old.held else "released"
             yield Happening(now, "warning", f"{counted(abs(new.held - old.held), 'key')} {what}")

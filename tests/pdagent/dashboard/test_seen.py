@@ -56,7 +56,7 @@ def test_dead_letters_holds_quarantine_and_trouble_are_told() -> None:
         totals=replace(OUTAGE.totals, dead_lettered=5),
         agent=agent(
             trouble=("the journal is full",),
-            queues=replace(OUTAGE.agent.queues, held=0, quarantined=2),
+            queues=replace(OUTAGE.agent.queues, held=0, quarantined=2, full=1),
         ),
     )
     seen = Seen().answered(OUTAGE, 0, NOW).answered(worse, 0, NOW)
@@ -64,9 +64,10 @@ def test_dead_letters_holds_quarantine_and_trouble_are_told() -> None:
         "3 more dead letters",
         "the journal is full",
         "2 keys quarantined",
+        "1 key full: new events are refused",
         "1 key released",
     ]
-    assert told(seen.answered(OUTAGE, 0, NOW))[4:] == ["the agent takes events again", "1 key held"]
+    assert told(seen.answered(OUTAGE, 0, NOW))[5:] == ["the agent takes events again", "1 key held"]
 
 
 def found(report: StatusReport) -> list[str]:
@@ -81,6 +82,20 @@ def test_what_is_wrong_is_said_worst_first_with_the_command_that_helps() -> None
         "2 dead letters: pagerduty-agent queue list --state dead_lettered",
         "1 key held by an operator: pagerduty-agent queue release -k KEY",
     ]
+
+
+@pytest.mark.parametrize(
+    ("full", "name", "says"),
+    [
+        (1, "database", "database is full: its new events are refused"),
+        (2, "database", "2 keys are full: their new events are refused"),
+    ],
+)
+def test_keys_that_refuse_events_are_told_of(full: int, name: str, says: str) -> None:
+    assert WELL.agent.queues is not None
+    queues = replace(WELL.agent.queues, full=full, full_queue=name)
+    (finding,) = found(replace(WELL, agent=agent(queues=queues)))
+    assert finding == f"{says} (docs/operating.md#a-full-queue)."
 
 
 @pytest.mark.parametrize(
