@@ -9,9 +9,18 @@ import signal
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.credentials import CredentialShown, check_report
 from tests.sandbox_process import SandboxProcess
+from tests.system.full_run import FULL
+
+# The same examples each time, on a busy machine too: a red run is about what was changed. With
+# PDAGENT_FULL=1 there are new ones.
+settings.register_profile(
+    "pdagent", deadline=None, derandomize=not FULL, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("pdagent")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

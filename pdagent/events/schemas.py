@@ -49,8 +49,9 @@ DedupKey = Annotated[str, Meta(max_length=255, extra={"rule": "text of at most 2
 RequiredDedupKey = Annotated[
     str, Meta(min_length=1, max_length=255, extra={"rule": "text of 1 to 255 characters"})
 ]
-# PagerDuty calls white space alone "blank" and refuses it where text is required.
-_NOT_BLANK = r"\S"
+# PagerDuty calls white space alone "blank" and refuses it where text is required. Written out, as
+# `\S` is not the same in Python and in ECMAScript, whose patterns the OpenAPI document has.
+_NOT_BLANK = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Summary = Annotated[
     str,
     Meta(

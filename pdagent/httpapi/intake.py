@@ -20,6 +20,8 @@ _encode = msgspec.json.Encoder().encode
 
 Parse = Callable[[bytes], ParsedEvent]
 PARSERS: dict[EventKind, Parse] = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}
+# By the header `Pd-Event-Version`, whatever it says.
+_PARSERS_BY_VERSION = {str(kind): parse for kind, parse in PARSERS.items()}
 
 
 def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
@@ -43,7 +45,7 @@ class Send:
         """200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`."""
         self._secret.check(request)
         version = request.get_header("Pd-Event-Version")
-        parse = {str(kind): parse for kind, parse in PARSERS.items()}.get(version or "")
+        parse = _PARSERS_BY_VERSION.get(version or "")
         if parse is None:
             raise falcon.HTTPBadRequest(
                 description="the header Pd-Event-Version is missing or unknown: "

@@ -143,6 +143,17 @@ def test_each_broken_rule_is_named_alone(path: str, value: object, error: str) -
     assert only.startswith(error)
 
 
+def test_text_is_blank_if_it_is_white_space_whatever_the_dialect_of_the_pattern() -> None:
+    """The OpenAPI document has the pattern as well, and means by it what ECMAScript does."""
+    for number in (*range(0x3100), 0xFEFF):
+        character = chr(number)
+        event = changed(V2_TRIGGER, "payload.source", character)
+        if character.strip():
+            assert parse("v2", event).action == "trigger"
+        else:
+            assert "is blank" in errors_of("v2", event)[0]
+
+
 @pytest.mark.parametrize(
     "path",
     ["routing_key", "event_action", "payload.summary", "payload.source", "payload.severity"],
