@@ -50,31 +50,48 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """What somebody has to see to, though the agent does its work, one sentence each."""
 
 
-class Replies:
-    """Carries answers from the actors' threads into the event loop.
+Send = Callable[[Callable[[Answer], None]], None]
+"""Tells an actor something; it is given what to call with the answer."""
 
-    Waking the loop costs a system call, so the answers of one commit share one wake-up.
+
+class Replies:
+    """Carries questions to the actors' threads, and their answers into the event loop.
+
+    Waking another thread costs a system call and the interpreter lock. So the questions of one
+    turn of the loop go out together, and the answers of one commit come back together.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._woken = False
+        self._asked: list[tuple[Send, asyncio.Future[Answer], Callable[[Answer], None]]] = []
 
-    async def ask(self, send: Callable[[Callable[[Answer], None]], None]) -> Answer:
-        """Call `send` with a reply function and wait for what it is called with."""
+    async def ask(self, send: Send) -> Answer:
+        """Call `send` with a reply function, soon, and wait for what it is called with."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 
         def settle(answer: Answer) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        send(self.to(settle))
+        if not self._asked:
+            self._loop.call_soon(self._send)
+        self._asked.append((send, future, settle))
         expiry = self._loop.call_later(ANSWER_WITHIN, settle, NO_ANSWER)
         try:
             return await future
         finally:
             expiry.cancel()
+
+    def _send(self) -> None:
+        asked, self._asked = self._asked, []
+        for send, future, settle in asked:
+            try:
+                send(self.to(settle))
+            except Exception as error:  # noqa: BLE001 - it is raised where it was asked
+                if not future.done():
+                    future.set_exception(error)
 
     def to(self, take: Callable[[Answer], None]) -> Callable[[Answer], None]:
         """A function for any thread that has `take` called with its argument in the event loop."""
