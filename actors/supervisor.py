@@ -17,7 +17,7 @@ import msgspec
 import pykka
 
 from actors.core.commands import Refusal
-from actors.core.restarts import RestartPolicy
+from actors.core.restarts import RestartPolicy, SteadyRestarts
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from actors.messages import (
@@ -83,7 +83,7 @@ class Supervisor(SupervisedActor):
         self._start_singles = start_singles
         self._statistics = statistics
         self._sender_incarnations: Counter[SenderId] = Counter()
-        self._policies: dict[tuple[str, int], RestartPolicy] = {}
+        self._policies: dict[tuple[str, int], RestartPolicy | SteadyRestarts] = {}
         self._restart_at: dict[tuple[str, int], float] = {}
         self._kept_back: dict[QueueId, deque[Perform | PerformAll]] = {}
         self._resting_refs: dict[QueueId, pykka.ActorRef[Any]] = {}
@@ -268,7 +268,8 @@ class Supervisor(SupervisedActor):
         self, actor: tuple[str, int], error: str, about: dict[str, RoutingKey] | None = None
     ) -> tuple[float, bool]:
         name, number = actor
-        policy = self._policies.setdefault(actor, RestartPolicy())
+        kind = RestartPolicy if name == "sequencer" else SteadyRestarts
+        policy = self._policies.setdefault(actor, kind())
         delay, quarantine = policy.failed(time.monotonic())
         self._restart_at[actor] = time.monotonic() + delay
         restarts = self._statistics.restarts

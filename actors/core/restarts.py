@@ -9,10 +9,24 @@ WINDOW = 60.0
 FIRST_DELAY = 0.05
 QUARANTINE_FIRST = 30.0
 QUARANTINE_LONGEST = 600.0
+RETRY_EVERY = 1.0
+
+
+class SteadyRestarts:
+    """The delay before the next restart of an actor without which no queue works: never long."""
+
+    def __init__(self) -> None:
+        self._last = -RETRY_EVERY
+
+    def failed(self, now: float) -> tuple[float, bool]:
+        """As `RestartPolicy.failed`: restarts are at least `RETRY_EVERY` apart, none is refused."""
+        delay = max(0.0, self._last + RETRY_EVERY - now)
+        self._last = now + delay
+        return delay, False
 
 
 class RestartPolicy:
-    """Decides the delay before the next restart of one actor."""
+    """Decides the delay before the next restart of one queue's actor."""
 
     def __init__(self) -> None:
         self._restarts: deque[float] = deque()
@@ -34,7 +48,7 @@ class RestartPolicy:
         count = len(self._restarts)
         if count > LIMIT:
             self._restarts.clear()
-            self._quarantines += 1
-            wait = QUARANTINE_FIRST * 2.0 ** (self._quarantines - 1)
-            return min(QUARANTINE_LONGEST, wait), True
+            wait = min(QUARANTINE_LONGEST, QUARANTINE_FIRST * 2.0**self._quarantines)
+            self._quarantines = min(self._quarantines + 1, 16)  # 2.0 ** 1024 is an error
+            return wait, True
         return (0.0 if count == 1 else FIRST_DELAY * 2.0 ** (count - 2)), False

@@ -74,21 +74,23 @@ def test_a_sender_whose_event_can_not_be_read_is_replaced_and_the_event_waits(
     actors.wait_until_delivered(events)
 
 
-def test_a_sender_in_quarantine_keeps_no_event_from_being_tried_by_another(
+def test_all_senders_that_fail_again_and_again_are_restarted_for_as_long_as_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(restarts, "LIMIT", 0)  # the first failure leads to quarantine
-    fail = times(1, MISTAKE)
+    """Eight failures of each; six within a minute would quarantine a queue's actor."""
+    monkeypatch.setattr(restarts, "RETRY_EVERY", 0.05)
+    keys = [f"{number:032d}" for number in range(16)]
+    fail = times(len(keys), MISTAKE)
 
     def answer(event: OutgoingEvent) -> Verdict:
         fail()
         return Delivered(status=202)
 
     with RunningActors(tmp_path, ScriptedPagerDuty(answer), max_in_flight=2) as actors:
-        events = actors.accepted(count=3)
-        actors.wait_until_delivered(events)
-        assert actors.restarts("sender") == 1
-        assert actors.pagerduty.ports_made == 2, "no successor yet"
+        for key in keys:
+            actors.accepted(key)
+        wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
+        assert actors.restarts("sender") == len(keys)
 
 
 def test_a_sender_that_died_without_a_word_is_found(tmp_path: Path) -> None:
@@ -181,6 +183,7 @@ def test_killing_at_random_never_has_two_deliveries_of_a_key_under_way(
     """Sequencers, senders and the timer die while 20 keys are delivered over 4 connections."""
     monkeypatch.setattr("actors.core.restarts.LIMIT", 1_000)
     monkeypatch.setattr("actors.core.restarts.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("actors.core.restarts.RETRY_EVERY", 0.0)
     rng = random.Random(7)
     mistakes = random.Random(8)
 

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from actors.core import restarts
 from actors.core.commands import Receipt, Refusal
 from actors.core.verdict import Deferred, Delivered
 from actors.journal_writer import Remove
@@ -70,6 +73,20 @@ def test_events_accepted_before_the_writer_died_are_delivered_in_order(
     assert list(dict.fromkeys(actors.delivered())) == before
     assert list(dict.fromkeys(actors.delivered(OTHER_KEY))) == others
     assert actors.pagerduty.most_at_once[KEY] == actors.pagerduty.most_at_once[OTHER_KEY] == 1
+
+
+def test_a_writer_that_fails_again_and_again_is_restarted_for_as_long_as_it_takes(
+    actors: RunningActors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten failures; six within a minute would quarantine a queue's actor for 30 seconds."""
+    monkeypatch.setattr(restarts, "RETRY_EVERY", 0.1)
+    failures = 10
+    actors.journal.before_commit = times(failures, MISTAKE)
+    accepted = [actors.accept().answer()]
+    while actors.restarts("writer") < failures:
+        accepted.append(actors.accept().answer())
+    wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts", 3)
+    assert not any(isinstance(answer, Receipt) for answer in accepted[:failures])
 
 
 def test_a_writer_that_dies_with_the_journal_full_leaves_one_that_looks_again(

@@ -1,0 +1,53 @@
+"""Every policy for a million rounds: an agent runs for years, and no figure in it may overflow."""
+
+from __future__ import annotations
+
+from actors.core.backoff import BACKOFF_CAP, PACE_SLOWEST, backoff, faster, slower
+from actors.core.breaker import PROBE_PAUSE, Breaker
+from actors.core.restarts import (
+    QUARANTINE_LONGEST,
+    RETRY_EVERY,
+    RestartPolicy,
+    SteadyRestarts,
+)
+
+ROUNDS = 1_000_000
+
+
+def test_restarts() -> None:
+    for policy, longest in (
+        (RestartPolicy(), QUARANTINE_LONGEST),
+        (SteadyRestarts(), RETRY_EVERY),
+    ):
+        now = 0.0
+        for _ in range(ROUNDS):
+            wait, _ = policy.failed(now)
+            now += wait
+        assert wait <= longest
+        assert now > ROUNDS / 10, "it was not restarted in a tight loop"
+
+
+def test_backoff() -> None:
+    assert all(0.0 <= backoff(failures, 0.5) <= BACKOFF_CAP for failures in range(1, ROUNDS))
+
+
+def test_pace() -> None:
+    interval = 0.0
+    for _ in range(ROUNDS):
+        interval = slower(interval)
+    assert 0.0 < interval <= PACE_SLOWEST
+    for _ in range(ROUNDS):
+        interval = faster(interval)
+    assert interval == 0.0
+
+
+def test_breaker() -> None:
+    breaker, now = Breaker(), 0.0
+    breaker.unreachable(now, "connection refused", was_probe=False)
+    for _ in range(ROUNDS):
+        now += PROBE_PAUSE
+        assert breaker.allows(now)
+        breaker.probe_started()
+        breaker.unreachable(now, "connection refused", was_probe=True)
+    breaker.reached()
+    assert breaker.allows(now)
