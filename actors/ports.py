@@ -32,7 +32,10 @@ class DeliveryPort(Protocol):
         """Try to deliver `event` once; network trouble comes back as a verdict, never raised."""
 
     def close(self) -> None:
-        """Close the connection that is kept alive between deliveries."""
+        """Close for good. Any thread; may be repeated.
+
+        From then on no request is written, also not by a `deliver` that hangs in another thread.
+        """
 
 
 class HeartbeatPort(Protocol):

@@ -119,9 +119,10 @@ class SenderPool:
         """
         with self._lock:
             ref, port = self._refs.pop(number), self._ports.pop(number)
-            queues = self._slots.abandon(number, _FAILED)
         with contextlib.suppress(pykka.ActorDeadError):
             ref.stop(block=False)
+        # Before its event may be tried by another: a late write would reopen a resolved incident.
         with contextlib.suppress(OSError):
             port.close()
-        return queues
+        with self._lock:
+            return self._slots.abandon(number, _FAILED)

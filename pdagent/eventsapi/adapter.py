@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import ssl
@@ -84,13 +83,15 @@ class DeliveryAdapter(HTTPAdapter):
             tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._context(verify)}
         return host, tls
 
-    def close(self) -> None:
-        """Close all connections, and wake the thread that waits for an answer on one."""
+    def forget(self) -> None:
+        """Close idle connections; proxies are looked up again."""
         super().close()
         self.proxy_manager.clear()
-        if (connection := self._in_use.connection) is not None:
-            with contextlib.suppress(OSError):  # it is not connected any more
-                connection.interrupt()
+
+    def close(self) -> None:
+        """Close all connections for good, and wake the thread that waits for an answer on one."""
+        self._in_use.close()
+        self.forget()
 
     def _make_lean(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = lean_pools(manager.pool_classes_by_scheme, self._in_use)

@@ -100,19 +100,23 @@ class EventsApi:
         )
 
     def close(self) -> None:
-        """Close the connection; a `deliver` that waits in another thread ends with `no_answer`.
+        """Close for good: from now on nothing is dialled or written.
 
-        A later `deliver` connects again.
+        A `deliver` that hangs in another thread, wherever it hangs, ends with `no_answer`.
         """
-        routes, self._routes = self._routes, {}
-        for route in routes.values():
-            route.pool.close()
         self._adapter.close()
+        self._forget_routes()
 
     def _judged(self, verdict: Deferred) -> Deferred:
         if verdict.reason == "unreachable":
-            self.close()  # the next attempt looks up proxies and certificates again
+            self._forget_routes()  # the next attempt looks up proxies and certificates again
         return verdict
+
+    def _forget_routes(self) -> None:
+        routes, self._routes = self._routes, {}
+        for route in routes.values():
+            route.pool.close()
+        self._adapter.forget()
 
     def _open_route(self, kind: Kind) -> _Route:
         request = self._requests[kind]

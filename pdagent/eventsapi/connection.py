@@ -9,6 +9,7 @@ with this one 0.15 ms; the bare TLS socket 0.07 ms.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -49,9 +50,30 @@ class StaleConnectionError(ProtocolError):
 
 
 class InUse:
-    """The connection that carries the current request, for whoever has to interrupt it."""
+    """The connection that a client uses now, so that another thread can close the client."""
 
-    connection: LeanConnection | None = None
+    def __init__(self) -> None:
+        self._connection: LeanConnection | None = None
+        self._closed = False
+
+    def take(self, connection: LeanConnection) -> None:
+        """Note that `connection` dials or writes next; raises RemoteDisconnected after `close`."""
+        # `close` does the same two steps the other way round: either this sees the flag, or `close`
+        # sees the connection and shuts it down before the write.
+        self._connection = connection
+        if self._closed:
+            raise http.client.RemoteDisconnected("the client was closed")
+
+    def close(self) -> None:
+        """Let nothing be dialled or written any more, and wake the thread that waits. Any thread.
+
+        A sender that was given up while it hung may go on minutes later. Its event has been
+        delivered by another sender since, and perhaps resolved.
+        """
+        self._closed = True
+        if self._connection is not None:
+            with contextlib.suppress(OSError):  # it is not connected
+                self._connection.interrupt()
 
 
 class LeanConnection(HTTPConnection):
@@ -68,9 +90,13 @@ class LeanConnection(HTTPConnection):
     _cut: OSError | None = None
 
     def connect(self) -> None:
-        """Dial, and shake hands where that is due; raises urllib3's errors only."""
+        """Dial, and shake hands where that is due.
+
+        Raises urllib3's errors only, and RemoteDisconnected if the client was closed.
+        """
         self._answered_at = None
         self._reader = AnswerReader()
+        self.in_use.take(self)
         try:
             super().connect()
         except HTTPError:
@@ -104,8 +130,8 @@ class LeanConnection(HTTPConnection):
         head = f"{method} {url} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
         self._reader.start()
         self._cut = None
-        self.in_use.connection = self
         self.sock.settimeout(_SEND_SECONDS)
+        self.in_use.take(self)
         try:
             self.sock.sendall(head.encode("latin-1") + body)
         except _CLOSED_WHILE_SENDING as error:
@@ -181,7 +207,7 @@ def lean_pools(
 ) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pool classes by scheme (plain, TLS, SOCKS), made to use lean connections.
 
-    Each connection notes itself in `in_use` when it is given a request.
+    Each connection notes itself in `in_use` before it dials or writes.
     """
     lean = {}
     for scheme, pool in pools.items():

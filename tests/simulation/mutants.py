@@ -9,7 +9,10 @@ from actors.core import decide
 from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.state import QueueState
 from actors.journal_writer import JournalWriter
+from actors.sender import SenderPool
 from actors.sequencer import Sequencer
+from actors.slots import SenderId
+from store.records import QueueId
 from tests.simulation.substitution import Substitute
 
 
@@ -40,6 +43,21 @@ def overtaking_retry() -> list[Substitute]:
         return owed
 
     return [(decide, "resume", impatient), (sequencer, "resume", impatient)]
+
+
+def discarded_sender_with_an_open_client() -> list[Substitute]:
+    """A sender that hangs is replaced, but its client stays open."""
+    discard = SenderPool.discard
+
+    def discard_only(pool: SenderPool, number: SenderId) -> list[QueueId]:
+        port = pool._ports[number]
+        close, port.close = port.close, lambda: None  # type: ignore[method-assign]
+        try:
+            return discard(pool, number)
+        finally:
+            port.close = close  # type: ignore[method-assign]
+
+    return [(SenderPool, "discard", discard_only)]
 
 
 def lost_wakeup_after_restart() -> list[Substitute]:

@@ -32,13 +32,15 @@ _READ_TIMEOUT = 30.0
 class Request(msgspec.Struct, kw_only=True, eq=False):
     """One attempt as PagerDuty sees it; times in the clock's seconds.
 
-    `took_effect` says whether PagerDuty acts (or will act) on the event because of it; `verdict` is
-    what the agent was given, None if it never got an answer.
+    `attempt` is the number that the agent gave it. `took_effect` says whether PagerDuty acts (or
+    will act) on the event because of it; `verdict` is what the agent was given, None if it never
+    got an answer.
     """
 
     number: int
     key: str
     event: str
+    attempt: int
     started: float
     process: int
     took_effect: bool = False
@@ -57,6 +59,7 @@ class Weather(msgspec.Struct, kw_only=True):
     reset: float = 0.0
     unreachable: float = 0.0
     hang: float = 0.0
+    late_write: float = 0.0
 
 
 class SimulatedPort:
@@ -64,11 +67,25 @@ class SimulatedPort:
 
     def __init__(self, pagerduty: SimulatedPagerDuty) -> None:
         self._pagerduty = pagerduty
+        self._process = pagerduty.process
         self._open: tuple[Request, Answer] | None = None
+        self._closed = False
 
-    def begin(self, event: OutgoingEvent, answer: Answer) -> None:
+    def begin(self, event: OutgoingEvent, attempt: int, answer: Answer) -> None:
         """Make a request; `answer` is called once, unless the agent is gone by then."""
-        request, seconds, verdict = self._pagerduty.receive(event)
+        delay = self._pagerduty.delay_before_write()
+        if delay:
+            self._pagerduty.runtime.after(delay, lambda: self._write(event, attempt, answer))
+        else:
+            self._write(event, attempt, answer)
+
+    def _write(self, event: OutgoingEvent, attempt: int, answer: Answer) -> None:
+        if self._process != self._pagerduty.process:
+            return
+        if self._closed:
+            answer(Deferred(reason="no_answer", detail="closed"))
+            return
+        request, seconds, verdict = self._pagerduty.receive(event, attempt)
         self._open = (request, answer)
         self._pagerduty.runtime.after(seconds, lambda: self._end(request, verdict))
 
@@ -77,7 +94,8 @@ class SimulatedPort:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Break the connection off; a request that is under way ends without an answer."""
+        """For good: a request that is under way ends without an answer, none is written later."""
+        self._closed = True
         if self._open is not None:
             self._end(self._open[0], Deferred(reason="no_answer", detail="closed"))
 
@@ -122,12 +140,20 @@ class SimulatedPagerDuty:
             request.ended = self.runtime.clock.now
         self.under_way.clear()
 
-    def receive(self, event: OutgoingEvent) -> tuple[Request, float, Verdict]:
+    def delay_before_write(self) -> float:
+        """Seconds for which a sender hangs before it writes its request: in DNS, for example."""
+        if not self.weather.late_write or self._chance.random() >= self.weather.late_write:
+            return 0.0
+        self.kinds["late_write"] += 1
+        return 100 + self._chance.random() * 200
+
+    def receive(self, event: OutgoingEvent, attempt: int) -> tuple[Request, float, Verdict]:
         """A request comes in: what becomes of it, after how many seconds, and what is answered."""
         request = Request(
             number=len(self.requests),
             key=event.routing_key,
             event=event.event_id,
+            attempt=attempt,
             started=self.runtime.clock.now,
             process=self.process,
         )

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 def request_is_due(simulation: Simulation, request: Request) -> None:
     """At its start: recorded, alone for its key, and not one too many."""
+    life = simulation.witness.lives.get(request.event)  # type: ignore[call-overload]
+    require(life, f"{request.event} was sent without being accepted")
+    line = simulation.witness.lines[life.queue]
+    require(
+        line.in_flight == request.event and life.attempts == request.attempt,
+        f"{request.event}, attempt {request.attempt}: a late write by a discarded sender"
+        if request.attempt <= life.attempts
+        else f"{request.event} was sent without a record of it",
+    )
     under_way = simulation.pagerduty.under_way
     require(
         all(other.key != request.key for other in under_way),
@@ -25,13 +34,6 @@ def request_is_due(simulation: Simulation, request: Request) -> None:
     require(
         len(under_way) < simulation.scenario.max_in_flight,
         f"{len(under_way) + 1} requests at once",
-    )
-    life = simulation.witness.lives.get(request.event)  # type: ignore[call-overload]
-    require(life, f"{request.event} was sent without being accepted")
-    line = simulation.witness.lines[life.queue]
-    require(
-        line.in_flight == request.event,
-        f"{request.event} was sent without a record of it",
     )
 
 

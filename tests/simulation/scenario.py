@@ -66,6 +66,7 @@ def draw_scenario(chance: random.Random) -> Scenario:
             reset=some.of(0.1, 0.4),
             unreachable=some.of(0.05, 0.3),
             hang=some.of(0.03),
+            late_write=some.of(0.03),
         ),
         disk=DiskTrouble(
             crash=some.of(0.01, 0.05),

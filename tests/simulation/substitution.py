@@ -88,6 +88,7 @@ def substitutes(
                     assert isinstance(self._port, SimulatedPort)
                     self._port.begin(
                         self._outgoing(message),
+                        message.attempt,
                         lambda verdict: runtime.go_on(self, _Answered(message, verdict)),
                     )
                     runtime.block(self)

@@ -105,7 +105,17 @@ def test_a_seed_gives_the_same_trace_in_another_process() -> None:
 
 def test_all_that_is_simulated_does_happen() -> None:
     """A promise that nothing tries to break holds by itself."""
-    wanted = {"fine", "timeout", "reset", "unreachable", "hang", "outage", "429", "403"}
+    wanted = {
+        "fine",
+        "timeout",
+        "reset",
+        "unreachable",
+        "hang",
+        "late_write",
+        "outage",
+        "429",
+        "403",
+    }
     wanted |= {str(code) for code in (*FINAL, *TROUBLE, *STRANGE)}
     wanted |= {"queue_full", "journal_full", "unavailable", "superseded"}
     seen: set[str] = set()

@@ -12,7 +12,7 @@ import pytest
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
 from pdagent.eventsapi import EventsApi
-from pdagent.eventsapi.connection import LeanConnection
+from pdagent.eventsapi.connection import InUse, LeanConnection
 from tests.pdagent.eventsapi.peers import ACCEPTED, PATIENCE, Link, Peer, answer
 from tests.pdagent.eventsapi.samples import KINDS, an_event
 
@@ -210,18 +210,65 @@ def test_after_a_failure_the_next_event_has_a_new_connection(
     assert isinstance(api.deliver(event), Delivered)
 
 
-def test_closing_closes_the_connection_and_may_be_repeated(
+def test_a_closed_client_never_connects_again(
     peer: StartPeer, client: MakeClient, event: OutgoingEvent, certificate: str | None
 ) -> None:
     server = peer(lambda link: link.answer_requests(ACCEPTED), certificate)
     api = client(server.url)
-    api.close()
-    api.deliver(event)
-    api.close()
-    closed_by_peer(server)
-    api.close()
     assert isinstance(api.deliver(event), Delivered)
-    assert server.accepted == 2
+    for _ in range(2):
+        api.close()
+        verdict = api.deliver(event)
+        assert isinstance(verdict, Deferred)
+        assert verdict.reason == "no_answer"
+    closed_by_peer(server)
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "is_connected"),
+    [
+        (socket, "getaddrinfo", False),
+        (LeanConnection, "request", True),
+        (InUse, "take", True),  # it hangs behind the last check, before the write
+    ],
+    ids=["name", "connection", "write"],
+)
+def test_a_delivery_that_hangs_before_the_write_never_writes_once_the_client_is_closed(
+    peer: StartPeer,
+    client: MakeClient,
+    event: OutgoingEvent,
+    certificate: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    is_connected: bool,
+) -> None:
+    """It would reopen an incident that was resolved while the sender was hanging."""
+    hanging, go_on = threading.Event(), threading.Event()
+    original = getattr(owner, name)
+
+    def hang(*args: object, **kwargs: object) -> object:
+        result = original(*args, **kwargs) if owner is InUse else None
+        hanging.set()
+        assert go_on.wait(PATIENCE)
+        return result if owner is InUse else original(*args, **kwargs)
+
+    server = peer(lambda link: link.answer_requests(ACCEPTED, ACCEPTED), certificate)
+    api = client(server.url)
+    if is_connected:
+        assert isinstance(api.deliver(event), Delivered)
+    monkeypatch.setattr(owner, name, hang)
+    verdicts: list[object] = []
+    thread = threading.Thread(target=lambda: verdicts.append(api.deliver(event)))
+    thread.start()
+    assert hanging.wait(PATIENCE)
+    api.close()
+    go_on.set()
+    thread.join(PATIENCE)
+    assert isinstance(verdicts[0], Deferred)
+    closed_by_peer(server)
+    assert len(server.requests) == int(is_connected)
 
 
 def test_closing_ends_a_delivery_that_waits_in_another_thread(

@@ -230,15 +230,13 @@ def test_an_answer_that_breaks_off_behind_a_tunnel_is_no_answer(
 def test_the_environment_is_looked_up_once_and_again_after_an_outage(
     peer: StartPeer, client: MakeClient, event: OutgoingEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = peer(accept)
-    api = client(server.url)
-    assert isinstance(api.deliver(event), Delivered)
     proxy = peer(refuse(407))
     monkeypatch.setenv("ALL_PROXY", proxy.url)
-    assert isinstance(api.deliver(event), Delivered)
-    api.close()
+    api = client(peer(accept).url)
     unreachable(api.deliver(event))
     monkeypatch.delenv("ALL_PROXY")
+    assert isinstance(api.deliver(event), Delivered)
+    monkeypatch.setenv("ALL_PROXY", proxy.url)
     assert isinstance(api.deliver(event), Delivered)
     assert proxy.accepted == 1
 
