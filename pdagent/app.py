@@ -184,6 +184,10 @@ async def _answer(
         intake=sources.intake,
         metrics=exposition(sources),
     )
+    warnings = server.warnings(config)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    agent.warnings = lambda: warnings
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(agent.traffic.keep_sampling())]
 
     def ready() -> None:
@@ -195,7 +199,7 @@ async def _answer(
     try:
         if config.spool is not None:
             intake = SpoolIntake(agent, config.spool)
-            agent.warnings = intake.warnings
+            agent.warnings = lambda: [*warnings, *intake.warnings()]
             await intake.take_in()  # first: it came before whatever will come by HTTP
             tasks.append(asyncio.create_task(intake.take_in_for_ever()))
         await server.serve(

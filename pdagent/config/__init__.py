@@ -8,6 +8,7 @@ about bad ones, is in `pdagent/config/loading.py`; what each one means, in
 from __future__ import annotations
 
 import ipaddress
+import stat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,6 +48,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     address: str = DEFAULT_ADDRESS
     secret: str = ""
+    require_secret: bool = False
+    allowed_hosts: tuple[str, ...] = ()
     database: Path = msgspec.field(default_factory=lambda: _home("journal"))
     pidfile: Path = msgspec.field(default_factory=lambda: _home("pidfile"))
     spool: Path | None = None
@@ -88,6 +91,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.address.rpartition(":")[2])
 
     @property
+    def is_local(self) -> bool:
+        """Whether only programs on this host can reach `address`.
+
+        A name other than localhost may mean anything to the resolver: it counts as reachable.
+        """
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def base_url(self) -> str:
         """Where commands on this host reach the agent: `http://` or, with `tls_cert`, `https://`."""
         return f"{'https' if self.tls_cert else 'http'}://{self.address}"
@@ -109,10 +125,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse an address that would leave the agent open to others.
 
         Raises:
-            StartRefused: Without a secret, on an address that other hosts can reach, or with a
-                certificate and key that aren't both there.
+            StartRefused: Without a secret, on an address that other hosts can reach or with
+                `require_secret`, or with a certificate and key that aren't both there.
         """
-        if not self.secret and not _is_loopback(self.host):
+        if not self.secret and self.require_secret:
+            raise StartRefused("require_secret is set and no secret: set 'secret' in the config")
+        if not self.secret and not self.is_local:
             raise StartRefused(
                 f"address {self.address} can be reached by other hosts and no secret is set: "
                 "set 'secret' in the config, or an address on 127.0.0.1"
@@ -124,12 +142,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             if path is not None and not path.is_file():
                 raise StartRefused(f"{name}: there is no file {path}")
 
-
-def _is_loopback(host: str) -> bool:
-    # A name other than localhost may mean anything to the resolver: it counts as reachable.
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def listener_warnings(self) -> list[str]:
+        """What leaves the agent less protected than it could be, one sentence each."""
+        found = []
+        if not self.is_local and not self.require_secret:
+            found.append(
+                f"other hosts can send events to {self.address} without the secret: set "
+                "'require_secret: true' and put the secret into your tools' URLs, "
+                "or keep others out with a firewall"
+            )
+        if self.tls_key is not None and self.tls_key.stat().st_mode & stat.S_IROTH:
+            found.append(f"every user can read the private key: run 'chmod 600 {self.tls_key}'")
+        return found

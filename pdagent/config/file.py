@@ -20,9 +20,9 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Written(NamedTuple):
-    """A value as it stands in the file: text, or names with texts. Lines count from 1."""
+    """A value as it stands in the file: text, texts, or names with texts. Lines count from 1."""
 
-    value: str | dict[str, Written]
+    value: str | list[str] | dict[str, Written]
     line: int
 
 
@@ -53,8 +53,8 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def shown(name: str) -> str:
-    """`name` quoted for a message, masked when it looks like a routing key in a name's place."""
-    return repr(mask(name) if re.fullmatch("[A-Za-z0-9]{32}", name) else name)
+    """`name` quoted for a message; masked unless it looks like a name: it may be a credential."""
+    return repr(name if re.fullmatch(r"[A-Za-z][\w.-]{0,23}", name) else mask(name))
 
 
 def _read(path: Path) -> tuple[bytes, int]:
@@ -118,7 +118,7 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
     if "another document" in problem:
         return "a second document ('---') begins here: a config file has one"
     # PyYAML quotes what it found; in this file that can be a part of a credential.
-    return re.sub(r" '[^']{2,}'?", "", problem)
+    return re.sub(r""" ("|'(?!.')).*""", "", problem)
 
 
 def _is_nothing(node: yaml.Node) -> bool:
@@ -144,8 +144,18 @@ def _mapping(path: Path, node: yaml.Node, what: str) -> dict[str, Written]:
         seen[key] = line
         if isinstance(value_node, yaml.MappingNode) and what == "the file":
             values[key] = Written(_mapping(path, value_node, key), line)
+        elif isinstance(value_node, yaml.SequenceNode) and what == "the file":
+            values[key] = Written(_texts(path, value_node, key), line)
         elif not isinstance(value_node, yaml.ScalarNode):
             raise ConfigError(f"{path}, line {line}: {shown(key)} must have a single value")
         elif not _is_nothing(value_node):
             values[key] = Written(value_node.value, line)
     return values
+
+
+def _texts(path: Path, node: yaml.SequenceNode, key: str) -> list[str]:
+    for entry in node.value:
+        if not isinstance(entry, yaml.ScalarNode):
+            line = entry.start_mark.line + 1
+            raise ConfigError(f"{path}, line {line}: {shown(key)} must be a list of single values")
+    return [entry.value for entry in node.value]

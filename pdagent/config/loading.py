@@ -128,11 +128,13 @@ def _nearest(name: str, cutoff: float = 0.6) -> str | None:
 
 def _from_file(option: Option, written: Written, path: Path) -> object:
     where = f"{path}, line {written.line}"
+    if option.name == "routing_keys" and not isinstance(written.value, dict):
+        raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
+    if isinstance(written.value, list) and option.name == "allowed_hosts":
+        return _parsed(option, ",".join(written.value), where, path.parent)
     if isinstance(written.value, str):
-        if option.name == "routing_keys":
-            raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
         return _parsed(option, written.value, where, path.parent)
-    if option.name != "routing_keys":
+    if option.name != "routing_keys" or isinstance(written.value, list):
         raise ConfigError(f"{where}: {option.name} must be {option.allowed}")
     keys = {}
     for name, entry in written.value.items():
@@ -145,9 +147,9 @@ def _parsed(option: Option, text: str, where: str, base: Path) -> object:
     try:
         value = option.parse(text, base)
     except (ValueError, RuntimeError):
-        but = "" if option.private else f", not {text!r}"
+        # Without the value: a line that is in the wrong place can be a credential.
         kind = FlagError if where.startswith("--") else ConfigError
-        raise kind(f"{where}: {option.name} must be {option.allowed}{but}") from None
+        raise kind(f"{where}: {option.name} must be {option.allowed}") from None
     if isinstance(value, dict):
         for name, key in value.items():
             _check_named_key(name, key, where)

@@ -22,7 +22,7 @@ _TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_RETENTION = 3650 * 86400.0
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _KEY = re.compile(r"[A-Za-z0-9]{32}")
 _KEY_NAME = re.compile(r"[\w.-]{1,64}")
@@ -33,7 +33,6 @@ class Option(NamedTuple):
 
     `parse` takes the text and the directory that relative paths start from, and raises ValueError
     when the text isn't what `allowed` says. `shown` is the default as the config file writes it.
-    A `private` value is never repeated in a message.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Option(NamedTuple):
     allowed: str
     shown: str
     parse: Callable[[str, Path], object]
-    private: bool = False
 
 
 def _address(text: str, _: Path) -> str:
@@ -104,6 +102,13 @@ def _as_declared(name: str) -> Callable[[str, Path], object]:
     return parse
 
 
+def _hosts(text: str, _: Path) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    if not all(map(_HOST.fullmatch, names)):
+        raise ValueError
+    return names
+
+
 def _routing_keys_in_one_line(text: str, _: Path) -> dict[str, str]:
     named = dict(item.partition("=")[::2] for item in text.split(",") if item.strip())
     return {name.strip(): key.strip() for name, key in named.items()}
@@ -133,7 +138,20 @@ _LIST = (
         "ASCII letters, digits and signs without spaces",
         "none",
         _secret,
-        private=True,
+    ),
+    Option(
+        "require_secret",
+        "Ask for the secret on PagerDuty's paths too: as the password in the URL, for example.",
+        "true or false",
+        "false",
+        _switch,
+    ),
+    Option(
+        "allowed_hosts",
+        "More names under which clients on this host may call an agent on loopback.",
+        "a list of host names without ports",
+        "none",
+        _hosts,
     ),
     Option(
         "database",
@@ -177,7 +195,6 @@ _LIST = (
         "an http:// or https:// URL without user name, query and fragment",
         "https://events.pagerduty.com",
         _url,
-        private=True,
     ),
     Option(
         "api_url",
@@ -185,7 +202,6 @@ _LIST = (
         "an http:// or https:// URL without user name, query and fragment",
         "https://api.pagerduty.com",
         _url,
-        private=True,
     ),
     Option(
         "routing_keys",
@@ -193,7 +209,6 @@ _LIST = (
         "names, each with a key of 32 letters and digits",
         "none",
         _routing_keys_in_one_line,
-        private=True,
     ),
     Option(
         "max_in_flight",

@@ -48,8 +48,9 @@ def build(agent: Agent) -> ASGI3Application:
     events = Events(agent, secret, selection)
     app.add_route("/send", Send(agent, secret))
     app.add_route("/send/batch", SendBatch(agent, secret))
+    needed = secret if agent.config.require_secret else Secret("")
     for path, kind in PAGERDUTY_PATHS.items():
-        app.add_route(path, PagerDutyPath(agent, kind))
+        app.add_route(path, PagerDutyPath(agent, kind, needed))
     app.add_route("/status", operations, suffix="status")
     app.add_route("/queue/status", operations, suffix="queue_status")
     app.add_route("/queue/events", events)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hmac
 import ipaddress
+import logging
+import re
 import socket
+import time
+from pathlib import Path
 
 import falcon
 import falcon.asgi
@@ -12,55 +18,126 @@ import falcon.asgi
 from pdagent.config import Config
 from pdagent.config.certificates import names_in
 
+logger = logging.getLogger(__name__)
+
+_HOST = re.compile(
+    r"(?:([a-z0-9_][a-z0-9._-]*)|\[([0-9a-f:.]+)\]|([0-9a-f:.]*:[0-9a-f:.]*))(?::[0-9]{1,5})?"
+)
+_HOSTS_FILE = Path("/etc/hosts")
+_LOOK_UP_AGAIN_AFTER = 60.0
+_LOG_AGAIN_AFTER = 3600.0
+
 
 class BrowserGuard:
     """Refuses what only a web browser sends: a page must not reach the agent on its user's host.
 
     A cross-origin request carries `Origin`, or where that is left out (images, links)
-    `Sec-Fetch-Site`; one that came by DNS rebinding carries a foreign `Host`. An IP address can't
-    be rebound, so any is fine, and a name that the agent's certificate proves is no foreign one.
+    `Sec-Fetch-Site`; one that came by DNS rebinding carries a foreign `Host`. So on loopback the
+    names of this host are accepted, `allowed_hosts`, those that the agent's certificate proves, and
+    any IP address, which can't be rebound. A name isn't looked up: in a rebinding attack it
+    leads to this host. Other hosts reach an agent under names that it can't know; there,
+    any name is accepted: the secret is required, and a page doesn't have it.
     This protects whatever the type of the body: a form can be sent without asking the agent first,
     and its text can be valid JSON.
     """
 
     def __init__(self, config: Config) -> None:
-        self._names = {"localhost", config.host.lower(), socket.gethostname().lower()}
+        self._any_name = bool(config.secret) and not config.is_local
+        self._names = {"localhost", config.host.lower(), *config.allowed_hosts}
         if config.tls_cert is not None:
             self._names |= names_in(config.tls_cert)
         self._known: set[str] = set()
+        self._looking_up = asyncio.Lock()
+        self._look_up_at = self._log_at = 0.0
 
     async def process_request(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Falcon calls this before routing."""
         if request.get_header("Origin") is not None or _is_from_elsewhere(request):
-            raise falcon.HTTPForbidden(
-                description="requests from web pages (Origin header) are refused: "
+            raise self._refusal(
+                "requests from web pages (Origin header) are refused: "
                 "use the command line or a tool on this host"
             )
         host = request.get_header("Host")
-        if host is not None and host not in self._known:
-            if not self._is_ours(host):
-                raise falcon.HTTPForbidden(
-                    description="the Host header names another host: "
-                    "use the agent's address as it stands in its config"
-                )
+        if host and host not in self._known:
+            await self._check(host)
             if len(self._known) < 100:
                 self._known.add(host)
 
-    def _is_ours(self, header: str) -> bool:
-        host = header.lower()
-        if host.startswith("["):
-            host = host[1:].partition("]")[0]
-        elif host.count(":") <= 1:
-            host = host.partition(":")[0]
-        if host in self._names:
+    async def _check(self, header: str) -> None:
+        match = _HOST.fullmatch(header.lower())
+        if match is None:
+            raise self._refusal("the Host header is malformed: it must be HOST or HOST:PORT")
+        name = (match[1] or match[2] or match[3]).rstrip(".")
+        if self._any_name or _is_address(name) or await self._is_ours(name):
+            return
+        raise self._refusal(
+            f"the Host header names another host ({name:.253}): use the agent's address as it "
+            "stands in its config, or add the name to 'allowed_hosts' there"
+        )
+
+    async def _is_ours(self, name: str) -> bool:
+        # Browsers take all names under localhost for loopback, without DNS.
+        if name in self._names or name.endswith(".localhost"):
             return True
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return True
+        async with self._looking_up:
+            if time.monotonic() >= self._look_up_at:
+                # In a thread: the name server may not answer.
+                self._names |= await asyncio.to_thread(names_of_this_host)
+                self._look_up_at = time.monotonic() + _LOOK_UP_AGAIN_AFTER
+        return name in self._names
+
+    def _refusal(self, why: str) -> falcon.HTTPForbidden:
+        if time.monotonic() >= self._log_at:
+            self._log_at = time.monotonic() + _LOG_AGAIN_AFTER
+            logger.warning("a request was refused: %s (logged at most once an hour)", why)
+        return falcon.HTTPForbidden(description=why)
+
+
+def names_of_this_host(hosts_file: Path = _HOSTS_FILE) -> set[str]:
+    """Host name, FQDN, and what the hosts file calls this host's addresses, in lower case.
+
+    Blocks while the FQDN is looked up.
+    """
+    names = {socket.gethostname()}
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, flags=socket.AI_CANONNAME)
+        names |= {canonical for *_, canonical, _ in found}
+    except (OSError, UnicodeError):
+        pass  # no FQDN
+    try:
+        lines = hosts_file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    ours: dict[str, bool] = {}
+    for line in lines:
+        address, *aliases = line.partition("#")[0].split() or [""]
+        if address not in ours:
+            ours[address] = _is_of_this_host(address)
+        if ours[address]:
+            names.update(aliases)
+    return {name.lower().rstrip(".") for name in names} - {""}
+
+
+def _is_of_this_host(address: str) -> bool:
+    try:
+        if ipaddress.ip_address(address).is_unspecified:
+            return False  # lists of blocked sites have it
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:
@@ -69,7 +146,10 @@ def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:
 
 
 class Secret:
-    """Checks `Authorization: token SECRET` or `Bearer SECRET` in constant time."""
+    """Checks `Authorization: token SECRET`, `Bearer SECRET` or HTTP Basic, in constant time.
+
+    With HTTP Basic, which clients make of `http://anything:SECRET@host/`, the password counts.
+    """
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -79,10 +159,18 @@ class Secret:
         if not self._secret:
             return
         scheme, _, given = (request.get_header("Authorization") or "").partition(" ")
-        known_scheme = scheme.lower() in ("token", "bearer")
-        if not hmac.compare_digest(given.strip().encode(), self._secret) or not known_scheme:
+        if not hmac.compare_digest(_secret_in(scheme.lower(), given.strip()), self._secret):
             raise falcon.HTTPUnauthorized(
                 description="the secret is missing or wrong: send 'Authorization: token SECRET' "
-                "with the secret of the agent's config",
-                challenges=["token"],
+                "with the secret of the agent's config, or put it into the URL as the password",
+                challenges=["token", 'Basic realm="pagerduty-agent"'],
             )
+
+
+def _secret_in(scheme: str, given: str) -> bytes:
+    if scheme in ("token", "bearer"):
+        return given.encode()
+    try:
+        return base64.b64decode(given).partition(b":")[2] if scheme == "basic" else b""
+    except ValueError:
+        return b""

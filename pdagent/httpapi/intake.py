@@ -71,13 +71,15 @@ class Send:
 class PagerDutyPath:
     """One of PagerDuty's own paths: status codes and bodies exactly as PagerDuty answers."""
 
-    def __init__(self, agent: Agent, kind: EventKind) -> None:
+    def __init__(self, agent: Agent, kind: EventKind, secret: Secret) -> None:
         self._agent = agent
+        self._secret = secret
         self._kind = kind
         self._parse = PARSERS[kind]
 
     async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """202 (v1: 200) once the event is on disk."""
+        self._secret.check(request)
         body = await read_body(request)
         try:
             event = self._parse(body)

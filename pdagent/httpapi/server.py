@@ -46,6 +46,12 @@ def bind(config: Config) -> socket.socket:
         ) from None
 
 
+def warnings(config: Config) -> list[str]:
+    """What needs attention about the listener, one sentence each."""
+    files = limits_of_this_process(config.max_in_flight).warning
+    return [*config.listener_warnings(), *([files] if files else [])]
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
         super().__init__(config)
@@ -154,7 +160,7 @@ async def serve(
     `on_stop` is told first, for answers that would not end by themselves. Raises `StartRefused` if
     the certificate and its key can't be used.
     """
-    limits = limits_of_this_process()
+    limits = limits_of_this_process(config.max_in_flight)
     server = _Server(_settings(app, config, limits), handshake_seconds=limits.head_seconds)
     loop = asyncio.get_running_loop()
 

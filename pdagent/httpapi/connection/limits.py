@@ -19,10 +19,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `pause_seconds`. `stall_seconds` is how long a client may leave an answer unread.
     `linger_seconds` and `linger_bytes` are what is still read, and thrown away, of a request that
     was answered before it was complete: closing at once would take the answer away from a client
-    that still sends.
+    that still sends. `warning` says so where the process may open too few files for these limits.
     """
 
     connections: int = 1_000
+    warning: str | None = None
     head_bytes: int = 32_768
     head_seconds: float = 10.0
     body_seconds: float = 30.0
@@ -33,7 +34,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pipelined: int = 32
 
 
-def limits_of_this_process() -> Limits:
+def limits_of_this_process(max_in_flight: int) -> Limits:
     """The limits, with no more connections than the process may have files open.
 
     The journal, deliveries and logs need descriptors too: running out of them must not be left
@@ -45,7 +46,13 @@ def limits_of_this_process() -> Limits:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = Limits().connections
-    if soft == resource.RLIM_INFINITY:
+    rest = _FILES_FOR_THE_REST + max_in_flight
+    needed = Limits().connections + rest
+    if soft == resource.RLIM_INFINITY or soft >= needed:
         return Limits()
-    return Limits(connections=max(1, min(most, soft - _FILES_FOR_THE_REST)))
+    connections = max(1, soft - rest)
+    return Limits(
+        connections=connections,
+        warning=f"this process may open {soft} files and needs {needed}: it accepts {connections} "
+        "connections at once; raise the limit on open files (ulimit -n, LimitNOFILE= of systemd)",
+    )

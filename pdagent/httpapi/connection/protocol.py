@@ -15,6 +15,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pdagent.httpapi.connection.limits import Limits
+from pdagent.httpapi.connection.offers import head_without_offer
+from pdagent.httpapi.connection.waiting import Waiting
 from pdagent.httpapi.errors import error_body
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ _TOLD = 100
 # The parser takes more, and HTTP/0.9 for a request line without a version.
 _VERSIONS = ("1.0", "1.1")
 
-# Headers that offer another protocol (h2c, WebSocket).
-_OFFERS = (b"upgrade", b"http2-settings")
 _STOPPING = "the agent is stopping: send it again"
 _TOO_LARGE_HEAD = "the request's headers are too large"
 
@@ -56,6 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     limits: ClassVar[Limits] = Limits()
+    waiting: ClassVar[Waiting] = Waiting()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, or to see off one connection too many."""
@@ -63,16 +64,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase: Phase = "head"
         self.due: float | None = self.loop.time() + self.limits.head_seconds
         self._received = 0
-        self._begun = False
-        self._streamed = False
-        self._ends_with_body = False
+        self._begun = self._streamed = self._ends_with_body = False
         self._stalled_since: float | None = None
         excess = len(self.connections) - self.limits.connections
-        self._one_too_many = excess > 0
-        if excess > _TOLD:
+        self._one_too_many = excess > 0 and not self.waiting.close_oldest()
+        if not self._one_too_many:
+            self.waiting.add_new(self)
+        elif excess > _TOLD:
             transport.abort()
-        elif excess > 0:
+        else:
             self.due = self.loop.time() + self.limits.linger_seconds
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self.waiting.remove(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, within limits."""
@@ -112,19 +118,10 @@ class GuardedProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 # The parser takes what follows for another protocol, but many clients (Java's, curl
                 # --http2) only offer one, and send their body all the same.
-                data = self._head_without_offer() + data[upgrade.args[0] :]
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                start = b"%b %b HTTP/%b" % (method, self.url, version.encode())
+                data = head_without_offer(start, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
-
-    def _head_without_offer(self) -> bytes:
-        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, version)]
-        for name, value in self.headers:
-            if name == b"connection":
-                options = [option for option in value.split(b",") if _is_no_offer(option)]
-                value = b",".join(options)
-            if name not in _OFFERS:
-                lines.append(b"%b: %b" % (name, value))
-        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         """Called by the parser at the first byte of a request."""
@@ -148,9 +145,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._received > self.limits.head_bytes and self._head_size() > self.limits.head_bytes:
             raise _Refused(431, _TOO_LARGE_HEAD)
         super().on_headers_complete()
-        self.phase = "body"
-        self._received = 0
+        self.phase, self._received = "body", 0
         self._streamed = self.url.partition(b"?")[0] in STREAMED_PATHS
+        if self._streamed:
+            self.waiting.remove(self)
         self.due = self.loop.time() + self.limits.body_seconds
 
     def on_body(self, body: bytes) -> None:
@@ -170,6 +168,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase, self.due = "idle", None
         if self._ends_with_body:
             self.transport.close()
+        self.waiting.remove(self)
+        if self.cycle.response_complete:
+            self.waiting.add_idle(self)
 
     def on_response_complete(self) -> None:
         """Called at the end of each answer; the connection ends here if it was given up before."""
@@ -178,6 +179,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self.phase == "body" and self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.linger_seconds
+        elif self.phase != "ending" and not self._owes_an_answer():
+            self.waiting.add_idle(self)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more; it still gets the answer to what it sent completely."""
@@ -293,7 +296,3 @@ class _AfterTheBody:
     def close(self) -> None:
         """As `GuardedProtocol.close_after_the_body`."""
         self._protocol.close_after_the_body()
-
-
-def _is_no_offer(option: bytes) -> bool:
-    return option.strip().lower() not in _OFFERS

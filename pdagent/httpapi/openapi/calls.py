@@ -55,7 +55,7 @@ class Call(NamedTuple):
 
 REFUSALS = {
     400: "The request or the event is invalid; every problem is named.",
-    401: "The secret is missing or wrong.",
+    401: "The secret is missing or wrong (on PagerDuty's paths: with `require_secret`).",
     403: "The request comes from a web page, or (v1 only) the queue is full: try again later.",
     404: "There is no such event or queue.",
     409: "It can't be done: the sentence says why.",

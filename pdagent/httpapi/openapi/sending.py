@@ -45,7 +45,7 @@ def _pagerduty(summary: str, body: Any, status: int, answer: type[msgspec.Struct
         secret=False,
         bodies=(body,),
         parameters=(IDEMPOTENCY_KEY, _QUEUED_BY),
-        refusals=(*INTAKE, *full),
+        refusals=(401, *INTAKE, *full),
         refusal=InvalidEvent,
     )
 

@@ -43,7 +43,7 @@ def run(config_file: str) -> int:
         pause_seconds=PAUSE_SECONDS,
         stall_seconds=STALL_SECONDS,
     )
-    server.limits_of_this_process = lambda: limits  # type: ignore[assignment]
+    server.limits_of_this_process = lambda _: limits  # type: ignore[assignment]
     return run(load({}, {}, config_file=config_file).config, StopSignals())
 
 

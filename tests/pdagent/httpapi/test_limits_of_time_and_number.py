@@ -127,23 +127,44 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(impatient: AgentProc
 
 
 def test_one_connection_too_many_is_told_so_and_the_others_go_on(impatient: AgentProcess) -> None:
-    event = json.dumps(trigger()).encode()
-    request = head(impatient, Content_Length=len(event)) + event
+    line = ndjson(trigger())
+    piece = b"%x\r\n%b\r\n" % (len(line), line)
+    batch = head(impatient, "/send/batch", Transfer_Encoding="chunked") + piece
     with contextlib.ExitStack() as stack:
         served: list[RawConnection] = []
-        while True:
-            connection = stack.enter_context(RawConnection(impatient))
-            answer = connection.send(request).answer()
-            if answer.status != 202:
+        while len(served) <= CONNECTIONS:
+            connection = stack.enter_context(RawConnection(impatient)).send(batch)
+            if connection.socket.recv(12, socket.MSG_PEEK) != b"HTTP/1.1 200":
                 break
             served.append(connection)
+        answer = connection.answer()
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
         assert answer.json()["errors"] == ["the agent has too many connections open: try again"]
         # Earlier tests may have left one or two that wait for their end.
         assert CONNECTIONS - 4 <= len(served) <= CONNECTIONS
-        assert all(connection.send(request).answer().status == 202 for connection in served)
+        answers = [connection.send(piece, b"0\r\n\r\n").answer() for connection in served]
+        assert [len(answer.body.splitlines()) for answer in answers] == [2] * len(served)
     assert impatient.is_healthy()
+
+
+@pytest.mark.parametrize("kind", ["silent", "half a head", "half a body", "idle"])
+def test_connections_that_wait_for_a_request_make_room_for_new_ones(
+    impatient: AgentProcess, kind: str
+) -> None:
+    event = json.dumps(trigger()).encode()
+    request = head(impatient, Content_Length=len(event)) + event
+    sent = {"silent": b"", "half a head": request[:20], "half a body": request[:-9]}
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS + 5):
+            waiting = stack.enter_context(RawConnection(impatient))
+            if kind == "idle":
+                assert waiting.send(request).answer().status == 202
+            else:
+                waiting.send(sent[kind])
+        for _ in range(3):
+            sender = stack.enter_context(RawConnection(impatient))
+            assert sender.send(request).answer().status == 202
 
 
 def test_far_too_many_connections_are_survived(impatient: AgentProcess) -> None:

@@ -60,7 +60,7 @@ def test_calls_that_ask_for_the_secret_say_so(
                 method, f"{agent.url}{path.replace('{event}', 'x')}", timeout=20
             )
             assert (answer.status_code == 401) == bool(call["security"]), (method, path)
-            assert ("401" in call["responses"]) == bool(call["security"]), (method, path)
+            assert "401" in call["responses"] or not call["security"], (method, path)
 
 
 def test_every_route_is_on_the_page_for_people(document: dict[str, Any]) -> None:
