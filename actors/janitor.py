@@ -7,48 +7,38 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, NamedTuple
+from collections import deque
+from math import inf
+from typing import Any
 
 import pykka
 
-from actors.core.commands import Answer, ExpireDeadLetters
+from actors.core.commands import Answer, Command, ExpireDeadLetters, LimitDeadLetters
+from actors.core.state import ATTEMPTS_KEPT
 from actors.directory import QueueEntry
 from actors.journal_writer import Admission, Remove
 from actors.messages import Perform, Route, SaveSnapshot
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from actors.surroundings import Surroundings
-from store.records import Entry, QueueId
-from store.retention import ended_before, middle_attempts
+from store.records import Entry, EventId, QueueId
+from store.retention import Front, middle_attempts, sweep
 
 PERIOD = 60.0
-PERIOD_WHEN_FULL = 2.0
-RETENTION_WHEN_FULL = 3600.0
-_SHRINKS_BY = 8.0
-_MOST_SHRINKING = 5  # to 0.1 s: nothing that has ended is kept
+LOOK_EVERY = 1.0
+RETENTION_WHEN_TIGHT = (3600.0, 60.0)  # in the first rounds, and nothing in all further ones
+TIGHT = 7 / 8  # of the journal's limit: history goes before events are refused
+_BELIEVED_AFTER = 600  # looks
 _BATCH = 5_000
-_MUCH = 1_000  # records: reading fewer costs nothing worth mentioning
-_LONGEST_PAUSE = 32  # rounds
-_ATTEMPTS_KEPT = 200
-
-
-class _InVain(NamedTuple):
-    """A queue of which much was read for nothing when so many of its events had `ended`.
-
-    Reading a long one takes seconds: it is left out for `pause` rounds, twice as many each time,
-    unless another event ends.
-    """
-
-    ended: int
-    pause: int
-    left_out: int
+_NO_LIMIT = 1 << 62
 
 
 class Janitor(SupervisedActor):
-    """Goes over all queues once a minute.
+    """Goes over all queues once a minute, and each second while the journal is tight.
 
-    `retention` in seconds. While the journal is full, only the last hour of what has ended is kept,
-    and an eighth of that in each further round: refusing an alert to save the history of delivered
-    ones would be the wrong way round. Dead letters are no history: they always have their time.
+    `retention` in seconds. In a tight journal, only the last hour of what has ended is kept, less
+    in each further round, and nothing of it in the end: refusing an alert to save the history of
+    delivered ones would be the wrong way round. Dead letters are no history: they have their time,
+    but in a full journal each key may keep only its share of them.
     """
 
     actor_inbox: DeadlineInbox
@@ -60,8 +50,12 @@ class Janitor(SupervisedActor):
         self._around = around
         self._admission = admission
         self._retention = retention
-        self._full_rounds = 0
-        self._in_vain: dict[QueueId, _InVain] = {}
+        self._tight_rounds = 0
+        self._next_round = 0.0
+        self._fronts: dict[QueueId, Front] = {}
+        self._old = 0
+        self._shortened: dict[QueueId, tuple[EventId, int]] = {}
+        self._clock_ahead_by: deque[float] = deque(maxlen=_BELIEVED_AFTER)
 
     @staticmethod
     def _create_actor_inbox() -> DeadlineInbox:
@@ -69,58 +63,103 @@ class Janitor(SupervisedActor):
 
     def begin(self) -> None:
         """The first round comes after the first period: a start has better things to do."""
-        self.actor_inbox.deadline = time.monotonic() + min(PERIOD, self._retention)
+        self._next_round = time.monotonic() + min(PERIOD, self._retention)
+        self._look_later()
 
     def receive(self, message: Any) -> None:
         """`Due` is the only message."""
         match message:
             case Due():
-                self.actor_inbox.deadline = time.monotonic() + self._go_round()
+                now = self._believed_time()
+                self._tight_rounds = self._tight_rounds + 1 if self._is_tight() else 0
+                if self._tight_rounds or time.monotonic() >= self._next_round:
+                    more = self._go_round(now)
+                    pause = LOOK_EVERY if more else PERIOD
+                    self._next_round = time.monotonic() + min(pause, self._retention)
+                self._look_later()
 
-    def _go_round(self) -> float:
-        full = self._is_full()
-        history = self._retention
-        if full:
-            shrunk = RETENTION_WHEN_FULL / _SHRINKS_BY ** min(self._full_rounds, _MOST_SHRINKING)
-            history = min(history, shrunk)
-        self._full_rounds = self._full_rounds + 1 if full else 0
-        now = self._around.clock()
-        more = False
+    def _look_later(self) -> None:
+        self.actor_inbox.deadline = time.monotonic() + min(LOOK_EVERY, self._retention)
+
+    def _believed_time(self) -> float:
+        """The wall clock (seconds since 1970), but set ahead it is believed only after a while.
+
+        For a moment in which it is wrong, all dead letters would expire.
+        """
+        self._clock_ahead_by.append(self._around.clock() - time.monotonic())
+        return time.monotonic() + min(self._clock_ahead_by)
+
+    def _is_tight(self) -> bool:
+        usage, refusal = self._around.journal.usage(), self._admission.refusal
+        is_full = refusal is not None and refusal.reason == "journal_full"
+        return is_full or usage.used >= usage.limit * TIGHT
+
+    def _go_round(self, now: float) -> bool:
+        """True if there is more to remove than one batch of a queue takes."""
+        before = now - self._retention
+        history, tight = before, self._tight_rounds
+        if tight > len(RETENTION_WHEN_TIGHT):
+            history = inf
+        elif tight:
+            history = max(before, now - RETENTION_WHEN_TIGHT[tight - 1])
+        share, more = self._share_of_dead_letters(), False
         for entry in self._around.directory.entries():
-            self._expire(entry, now - self._retention)
-            more = self._sweep(entry, now - history) or more
-            if full:
+            dead = entry.state.dead
+            if dead.older_than(before, now):
+                self._perform(entry, ExpireDeadLetters(before))
+            if dead.room > share:
+                self._perform(entry, LimitDeadLetters(share))
+            more = self._sweep(entry, history, now) or more
+            self._shorten_attempts(entry)
+            if tight:
                 # Only what a saved snapshot covers can be removed, in the next round then.
                 self._around.directory.tell(entry.id, SaveSnapshot())
-        return min(PERIOD_WHEN_FULL if full or more else PERIOD, self._retention)
+        return more
 
-    def _is_full(self) -> bool:
-        refusal = self._admission.refusal
-        return refusal is not None and refusal.reason == "journal_full"
+    def _share_of_dead_letters(self) -> int:
+        """How many bytes of dead letters a key may keep.
 
-    def _expire(self, entry: QueueEntry, before: float) -> None:
-        if any(letter.died_at < before for letter in list(entry.state.dead.values())):
-            perform = Perform(ExpireDeadLetters(before), _ignore)
-            self._around.supervisor().tell(Route(entry.routing_key, perform))
+        In a full journal a quarter of it, or less, if those of many keys fill more than half.
+        """
+        usage = self._around.journal.usage()
+        if usage.used < usage.limit:
+            return _NO_LIMIT
+        share = usage.limit // 4
+        rooms = [entry.state.dead.room for entry in self._around.directory.entries()]
+        while sum(min(room, share) for room in rooms) > usage.limit // 2:
+            share //= 2
+        return share
 
-    def _sweep(self, entry: QueueEntry, before: float) -> bool:
+    def _perform(self, entry: QueueEntry, command: Command) -> None:
+        self._around.supervisor().tell(Route(entry.routing_key, Perform(command, _ignore)))
+
+    def _sweep(self, entry: QueueEntry, before: float, now: float) -> bool:
         """True if there is more to remove than one batch takes."""
         journal, state = self._around.journal, entry.state
-        count = state.counters.delivered + state.counters.discarded
-        earlier = self._in_vain.pop(entry.id, None)
-        if earlier is not None and earlier.ended == count and earlier.left_out < earlier.pause:
-            self._in_vain[entry.id] = earlier._replace(left_out=earlier.left_out + 1)
-            return False
-        ended, read = ended_before(journal, entry.id, before, _BATCH, {*state.waiting, *state.dead})
-        if read > _MUCH and not ended:
-            again = earlier is not None and earlier.ended == count
-            pause = min(_LONGEST_PAUSE, 2 * earlier.pause) if earlier and again else 1
-            self._in_vain[entry.id] = _InVain(count, pause, 0)
+        ended, self._fronts[entry.id] = sweep(
+            journal,
+            entry.id,
+            before,
+            _BATCH,
+            now=now,
+            alive={*state.waiting, *state.dead},
+            front=self._fronts.get(entry.id, Front()),
+            old_elsewhere=self._old,
+        )
+        self._old = max(self._old, self._fronts[entry.id].old)
         self._remove(ended)
-        head = next(iter(list(state.waiting.values())[:1]), None)
-        if head is not None and head.attempts > 2 * _ATTEMPTS_KEPT:
-            self._remove(middle_attempts(journal, entry.id, head.id, _ATTEMPTS_KEPT))
         return len(ended) >= _BATCH
+
+    def _shorten_attempts(self, entry: QueueEntry) -> None:
+        """It reads all that waits behind the head: only after many more attempts, not each time."""
+        head = next(iter(list(entry.state.waiting.values())[:1]), None)
+        if head is None or head.attempts <= 2 * ATTEMPTS_KEPT:
+            return
+        event, attempts = self._shortened.get(entry.id, (None, 0))
+        if head.id != event or head.attempts >= attempts + ATTEMPTS_KEPT:
+            self._shortened[entry.id] = head.id, head.attempts
+            journal = self._around.journal
+            self._remove(middle_attempts(journal, entry.id, head.id, ATTEMPTS_KEPT))
 
     def _remove(self, entries: list[Entry]) -> None:
         if entries:

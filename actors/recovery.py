@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from actors.core.evolve import evolve
+from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, from_snapshot
 from store.errors import JournalDamagedError
 from store.indexes import IndexSums
 from store.port import Journal
-from store.records import Entry, QueueId
+from store.records import Entry, EventAccepted, QueueId
 
 
 def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
@@ -40,6 +40,8 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
         if entry.seq > after:
             _apply(state, entry)
             tails[entry.queue] += 1
+        elif isinstance(entry.record, EventAccepted):
+            supply_room(state, entry.record)
     journal.check_indexes(sums)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
 

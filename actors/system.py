@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pykka
 
 from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
@@ -58,6 +59,7 @@ class ActorSystem:
         self.writer_statistics = WriterStatistics()
         self.statistics = Statistics()
         self.slots = DeliverySlots(max_in_flight, time.monotonic)
+        self.policy = msgspec.structs.replace(policy, max_journal=journal.usage().limit)
         self._journal = journal
         self._make_port = make_port
         self._max_in_flight = max_in_flight
@@ -72,7 +74,7 @@ class ActorSystem:
             dispatcher=self._dispatcher,
             slots=self.slots,
             directory=self.directory,
-            policy=policy,
+            policy=self.policy,
             passivate_after=passivate_after,
             clock=clock,
             writer=lambda: self._singles[WRITER],

@@ -115,10 +115,8 @@ def _serve(
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observers,
     )
-    if logger.isEnabledFor(logging.WARNING):
-        warnings_only = not logger.isEnabledFor(logging.INFO)
-        names = _queue_names(config, system)
-        observers.add(TransitionLog(log, Lines(config), names, warnings_only=warnings_only))
+    names = _queue_names(config, system)
+    observers.add(TransitionLog(log, Lines(config), names, least=logger.getEffectiveLevel()))
     began = time.perf_counter()
     with signals.interrupting():
         system.recover()

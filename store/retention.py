@@ -1,7 +1,8 @@
 """Which entries nobody needs any more: selection only, the writer removes them.
 
 Only what lies behind the queue's saved snapshot may go. An event's entries go together, once it
-was delivered or discarded long enough ago.
+was delivered or discarded long enough ago. What is old is judged by the journal's order, as clocks
+get set: what stands before an old entry is old as well, whatever time it bears.
 """
 
 from __future__ import annotations
@@ -25,45 +26,95 @@ from store.records import (
 )
 
 
-class Ended(NamedTuple):
-    """Entries that may go, without the bodies of events, and how many were `read` to find them."""
+class Front(NamedTuple):
+    """How far a queue was swept: where the next sweep begins, so that none reads it all again.
+
+    What is left of the entries up to `after` belongs to events that have not ended; all up to
+    `old` are older than was asked for.
+    """
+
+    after: int = 0
+    old: int = 0
+
+
+_BEGINNING = Front()
+_READ_AHEAD = 20
+
+
+class Swept(NamedTuple):
+    """Entries that may go, without the bodies of events, and where to go on."""
 
     entries: list[Entry]
-    read: int
+    front: Front
 
 
-def ended_before(
+def sweep(
     journal: Journal,
     queue: QueueId,
     before: float,
     limit: int,
+    *,
+    now: float,
     alive: Container[EventId] = frozenset(),
-) -> Ended:
+    front: Front = _BEGINNING,
+    old_elsewhere: int = 0,
+) -> Swept:
     """About `limit` entries at most of events that ended before `before` (seconds since 1970).
 
-    Reads from the oldest entry to the first that is not older. `alive` are events that have not
-    ended, as far as is known: knowing them saves the memory for their entries.
+    `alive` are events that have not ended, as far as is known. `front` is that of the last sweep.
+    Entries up to `old_elsewhere` are known to be old if their time lies behind `now`.
     """
-    lives: dict[EventId, list[Entry]] = {}
-    chosen: list[Entry] = []
-    read = 0
     snapshot = journal.snapshot(queue)
     if snapshot is None:
-        return Ended([], 0)
-    for entry in journal.entries(queue):
-        read += 1
-        if entry.seq > snapshot.seq or entry.record.at >= before or len(chosen) >= limit:
+        return Swept([], front)
+    old = _old_until(journal, queue, before, now, front.old, limit, old_elsewhere)
+    lives: dict[EventId, list[Entry]] = {}
+    chosen: list[Entry] = []
+    after, passing = front.after, True
+    for entry in journal.entries(queue, front.after):
+        if entry.seq > min(old, snapshot.seq) or len(chosen) >= limit:
             break
         event = event_of(entry.record)
+        if event in alive:
+            after = entry.seq if passing else after
+            continue
+        passing = False  # behind `after`, as nobody knows yet whether it will be removed
         if event is None:
             chosen.append(entry)
             continue
-        if event in alive:
-            continue
-        lives.setdefault(event, []).append(_without_body(entry))
+        life = lives.setdefault(event, [])
+        life.append(_without_body(entry))
         if isinstance(entry.record, EventDelivered | EventDiscarded):
-            chosen += lives.pop(event)
-    return Ended(chosen, read)
+            if front.after and not isinstance(life[0].record, EventAccepted):
+                after = 0  # it was passed before it ended: the next sweep takes it as a whole
+            else:
+                chosen += lives.pop(event)
+    return Swept(chosen, Front(after, old))
+
+
+def _old_until(
+    journal: Journal,
+    queue: QueueId,
+    before: float,
+    now: float,
+    after: int,
+    limit: int,
+    old_elsewhere: int,
+) -> int:
+    """The last entry behind `after` that is old, of those before the first that is recent.
+
+    One whose time lies in the future is neither: it says nothing about those behind it.
+    """
+    old = after
+    for read, entry in enumerate(journal.entries(queue, after)):
+        at = entry.record.at
+        if at < before or (at > now and entry.seq <= old_elsewhere):
+            old = entry.seq
+            if read >= _READ_AHEAD * limit:
+                break  # there is enough to do
+        elif at <= now:
+            break
+    return old
 
 
 def middle_attempts(journal: Journal, queue: QueueId, event: EventId, keep: int) -> list[Entry]:

@@ -26,7 +26,7 @@ from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
 from store.lmdb_journal import LmdbJournal
 from store.port import Append
 from store.records import EventId, QueueId, RoutingKey
-from store.retention import ended_before
+from store.retention import sweep
 
 LIMIT = 64 << 20
 _VERDICTS: tuple[Verdict, ...] = (
@@ -77,7 +77,7 @@ def live(
             appends.clear()
         if retention and step % 100 == 99:
             for queue in states:
-                journal.remove(ended_before(journal, queue, now - 60, 50).entries)
+                journal.remove(sweep(journal, queue, now - 60, 50, now=now).entries)
     journal.commit(appends)
     journal.close()
     return states

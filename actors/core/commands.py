@@ -85,6 +85,12 @@ class ExpireDeadLetters(msgspec.Struct, frozen=True):
     before: float
 
 
+class LimitDeadLetters(msgspec.Struct, frozen=True):
+    """In a full journal: discard the oldest, until the others take `room` bytes at most."""
+
+    room: int
+
+
 class HoldQueue(msgspec.Struct, frozen=True):
     """Accept, but don't deliver."""
 
@@ -108,6 +114,7 @@ Command = (
     | RetryEvents
     | DiscardEvents
     | ExpireDeadLetters
+    | LimitDeadLetters
     | HoldQueue
     | ReleaseQueue
     | ResumeQueue
@@ -139,7 +146,11 @@ Answer = Receipt | Refusal | Done | Answers
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one queue: events waiting at most, tries for an event that PagerDuty fails on."""
+    """Limits of one queue: events waiting at most, tries for an event that PagerDuty fails on.
+
+    Its events may fill half of the journal, which takes `max_journal` bytes.
+    """
 
     max_queue_length: int = 100_000
+    max_journal: int = 1 << 30
     max_attempts: int = 60

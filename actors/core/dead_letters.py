@@ -31,11 +31,14 @@ class DeadLetter(msgspec.Struct, kw_only=True):
     died_at: float
     attempts: int
     error: str
+    room: int = 0
     superseded_by: EventId | None = None
 
 
 class DeadLetters(OrderedDict[EventId, DeadLetter]):
     """By id, in the order in which they died. `add`, `take` and `supersede` alone change it.
+
+    `room` is how many bytes of the journal all of them take.
 
     Those that a later event may supersede are found by that event: there can be a hundred thousand
     of them, and each delivery asks.
@@ -43,6 +46,7 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
 
     def __init__(self, letters: Iterable[DeadLetter] = ()) -> None:
         super().__init__()
+        self.room = 0
         self._by_what_supersedes: dict[tuple[str, str], dict[EventId, None]] = {}
         for letter in letters:
             self.add(letter)
@@ -50,6 +54,7 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
     def add(self, letter: DeadLetter) -> None:
         """An event has died."""
         self[letter.id] = letter
+        self.room += letter.room
         what = _what_supersedes(letter)
         if what is not None:
             self._by_what_supersedes.setdefault(what, {})[letter.id] = None
@@ -60,6 +65,7 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
         if letter is None:
             return None
         del self[event]
+        self.room -= letter.room
         what = _what_supersedes(letter)
         if what is not None:
             others = self._by_what_supersedes[what]
@@ -67,6 +73,30 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
             if not others:
                 del self._by_what_supersedes[what]
         return letter
+
+    def older_than(self, before: float, now: float) -> list[EventId]:
+        """Those that died before `before` (seconds since 1970), by their order.
+
+        Clocks get set: what died before an old one is old although its time lies in the future,
+        what died after a recent one is recent although its time lies far back.
+        """
+        letters, old = list(self.values()), 0
+        for number, letter in enumerate(letters, 1):
+            if letter.died_at < before:
+                old = number
+            elif letter.died_at <= now:
+                break
+        return [letter.id for letter in letters[:old]]
+
+    def beyond(self, room: int) -> list[EventId]:
+        """The oldest, without which the others take `room` bytes at most."""
+        excess, chosen = self.room - room, []
+        for letter in self.values():
+            if excess <= 0:
+                break
+            excess -= letter.room
+            chosen.append(letter.id)
+        return chosen
 
     def supersede(self, action: str, dedup_key: str, by: EventId) -> None:
         """Event `by` was delivered: note it with each letter that it supersedes."""

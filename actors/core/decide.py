@@ -19,6 +19,7 @@ from actors.core.commands import (
     ExpireDeadLetters,
     FinishDelivery,
     HoldQueue,
+    LimitDeadLetters,
     NewEvent,
     Policy,
     Receipt,
@@ -81,8 +82,9 @@ def decide(
                 return []
             if refusal is not None:
                 return refusal
-            if len(state.waiting) >= policy.max_queue_length:
-                return _queue_full(policy.max_queue_length)
+            full = queue_full(state, policy)
+            if full is not None:
+                return full
             return [
                 EventAccepted(
                     event=event.id,
@@ -114,11 +116,11 @@ def decide(
                 if (id_ in state.waiting and id_ != state.in_flight) or id_ in state.dead
             ]
         case ExpireDeadLetters(before=before):
-            return [
-                EventDiscarded(event=letter.id, reason="retention", at=now)
-                for letter in state.dead.values()
-                if letter.died_at < before
-            ]
+            old = state.dead.older_than(before, now)
+            return [EventDiscarded(event=id_, reason="retention", at=now) for id_ in old]
+        case LimitDeadLetters(room=room):
+            beyond = state.dead.beyond(room)
+            return [EventDiscarded(event=id_, reason="journal_full", at=now) for id_ in beyond]
         case HoldQueue(reason=reason):
             return [] if state.hold == reason else [QueueHeld(reason=reason, at=now)]
         case ReleaseQueue():
@@ -143,11 +145,20 @@ def repeated(
     return Receipt(event=event.id, dedup_key=dedup_key, warnings=warnings)
 
 
-def _queue_full(limit: int) -> Refusal:
+def queue_full(state: QueueState, policy: Policy) -> Refusal | None:
+    """Why the queue takes no more events, or None if it does."""
+    if len(state.waiting) >= policy.max_queue_length:
+        limit = f"{policy.max_queue_length} events wait for this routing key (max_queue_length)"
+    elif state.waiting_room >= policy.max_journal // 2:
+        limit = (
+            f"the waiting events of this routing key fill its share, half of the journal's "
+            f"{policy.max_journal >> 20} MB (max_journal_mb)"
+        )
+    else:
+        return None
     return Refusal(
         reason="queue_full",
-        message=f"{limit} events wait for this routing key (max_queue_length): "
-        "see why with 'pagerduty-agent status' (docs/operating.md#a-full-queue)",
+        message=f"{limit}: see why with 'pagerduty-agent status' (docs/operating.md#a-full-queue)",
         retry_after=30,
     )
 

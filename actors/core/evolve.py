@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.core import backoff
 from actors.core.dead_letters import DeadLetter
-from actors.core.state import QueueState, WaitingEvent
+from actors.core.state import ATTEMPTS_KEPT, QueueState, WaitingEvent
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -23,6 +23,8 @@ from store.records import (
 # Failures that one poison event could cause; after too many of them the event is a dead letter.
 MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
 
+_ROOM_OF_ATTEMPT = 300
+
 
 def evolve(state: QueueState, record: Record) -> QueueState:
     """Apply one record. The given state is changed in place and returned; don't keep the old."""
@@ -35,13 +37,18 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                 action=record.action,
                 dedup_key=record.dedup_key,
                 accepted_at=record.at,
+                room=record.room,
             )
+            state.waiting_room += record.room
             state.next_position = record.position + 1
             state.counters.accepted += 1
         case DeliveryStarted():
             event = state.waiting[record.event]
             event.state = "in_flight"
             event.attempts = record.attempt
+            if record.attempt <= 2 * ATTEMPTS_KEPT:
+                event.room += _ROOM_OF_ATTEMPT
+                state.waiting_room += _ROOM_OF_ATTEMPT
             event.next_attempt_at = None
             state.in_flight = record.event
             _end_wait(state)
@@ -50,12 +57,12 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case DeliveryDeferred():
             _defer(state, record)
         case EventDelivered():
-            event = state.waiting.pop(record.event)
+            event = _take(state, record.event)
             _succeed(state, record.at)
             state.dead.supersede(event.action, event.dedup_key, event.id)
             state.counters.delivered += 1
         case EventDeadLettered():
-            event = state.waiting.pop(record.event)
+            event = _take(state, record.event)
             error = error_of(record)
             state.dead.add(
                 DeadLetter(
@@ -68,6 +75,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                     died_at=record.at,
                     attempts=event.attempts,
                     error=error,
+                    room=event.room,
                     superseded_by=event.superseded_by,
                 )
             )
@@ -94,11 +102,29 @@ def evolve(state: QueueState, record: Record) -> QueueState:
     return state
 
 
+def supply_room(state: QueueState, record: EventAccepted) -> None:
+    """A snapshot that an earlier version has saved does not say how much room its events take."""
+    waiting, letter = state.waiting.get(record.event), state.dead.get(record.event)
+    if waiting is not None and not waiting.room:
+        waiting.room = record.room
+        state.waiting_room += record.room
+    if letter is not None and not letter.room:
+        letter.room = record.room
+        state.dead.room += record.room
+
+
 def error_of(record: DeliveryDeferred | EventDeadLettered | ActorRestarted) -> str:
     """What the record says went wrong with the attempt before it."""
     if isinstance(record, ActorRestarted):
         return f"{record.reason}: the outcome of the attempt is unknown"
     return f"{record.reason}: {record.detail}" if record.detail else record.reason
+
+
+def _take(state: QueueState, event: EventId) -> WaitingEvent:
+    """An event leaves those that wait."""
+    taken = state.waiting.pop(event)
+    state.waiting_room -= taken.room
+    return taken
 
 
 def _defer(state: QueueState, record: DeliveryDeferred) -> None:
@@ -137,7 +163,7 @@ def _succeed(state: QueueState, at: float) -> None:
 def _discard(state: QueueState, event: EventId) -> None:
     if state.dead.take(event) is not None:
         return
-    discarded = state.waiting.pop(event)
+    discarded = _take(state, event)
     if discarded.state == "deferred" and not state.is_rate_limited:
         # The wait was this event's, while a rate limit is the key's: those behind it begin anew.
         state.failures = 0
@@ -159,10 +185,12 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
         action=letter.action,
         dedup_key=letter.dedup_key,
         accepted_at=letter.accepted_at,
+        room=letter.room,
         attempts=letter.attempts,
         last_error=letter.error,
         superseded_by=record.superseded_by,
     )
+    state.waiting_room += letter.room
 
 
 def _note_error(state: QueueState, error: str, at: float) -> None:

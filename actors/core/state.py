@@ -13,11 +13,15 @@ from store.records import EventId, EventKind, QueueId
 EventState = Literal["queued", "in_flight", "deferred"]
 QueueCondition = Literal["active", "backing_off", "held"]
 
+ATTEMPTS_KEPT = 200
+"""Of an event with more than twice as many, only the records of the last attempts are kept."""
+
 
 class WaitingEvent(msgspec.Struct, kw_only=True):
     """An accepted event that is neither delivered nor given up.
 
-    `strikes` counts the attempts that may be the event's own fault, `attempts` all of them.
+    `strikes` counts the attempts that may be the event's own fault, `attempts` all of them; `room`
+    is about how many bytes of the journal it takes with the records of its attempts.
     `superseded_by` is that of the dead letter it was, should it become one again.
     """
 
@@ -27,6 +31,7 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
     action: str
     dedup_key: str
     accepted_at: float
+    room: int = 0
     state: EventState = "queued"
     attempts: int = 0
     strikes: int = 0
@@ -51,13 +56,15 @@ class Counters(msgspec.Struct, kw_only=True):
 class QueueState(msgspec.Struct, kw_only=True):
     """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
 
-    `waiting` is in order of delivery. A wait noted at `deferred_at` ends at `not_before`;
+    `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
+    noted at `deferred_at` ends at `not_before`;
     `pace_interval` (seconds between calls, 0: none) follows a rate limit, since `pace_since`.
     """
 
     queue: QueueId
     waiting: OrderedDict[EventId, WaitingEvent] = msgspec.field(default_factory=OrderedDict)
     dead: DeadLetters = msgspec.field(default_factory=DeadLetters)
+    waiting_room: int = 0
     next_position: int = 1
     in_flight: EventId | None = None
     hold: str | None = None

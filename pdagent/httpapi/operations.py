@@ -61,8 +61,7 @@ class Operations:
 
     def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
         agent, now = self._agent, time.time()
-        names, limit = self._selection.names, agent.config.max_queue_length
-        overview = Overview(entries, names, wanted, limit)
+        overview = Overview(entries, self._selection.names, wanted, agent.system.policy)
         return _encode(
             {
                 "agent": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from pdagent.logs import Lines
@@ -30,14 +31,14 @@ MOST_DEFERRALS = 100
 Fields = dict[str, object]
 
 _TELL_OF_THE_LINK = (EventDelivered, DeliveryDeferred, EventDeadLettered)
-_UNUSUAL = (EventDeadLettered, ActorRestarted)
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class TransitionLog:
     """An observer of committed records; `name_of` gives a queue's name as people may see it.
 
-    The start of a delivery has no line: its outcome follows with the seconds that it took. With
-    `warnings_only`, what is usual has none either.
+    The start of a delivery has no line: its outcome follows with the seconds that it took. Nor has
+    what is below the level `least` of `logging`.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class TransitionLog:
         lines: Lines,
         name_of: Callable[[QueueId], str],
         *,
-        warnings_only: bool = False,
+        least: int = logging.INFO,
     ) -> None:
         self._thread = thread
         self._lines = lines
         self._name_of = name_of
-        self._warnings_only = warnings_only
+        self._least = least
         self._names: dict[QueueId, str] = {}
         self._outage = _Outage()
         self._deferrals = _Deferrals()
@@ -74,7 +75,8 @@ class TransitionLog:
                 text += self._line(record.at, "warning", left_out, {})
             if isinstance(record, DeliveryDeferred) and not self._deferrals.is_told(record):
                 return text
-        if self._warnings_only and type(record) not in _UNUSUAL:
+        level = _level(record)
+        if _LEVELS[level] < self._least:
             return text
         name = self._names.get(queue)
         if name is None:
@@ -83,10 +85,11 @@ class TransitionLog:
         fields: Fields = {"event": event_of(record), "queue": name, **more}
         if fields["event"] is None:
             del fields["event"]
-        level = "warning" if type(record) in _UNUSUAL else "info"
         return text + self._line(record.at, level, message, fields)
 
     def _line(self, at: float, level: str, message: str, fields: Fields) -> str:
+        if _LEVELS[level] < self._least:
+            return ""
         return self._lines.line(at, level, LOGGER, message, fields)
 
     def _told(self, record: Record) -> tuple[str, Fields]:
@@ -124,6 +127,15 @@ class TransitionLog:
                 return what, {"reason": mask(record.reason)}
             case DeliveryStarted():
                 return "started", {"attempt": record.attempt}
+
+
+def _level(record: Record) -> str:
+    match record:
+        case EventDiscarded(reason="journal_full"):
+            return "error"  # an alert that nobody will see
+        case EventDeadLettered() | ActorRestarted():
+            return "warning"
+    return "info"
 
 
 class _Outage:

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from actors.core.commands import Policy
+from actors.core.decide import queue_full
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.operating.names import QueueNames
@@ -78,7 +80,7 @@ def deferral(state: QueueState) -> str | None:
 class Overview:
     """What `entries` are like together, and the `rows` of them that are wanted.
 
-    A queue is full when `max_queue_length` events wait in it.
+    A queue is full when it takes no more events, see `actors.core.decide.queue_full`.
     """
 
     def __init__(
@@ -86,10 +88,10 @@ class Overview:
         entries: Sequence[QueueEntry],
         names: QueueNames,
         wanted: Wanted,
-        max_queue_length: int,
+        policy: Policy,
     ) -> None:
         self._entries = entries
-        self._max_queue_length = max_queue_length
+        self._policy = policy
         self._conditions = {entry.id: condition(entry) for entry in entries}
         shown = [(entry, names.of(entry.routing_key)) for entry in entries]
         match = wanted.match.strip().lower()
@@ -132,7 +134,7 @@ class Overview:
         }
 
     def _is_full(self, entry: QueueEntry) -> bool:
-        return len(entry.state.waiting) >= self._max_queue_length
+        return queue_full(entry.state, self._policy) is not None
 
     def _matches(self, entry: QueueEntry, name: str, match: str) -> bool:
         if match in name.lower():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from actors import janitor
 from actors.core.commands import DiscardEvents, HoldQueue, Receipt
 from actors.core.verdict import Delivered, Rejected
 from store.errors import JournalFullError
+from store.records import Entry, QueueId
 from tests.actors.running_actors import RunningActors, WallClock, idempotent, wait_for
 
 HOUR = 3_600.0
@@ -20,7 +22,8 @@ WEEK = 7 * 24 * HOUR
 def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     """The wall clock of an agent whose janitor goes round every few milliseconds."""
     monkeypatch.setattr(janitor, "PERIOD", 0.02)
-    monkeypatch.setattr(janitor, "PERIOD_WHEN_FULL", 0.02)
+    monkeypatch.setattr(janitor, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(janitor, "_BELIEVED_AFTER", 10)
     return WallClock()
 
 
@@ -96,37 +99,87 @@ def test_a_full_journal_gives_up_history_before_it_refuses_for_good_and_no_dead_
         assert actors.journal.accepted(idempotent("bad").id)
 
 
-def test_a_long_queue_in_which_nothing_ends_is_not_read_again_and_again(
-    tmp_path: Path, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+def test_what_waits_and_what_died_is_not_read_again_in_each_round(
+    tmp_path: Path, clock: WallClock
 ) -> None:
-    """During an outage with a full journal, that would cost seconds of computing each time."""
-    monkeypatch.setattr(janitor, "_LONGEST_PAUSE", 1_000_000)
-    monkeypatch.setattr(janitor, "_MUCH", 0)
+    """A full journal is looked at each second: reading all that waits would take as long."""
     with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
+        actors.accepted(count=3)
+        wait_for(lambda: len(actors.entry().state.dead) == 3, "dead letters")
         actors.perform(HoldQueue("an outage"))
         actors.accepted(count=3)
-        clock.now += 2 * WEEK
-        reads = [0]
 
         def full() -> None:
             raise JournalFullError("the journal is full")
 
-        def look(_: object) -> None:
-            reads[0] += 1
+        read: list[int] = []
+        entries = actors.journal.entries
+
+        def noted(queue: QueueId, after: int = 0) -> Iterator[Entry]:
+            for entry in entries(queue, after):
+                read.append(entry.seq)
+                yield entry
 
         actors.journal.before_admit = full
         actors.accepted()
         wait_for(lambda: actors.system.admission.refusal, "a full journal")
-        rounds(actors)
-        actors.journal.before_entries = look
-        seen = _rounds_of(actors)
-        wait_for(lambda: _rounds_of(actors) >= seen + 64, "many rounds")
-        assert reads[0] <= 8, "each pause is twice as long as the one before"
+        rounds(actors, 12)
+        actors.journal.entries = noted  # type: ignore[method-assign]
+        rounds(actors, 5)
+        assert read == []
         actors.perform(DiscardEvents(None, "test"))
-        wait_for(lambda: reads[0] > 8, "it is read as soon as something has ended")
+        wait_for(lambda: not list(entries(actors.entry().id)), "all of it is removed")
 
 
-def _rounds_of(actors: RunningActors) -> int:
-    """How often the janitor went round while the journal was full."""
-    running = actors.single("janitor")._actor_weakref()
-    return int(running._full_rounds)
+def test_a_clock_that_is_ahead_for_a_moment_costs_no_dead_letter(
+    tmp_path: Path, clock: WallClock
+) -> None:
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
+        actors.accepted()
+        wait_for(lambda: actors.entry().state.dead, "a dead letter")
+        rounds(actors)
+        clock.now += 2 * WEEK
+        rounds(actors, 4)
+        clock.now -= 2 * WEEK
+        rounds(actors, 12)
+        assert actors.entry().state.dead
+
+
+def test_a_dead_letter_of_a_clock_that_was_ahead_expires_with_the_one_after_it(
+    tmp_path: Path, clock: WallClock
+) -> None:
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
+        for number, ahead in enumerate((1_000 * WEEK, 0.0), 1):
+            clock.now += ahead
+            actors.accepted()
+            wait_for(lambda count=number: len(actors.entry().state.dead) == count, "its death")
+            clock.now -= ahead
+        clock.now += WEEK + 1
+        wait_for(lambda: not actors.entry().state.dead, "the end of both")
+
+
+@pytest.mark.parametrize("jump", [24 * HOUR, -24 * HOUR])
+def test_a_full_journal_makes_room_although_the_clock_jumped_for_an_event(
+    tmp_path: Path, clock: WallClock, jump: float
+) -> None:
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        events = actors.accepted()
+        actors.wait_until_delivered(events)
+        clock.now += jump
+        events += actors.accepted()
+        actors.wait_until_delivered(events)
+        clock.now -= jump
+        events += actors.accepted()
+        actors.wait_until_delivered(events)
+
+        def full_while_they_are_there() -> None:
+            if any(actors.journal.accepted(event) for event in events):
+                raise JournalFullError("the journal is full")
+
+        actors.journal.before_admit = full_while_they_are_there
+        actors.accepted()
+        wait_for(lambda: actors.system.admission.refusal, "a full journal")
+        wait_for(lambda: actors.system.admission.refusal is None, "room again")

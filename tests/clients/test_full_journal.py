@@ -15,7 +15,7 @@ from tests.clients.documented import ADDRESS, KEY, blocks
 from tests.clients.tls_agent import TlsAgent
 from tests.sandbox_process import SandboxProcess
 
-FILLING_KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+FILLING_KEYS = [f"v4g5q7yie1qee1yio2uimz8yfbjenvj{number}" for number in range(3)]
 CERTIFICATE = "/etc/pagerduty-agent.cert.pem"
 
 
@@ -26,7 +26,6 @@ def full(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[TlsAgent]:
     settings = {"max_journal_mb": 1, "retention": "1s"}
     with TlsAgent(tmp_path / "agent", sandbox.url, **settings) as agent:
         event = {
-            "routing_key": FILLING_KEY,
             "event_action": "trigger",
             "payload": {
                 "summary": "Large",
@@ -35,7 +34,8 @@ def full(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[TlsAgent]:
                 "custom_details": {"log": "x" * 60_000},
             },
         }
-        for _ in range(100):
+        for number in range(100):
+            event["routing_key"] = FILLING_KEYS[number % 3]  # one fills half of it only
             if agent.post("/v2/enqueue", json=event).status_code == 503:
                 break
         assert agent.get("/health").status_code == 503

@@ -2,7 +2,8 @@
 
 Each fault raises a few times, with a routing key and more in the error's text, as a library might:
 `deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop, `spooled`
-where that takes in what was spooled.
+where that takes in what was spooled. `clock` raises nothing: it is a day ahead for as long as HOME
+has a file `clock_ahead`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 TIMES = int(os.environ.get("PDAGENT_FAULT_TIMES", "2"))
@@ -55,6 +57,11 @@ def install(fault: str) -> None:
             spooled.accept = failing(  # type: ignore[attr-defined]
                 spooled.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
             )
+        case "clock":
+            import time
+
+            real, mark = time.time, Path(os.environ["HOME"], "clock_ahead")
+            time.time = lambda: real() + 86_400 * mark.exists()
         case _:
             raise SystemExit(f"no such fault: {fault}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import requests
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.store.small_disk import small_disk
+from tests.system.full_run import FULL
 from tests.system.numbered_events import key_number, numbers_by_key, trigger
 
 KEY, OTHER_KEY = key_number(1), key_number(2)
+FILLING = [key_number(number) for number in (3, 4, 5)]
 LIMIT = 5
+FULL_ONLY = pytest.mark.skipif(not FULL, reason="takes long: PDAGENT_FULL=1 asks for it")
 V1_PATH = "/generic/2010-04-15/create_event.json"
 NO_SECRET = {"Authorization": None}
 
@@ -38,13 +42,21 @@ def large(key: str, number: int) -> dict[str, Any]:
 
 
 def fill_journal(agent: AgentProcess, words: str) -> int:
-    """Have large events accepted until they are refused with 503 and `words`; returns how many."""
+    """Have large events accepted until they are refused with 503 and `words`; returns how many.
+
+    Of several keys in turn: one may fill half of the journal only.
+    """
     for number in range(5_000):
-        answer = agent.send_v2(large(KEY, number))
+        answer = agent.send_v2(large(FILLING[number % len(FILLING)], number))
         if answer.status_code != 200:
             assert_unavailable(answer, words)
             return number
     raise AssertionError("the journal never got full")
+
+
+def filled(count: int) -> dict[str, list[int]]:
+    """What arrives after `fill_journal` has returned `count`."""
+    return {key: list(range(n, count, len(FILLING))) for n, key in enumerate(FILLING)}
 
 
 def assert_unavailable(answer: requests.Response, words: str) -> None:
@@ -167,7 +179,7 @@ def test_a_full_journal_refuses_all_new_events_delivers_the_old_and_opens_again_
         assert agent.send_v2(trigger(KEY, accepted)).status_code == 200
         agent.wait_until_drained()
         assert agent.totals()["delivered"] == accepted + 1
-    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted + 1))}
+    assert numbers_by_key(sandbox.events()) == {**filled(accepted), KEY: [accepted]}
 
 
 def test_a_batch_that_is_repeated_while_the_journal_is_full_gets_its_first_receipts(
@@ -221,7 +233,7 @@ def test_a_full_journal_starts_refuses_at_once_and_drains(
         sandbox.behave(down=False)
         agent.wait_until_drained()
         assert agent.totals()["delivered"] == accepted
-    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted))}
+    assert numbers_by_key(sandbox.events()) == filled(accepted)
 
 
 def test_a_full_disk_refuses_all_new_events_records_deliveries_and_opens_when_there_is_room(
@@ -251,4 +263,80 @@ def test_a_full_disk_refuses_all_new_events_records_deliveries_and_opens_when_th
         agent.start()
         assert agent.totals()["delivered"] == accepted + 1, "all of it was recorded"
         agent.stop()
-    assert numbers_by_key(sandbox.events()) == {KEY: list(range(accepted + 1))}
+    assert numbers_by_key(sandbox.events()) == {**filled(accepted), KEY: [accepted]}
+
+
+def test_a_key_may_fill_half_of_the_journal_and_concerns_no_other(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path, sandbox.url, max_journal_mb=1) as agent:
+        codes = [agent.send_v2(large(KEY, number)).status_code for number in range(20)]
+        accepted = codes.count(200)
+        assert codes == [200] * accepted + [429] * (20 - accepted)
+        assert 7 <= accepted <= 9, "of 60 kB each"
+        answer = agent.post("/v2/enqueue", json=trigger(KEY, 99), headers=NO_SECRET)
+        assert answer.status_code == 429
+        assert "half of the journal's 1 MB (max_journal_mb)" in answer.json()["errors"][0]
+        assert "is full: its new events are refused" in agent.cli("status").stdout
+        assert agent.send_v2(trigger(OTHER_KEY, 1)).status_code == 200
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        assert agent.send_v2(trigger(KEY, accepted)).status_code == 200
+        agent.wait_until_drained()
+    arrived = numbers_by_key(sandbox.events())
+    assert arrived == {KEY: list(range(accepted + 1)), OTHER_KEY: [1]}
+
+
+@pytest.mark.parametrize("megabytes", [4, pytest.param(64, marks=FULL_ONLY)])
+def test_a_key_that_pagerduty_refuses_cannot_shut_out_the_others(
+    tmp_path: Path, sandbox: SandboxProcess, megabytes: int
+) -> None:
+    """A client without the secret needs no valid key to fill the journal with dead letters."""
+    sandbox.behave(fail=400)
+    settings = {"max_journal_mb": megabytes, "log_level": "error"}
+    with AgentProcess(tmp_path, sandbox.url, **settings) as agent:
+        event = trigger(KEY)
+        event["payload"]["custom_details"]["log"] = "x" * 490_000
+        for _ in range(3 * megabytes):
+            if agent.post("/v2/enqueue", json=event, headers=NO_SECRET).status_code == 503:
+                break
+        else:
+            raise AssertionError("the journal never got full")
+        sandbox.behave(fail=None)
+        agent.wait_for(lambda: agent.send_v2(trigger(OTHER_KEY)).status_code == 200, "room", 5)
+        agent.wait_until_drained()
+        totals = agent.totals()
+        assert totals["dead_lettered"] == megabytes // 2, "a quarter of the journal"
+        assert totals["discarded"] >= megabytes
+        assert agent.log().count("journal_full") == totals["discarded"]
+        assert " ERROR " in agent.log()
+    assert list(numbers_by_key(sandbox.events())) == [OTHER_KEY]
+
+
+class AgentWithAClock(AgentProcess):
+    """An agent whose clock is a day ahead for as long as the file `clock_ahead` is there."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        module = "tests.system.faulty_agent"
+        config = ["--config", str(self.config), *arguments]
+        return [sys.executable, "-m", module, "clock", *config]
+
+
+@FULL_ONLY
+def test_a_clock_that_was_ahead_for_a_moment_does_not_stop_intake(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    ahead = tmp_path / "clock_ahead"
+    ahead.touch()
+    with AgentWithAClock(tmp_path, sandbox.url, max_journal_mb=8) as agent:
+        for number in range(30):
+            assert agent.send_v2(large(FILLING[number % 3], number)).status_code == 200
+        agent.wait_until_drained()
+        ahead.unlink()
+        for number in range(30, 600):  # four journals full
+            event = large(FILLING[number % 3], number)
+            agent.wait_for(lambda e=event: agent.send_v2(e).status_code == 200, "room for it", 10)
+        agent.wait_until_drained()
+    assert numbers_by_key(sandbox.events()) == filled(600)

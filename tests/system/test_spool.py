@@ -185,10 +185,11 @@ def test_while_no_new_event_is_taken_nothing_more_is_tried(
     settings = {"spool": folder, "max_journal_mb": 1, "retention": "1s"}
     sandbox.behave(down=True)
     with AgentProcess(tmp_path / "agent", sandbox.url, **settings) as agent:
-        large = trigger(KEY, 0)
-        large["payload"]["custom_details"]["log"] = "x" * 60_000
-        while agent.send_v2(large).status_code == 200:
-            pass
+        for key in (KEY, OTHER, FULL):  # each fills half of the journal at most
+            large = trigger(key, 0)
+            large["payload"]["custom_details"]["log"] = "x" * 60_000
+            while agent.send_v2(large).status_code == 200:
+                pass
         for number in range(3):
             spool_event(folder, key_number(number), number)
         agent.wait_for(lambda: "spooled events for " in agent.log(), "the refusal is logged")

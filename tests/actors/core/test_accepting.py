@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from actors.core.commands import AcceptEvent, Policy, Refusal
+from actors.core.evolve import supply_room
+from actors.core.state import from_snapshot, to_snapshot
 from store.records import EventAccepted, EventDiscarded
 from tests.actors.core.life import (
     NOW,
@@ -12,6 +14,7 @@ from tests.actors.core.life import (
     D,
     accept,
     accepted,
+    after,
     died,
     given,
     started,
@@ -85,3 +88,25 @@ def test_while_all_new_events_are_refused_only_known_ones_are_answered() -> None
     known = AcceptEvent(accept(A).event, JOURNAL_FULL)
     assert when(given(accepted(A)), new) == JOURNAL_FULL
     assert when(given(accepted(A)), known) == []
+
+
+def test_a_key_whose_waiting_events_fill_half_of_the_journal_takes_no_more() -> None:
+    policy, body = Policy(max_journal=4_000_000), bytes(1_000_000)
+    state = given(accepted(A, body=body), accepted(B, 2, body=body))
+    refusal = when(state, accept(C), policy=policy)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "queue_full"
+    assert "half of the journal" in refusal.message
+    assert when(after(state, *went(A)), accept(C), policy=policy) == [accepted(C, 3)]
+    dead = given(accepted(A, body=body), *died(A), accepted(B, 2, body=body))
+    assert when(dead, accept(C), policy=policy) == [accepted(C, 3)], "its dead letters don't count"
+
+
+def test_a_snapshot_of_the_first_version_says_nothing_of_room_and_is_supplied_with_it() -> None:
+    state = given(accepted(A), *died(A), accepted(B, 2))
+    old = from_snapshot(to_snapshot(state).replace(b"room", b"rest"))
+    assert (old.waiting_room, old.dead.room) == (0, 0)
+    for record in (accepted(A), accepted(B, 2)):
+        supply_room(old, record)
+    assert old.waiting_room == old.waiting[B].room > 1_000
+    assert old.dead.room == old.dead[A].room > 1_000

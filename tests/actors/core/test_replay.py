@@ -14,6 +14,7 @@ from actors.core.commands import (
     ExpireDeadLetters,
     FinishDelivery,
     HoldQueue,
+    LimitDeadLetters,
     NewEvent,
     Policy,
     Refusal,
@@ -120,6 +121,18 @@ class Life(RuleBasedStateMachine):
     @rule(age=st.floats(0.0, 1_000.0))
     def expire(self, age: float) -> None:
         self.perform(ExpireDeadLetters(self.now - age))
+
+    @rule(room=st.integers(0, 5_000))
+    def limit_dead_letters(self, room: int) -> None:
+        self.perform(LimitDeadLetters(room))
+        assert self.state.dead.room <= room
+
+    @invariant()
+    def the_room_that_is_taken_is_the_sum_over_the_events(self) -> None:
+        for events in (self.state.waiting, self.state.dead):
+            assert all(event.room > 0 for event in events.values())
+        assert self.state.waiting_room == sum(e.room for e in self.state.waiting.values())
+        assert self.state.dead.room == sum(e.room for e in self.state.dead.values())
 
     @rule(reason=st.sampled_from(["one", "another"]))
     def hold(self, reason: str) -> None:

@@ -8,6 +8,7 @@ from actors.core.commands import (
     DiscardEvents,
     ExpireDeadLetters,
     HoldQueue,
+    LimitDeadLetters,
     Refusal,
     ReleaseQueue,
     RetryEvents,
@@ -17,6 +18,7 @@ from actors.core.decide import Deliver, Nothing, WakeAfter
 from actors.core.state import QueueState
 from store.records import (
     EventDiscarded,
+    EventId,
     EventRetried,
     QueueHeld,
     QueueReleased,
@@ -238,6 +240,38 @@ def test_dead_letters_expire_and_waiting_events_never_do() -> None:
     assert when(state, ExpireDeadLetters(NOW - 50)) == [
         EventDiscarded(event=A, reason="retention", at=NOW)
     ]
+
+
+def test_in_a_full_journal_the_oldest_dead_letters_go_until_the_others_fit() -> None:
+    state = given(
+        *(
+            record
+            for n, id_ in enumerate((A, B, C), 1)
+            for record in (accepted(id_, n), *died(id_))
+        ),
+        accepted(D, 4),
+    )
+    room = state.dead[C].room
+    assert when(state, LimitDeadLetters(3 * room)) == []
+    assert when(state, LimitDeadLetters(2 * room - 1)) == [
+        EventDiscarded(event=id_, reason="journal_full", at=NOW) for id_ in (A, B)
+    ]
+    assert len(when(state, LimitDeadLetters(0))) == 3, "what waits stays"  # type: ignore[arg-type]
+
+
+def test_a_dead_letter_is_as_old_as_those_around_it_say() -> None:
+    """A clock that was set back when it died must not expire it, nor one ahead keep it for ever."""
+    last = EventId("e")
+    times = {A: NOW - 100, B: NOW + 1e6, C: NOW - 90, D: NOW - 10, last: NOW - 1e6}
+    state = given(
+        *(
+            record
+            for n, (id_, at) in enumerate(times.items(), 1)
+            for record in (accepted(id_, n), *died(id_, at=at))
+        )
+    )
+    expired = when(state, ExpireDeadLetters(NOW - 50))
+    assert expired == [EventDiscarded(event=id_, reason="retention", at=NOW) for id_ in (A, B, C)]
 
 
 # Hold
