@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test bench soak lint format clean
 
 help:
 	@echo "make demo     watch an outage and a crash: nothing lost, nothing out of order"
 	@echo "make test     run all tests"
 	@echo "make lint     check style (ruff) and types (mypy)"
 	@echo "make format   put the code into the style that lint asks for"
-	@echo "make bench    measure accepting and delivering against LMDB alone"
+	@echo "make bench    measure accepting and delivering against LMDB alone, then soak"
+	@echo "make soak     10 minutes of load while PagerDuty throttles and flaps"
 	@echo "make clean    remove .venv and everything that was built"
 
 demo: $(INSTALLED)
@@ -27,6 +28,10 @@ test: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/bench/accepting.py
+	$(BIN)/python tests/bench/soak.py
+
+soak: $(INSTALLED)
+	$(BIN)/python tests/bench/soak.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

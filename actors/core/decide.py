@@ -283,7 +283,7 @@ def resume(state: QueueState, now: float) -> Owed:
         return Nothing()
     wait = max(
         backoff.remaining(state.deferred_at, state.not_before, now),
-        backoff.remaining(state.last_started_at, state.last_started_at + state.pace_interval, now),
+        backoff.remaining(state.last_started_at, state.last_started_at + state.pace.interval, now),
     )
     if wait > 0:
         return WakeAfter(wait)

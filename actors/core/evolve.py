@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from actors.core import backoff
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import ATTEMPTS_KEPT, QueueState, WaitingEvent
 from store.records import (
@@ -138,8 +137,7 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     if record.reason != "unreachable":
         state.failures += 1
     if record.reason == "rate_limited":
-        state.pace_interval = backoff.slower(state.pace_interval)
-        state.pace_since = record.at
+        state.pace.call_refused(record.at)
     state.in_flight = None
     state.deferred_at = record.at
     state.not_before = record.retry_at
@@ -155,9 +153,7 @@ def _succeed(state: QueueState, at: float) -> None:
     state.in_flight = None
     state.failures = 0
     state.last_delivered_at = at
-    if state.pace_interval and not 0 <= at - state.pace_since < backoff.PACE_STEP_AFTER:
-        state.pace_interval = backoff.faster(state.pace_interval)
-        state.pace_since = at
+    state.pace.call_taken(at, backlog=bool(state.waiting))
 
 
 def _discard(state: QueueState, event: EventId) -> None:

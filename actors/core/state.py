@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.dead_letters import DeadLetter, DeadLetters
+from actors.core.pace import Pace
 from store.records import EventId, EventKind, QueueId
 
 EventState = Literal["queued", "in_flight", "deferred"]
@@ -57,8 +58,7 @@ class QueueState(msgspec.Struct, kw_only=True):
     """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
 
     `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
-    noted at `deferred_at` ends at `not_before`;
-    `pace_interval` (seconds between calls, 0: none) follows a rate limit, since `pace_since`.
+    noted at `deferred_at` ends at `not_before`; `pace` follows from limits of the key's rate.
     """
 
     queue: QueueId
@@ -71,8 +71,7 @@ class QueueState(msgspec.Struct, kw_only=True):
     failures: int = 0
     deferred_at: float = 0.0
     not_before: float = 0.0
-    pace_interval: float = 0.0
-    pace_since: float = 0.0
+    pace: Pace = msgspec.field(default_factory=Pace)
     last_started_at: float = 0.0
     last_delivered_at: float | None = None
     last_error: str | None = None
@@ -98,7 +97,7 @@ class QueueState(msgspec.Struct, kw_only=True):
     @property
     def is_rate_limited(self) -> bool:
         """Whether the wait is one that PagerDuty asked of the key, not of one event."""
-        return self.not_before > 0 and self.pace_since == self.deferred_at
+        return self.not_before > 0 and self.pace.refused_at == self.deferred_at
 
     @property
     def oldest_accepted_at(self) -> float | None:

@@ -144,7 +144,7 @@ class AgentCollector(Collector):
         yield _gauge("pdagent_queues", "Routing keys ever seen.", len(entries))
         held = sum(entry.state.hold is not None for entry in entries)
         yield _gauge("pdagent_queues_held", "Queues that an operator holds.", held)
-        paced = sum(entry.state.pace_interval > 0 for entry in entries)
+        paced = sum(entry.state.pace.interval > 0 for entry in entries)
         yield _gauge("pdagent_queues_paced", "Queues slowed down after a rate limit.", paced)
         backing_off = sum(condition(entry) == "backing_off" for entry in entries)
         yield _gauge(

@@ -120,7 +120,7 @@ class Overview:
             "backing_off": conditions.count("backing_off"),
             "held": conditions.count("held"),
             "quarantined": conditions.count("quarantined"),
-            "paced": sum(state.pace_interval > 0 for state in states),
+            "paced": sum(state.pace.interval > 0 for state in states),
             "full": len(full),
             "full_queue": self._names.of(full[0].routing_key) if full else None,
             "oldest_waiting_at": timestamp(since),
@@ -142,7 +142,7 @@ class Overview:
         words = self._conditions[entry.id]
         if words == "backing_off" and deferral(entry.state) == "rate_limited":
             words += " rate_limited"
-        if entry.state.pace_interval > 0:
+        if entry.state.pace.interval > 0:
             words += " paced"
         since = in_flight_since(entry.state)
         if since is not None and time.time() - since > LONG_ATTEMPT:

@@ -195,8 +195,8 @@ def test_killing_at_random_never_has_two_deliveries_of_a_key_under_way(
             return Deferred(reason="rate_limited", retry_after=0.01)
         return Delivered(status=202)
 
-    monkeypatch.setattr("actors.core.backoff.PACE_START", 0.01)
-    monkeypatch.setattr("actors.core.backoff.PACE_SLOWEST", 0.02)
+    monkeypatch.setattr("actors.core.pace.DOCUMENTED", 0.01)
+    monkeypatch.setattr("actors.core.pace.SLOWEST", 0.02)
     keys = [f"{number:032d}" for number in range(20)]
     with RunningActors(tmp_path, ScriptedPagerDuty(answer)) as actors:
         accepted: dict[str, list[EventId]] = {key: [] for key in keys}

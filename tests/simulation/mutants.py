@@ -7,6 +7,7 @@ import msgspec
 from actors import sequencer
 from actors.core import decide
 from actors.core.decide import Deliver, Owed, WakeAfter
+from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.state import QueueState
 from actors.journal_writer import JournalWriter
 from actors.sender import SenderPool
@@ -58,6 +59,16 @@ def discarded_sender_with_an_open_client() -> list[Substitute]:
             port.close = close  # type: ignore[method-assign]
 
     return [(SenderPool, "discard", discard_only)]
+
+
+def slower_after_each_refusal() -> list[Substitute]:
+    """A burst of rate limits slows its key down with each of them."""
+
+    def call_refused(pace: Pace, at: float) -> None:
+        pace.refused_at = pace.since = at
+        pace.interval = min(SLOWEST, max(DOCUMENTED, pace.interval * 1.5))
+
+    return [(Pace, "call_refused", call_refused)]
 
 
 def lost_wakeup_after_restart() -> list[Substitute]:

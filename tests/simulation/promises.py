@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.core.evolve import evolve
+from actors.core.pace import DOCUMENTED
 from actors.core.state import QueueState, to_snapshot
-from actors.core.verdict import Delivered
+from actors.core.verdict import Deferred, Delivered
+from actors.directory import QueueEntry
 from actors.recovery import recover_all, recover_queue
 from tests.simulation.pagerduty import Request
 from tests.simulation.witness import Violation, require
@@ -66,6 +68,7 @@ def replay_gives_the_live_state(simulation: Simulation) -> None:
             to_snapshot(replayed) == to_snapshot(entry.state),
             f"queue {entry.id} ({entry.phase}): {_difference(entry.state, replayed)}",
         )
+        _pace_is_justified(simulation, entry)
         if not simulation.disk.removed_anything:
             state = QueueState(queue=entry.id)
             for each in journal.entries(entry.id):
@@ -108,6 +111,20 @@ def the_agent_is_idle(simulation: Simulation) -> None:
     )
     require(not slots._granted, f"turns are lost: {slots._granted}")
     require(not slots._outcomes, f"verdicts nobody claims: {list(slots._outcomes)}")
+
+
+def _pace_is_justified(simulation: Simulation, entry: QueueEntry) -> None:
+    """A key is slower than documented only after many refusals, however they were spread."""
+    refusals = sum(
+        request.key == entry.routing_key
+        and isinstance(request.verdict, Deferred)
+        and request.verdict.reason == "rate_limited"
+        for request in simulation.pagerduty.requests
+    )
+    require(
+        entry.state.pace.interval <= DOCUMENTED or refusals > 6,
+        f"queue {entry.id} is paced below the documented rate after {refusals} refusals",
+    )
 
 
 def _difference(live: QueueState, replayed: QueueState) -> str:

@@ -20,6 +20,7 @@ SEEDS = 2_000
         (mutants.answered_before_the_commit, "was acknowledged and is lost"),
         (mutants.overtaking_retry, "was started before its turn"),
         (mutants.discarded_sender_with_an_open_client, "a late write by a discarded sender"),
+        (mutants.slower_after_each_refusal, "is paced below the documented rate"),
         (mutants.lost_wakeup_after_restart, "still wait after"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.backoff import BACKOFF_BASE, BACKOFF_CAP, backoff, faster, remaining, slower
+from actors.core.backoff import BACKOFF_BASE, BACKOFF_CAP, backoff, remaining
 
 FAILURES = st.integers(1, 10_000)
 CHANCE = st.floats(0.0, 1.0, exclude_max=True)
@@ -41,10 +41,3 @@ def test_a_wait_ends_and_is_never_longer_than_it_was_meant(
     assert remaining(since, until, until) == 0.0
     if now < since:
         assert left == 0.0, "the clock was set back"
-
-
-@given(st.floats(0.0, 10.0))
-def test_a_limit_slows_down_and_calm_speeds_up(interval: float) -> None:
-    assert slower(interval) >= min(interval, 5.0)
-    assert slower(interval) >= 0.51
-    assert faster(interval) <= interval

@@ -98,7 +98,7 @@ def test_a_deferred_event_stays_first_and_its_queue_waits(reason: DeferReason) -
     if reason == "unreachable":
         assert owed(state) == Deliver(A)  # as soon as the breaker lets it
     else:
-        assert owed(state) == WakeAfter(pytest.approx(max(0.5, state.pace_interval)))
+        assert owed(state) == WakeAfter(pytest.approx(max(0.5, state.pace.interval)))
     assert owed(state, now=NOW + 1) == Deliver(A)
 
 
@@ -109,7 +109,7 @@ def test_what_a_deferral_counts_for(reason: DeferReason) -> None:
     assert state.waiting[A].attempts == 1
     assert state.waiting[A].strikes == int(strikes)
     assert state.failures == int(backs_off)
-    assert bool(state.pace_interval) == paces
+    assert bool(state.pace.interval) == paces
 
 
 @REASONS

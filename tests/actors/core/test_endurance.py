@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.core.backoff import BACKOFF_CAP, PACE_SLOWEST, backoff, faster, slower
+from actors.core.backoff import BACKOFF_CAP, backoff
 from actors.core.breaker import PROBE_PAUSE, Breaker
+from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.restarts import (
     QUARANTINE_LONGEST,
     RETRY_EVERY,
@@ -32,13 +33,17 @@ def test_backoff() -> None:
 
 
 def test_pace() -> None:
-    interval = 0.0
+    pace, now = Pace(), 0.0
     for _ in range(ROUNDS):
-        interval = slower(interval)
-    assert 0.0 < interval <= PACE_SLOWEST
+        now += 10.0
+        pace.call_refused(now)
+        if now % 100 == 0:
+            pace.call_taken(now, backlog=True)
+    assert DOCUMENTED < pace.interval <= SLOWEST
     for _ in range(ROUNDS):
-        interval = faster(interval)
-    assert interval == 0.0
+        now += 10.0
+        pace.call_taken(now, backlog=True)
+    assert pace.interval == 0.0
 
 
 def test_breaker() -> None:

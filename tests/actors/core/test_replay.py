@@ -28,8 +28,8 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
 from actors.core.verdict import Deferred, Delivered, Rejected
 from store import codec
-from store.records import EventId, Record
-from tests.actors.core.life import NOW, QUEUE, given
+from store.records import ActorRestarted, EventId, Record
+from tests.actors.core.life import NOW, QUEUE, A, accepted, after, deferred, given, started
 from tests.simulation.witness import Witness
 
 POLICY = Policy(max_queue_length=6, max_attempts=3)
@@ -214,10 +214,21 @@ TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
+def test_a_restart_of_queue_or_agent_keeps_what_counts_towards_giving_up() -> None:
+    state = given(accepted(A), started(A), deferred(A), started(A, 2), deferred(A), started(A, 3))
+    before = msgspec.structs.asdict(state.waiting[A])
+    assert before["strikes"] == 2
+    restarted = after(state, ActorRestarted(reason="the agent ended", at=NOW))
+    kept = msgspec.structs.asdict(from_snapshot(to_snapshot(restarted)).waiting[A])
+    for fields in (before, kept):
+        del fields["state"], fields["last_error"]
+    assert kept == before
+
+
 def test_a_snapshot_of_an_older_program_is_understood() -> None:
     """New fields have defaults, so that a journal outlives the program that wrote it."""
     state = given()
     plain = msgspec.msgpack.decode(to_snapshot(state))
-    for name in ("pace_interval", "pace_since", "last_error", "last_started_at"):
+    for name in ("pace", "last_error", "last_started_at"):
         del plain["state"][name]
     assert from_snapshot(msgspec.msgpack.encode(plain)) == state

@@ -15,6 +15,7 @@ from actors.core.commands import (
     StartDelivery,
 )
 from actors.core.decide import Deliver, Nothing, WakeAfter
+from actors.core.pace import DOCUMENTED
 from actors.core.state import QueueState
 from store.records import (
     EventDiscarded,
@@ -30,6 +31,7 @@ from tests.actors.core.life import (
     B,
     C,
     D,
+    accept,
     accepted,
     after,
     deferred,
@@ -64,7 +66,18 @@ def test_a_dead_letter_goes_to_the_tail_and_keeps_its_attempts() -> None:
 
 
 def test_all_dead_letters_are_retried_in_the_order_in_which_they_died() -> None:
-    assert when(given(*TWO_DEAD), RetryEvents()) == [retried(A, 3), retried(B, 4)]
+    died_in_turn = (accepted(B, 1, dedup_key="b"), accepted(A, 2, dedup_key="a"))
+    state = given(*died_in_turn, *died(B), *died(A))
+    for command in (RetryEvents(), RetryEvents([A, B])):
+        records = when(state, command)
+        assert records == [retried(B, 3), retried(A, 4)]
+    assert list(after(state, *records).waiting) == [B, A]  # type: ignore[misc]
+
+
+def test_an_event_that_is_accepted_after_a_retry_has_the_next_position() -> None:
+    state = given(*DEAD, retried(A, 2))
+    (record,) = when(state, accept(B))  # type: ignore[misc]
+    assert record == accepted(B, 3)
 
 
 def test_only_those_that_were_asked_for_are_retried() -> None:
@@ -214,7 +227,10 @@ def test_a_rate_limit_is_the_keys_and_stays_when_the_event_that_met_it_is_discar
     for command in (RetryEvents(), RetryEvents([B])):
         records = when(state, command)
         assert records == [retried(B, 3)], "an operator may try all the same"
-    assert owed(after(state, retried(B, 3))) != WakeAfter(60.0)
+    state = after(state, retried(B, 3))
+    assert owed(state) == WakeAfter(pytest.approx(DOCUMENTED)), (
+        "but no faster than PagerDuty takes its events"
+    )
 
 
 def test_discarding_one_that_waits_further_behind_changes_no_wait() -> None:
