@@ -24,6 +24,7 @@ from actors.messages import (
     FencePassed,
     Write,
     WriteFailed,
+    unconfirmed,
 )
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from store.errors import (
@@ -159,22 +160,22 @@ class JournalWriter(SupervisedActor):
         if not valid:
             return
         if self._broken is not None:
-            self._lose(valid)
+            self._lose(valid, self._admission.refusal or UNAVAILABLE)
             return
         started = time.perf_counter()
         try:
             self._journal.commit([write.append for write in valid])
         except CommitFailedError as error:
             self._break(error)
-            self._lose(valid)
+            self._lose(valid, unconfirmed(str(error)))
             return
         except JournalDisplacedError:
-            self._admit()  # which finds the same, and says so to who comes next
-            self._lose(valid)
+            self._admit()  # sets the refusal that later senders get
+            self._lose(valid, self._admission.refusal or UNAVAILABLE)
             return
-        except BaseException:
+        except BaseException as error:
             for write in valid:
-                self.abandon(write)
+                self._refuse(write, unconfirmed(f"the commit failed ({type(error).__name__})"))
             raise
         self._statistics.commits += 1
         self._statistics.appends += len(valid)
@@ -213,8 +214,7 @@ class JournalWriter(SupervisedActor):
         fence = self._current.get(write.append.queue)
         return fence is not None and fence.incarnation == write.incarnation
 
-    def _lose(self, writes: Sequence[Write]) -> None:
-        why = self._admission.refusal or UNAVAILABLE
+    def _lose(self, writes: Sequence[Write], why: Refusal) -> None:
         for write in writes:
             self._refuse(write, why)
             fence = self._current.pop(write.append.queue, None)

@@ -138,3 +138,8 @@ UNAVAILABLE = Refusal(
     message="the agent could not store the event just now: send it again",
     retry_after=5,
 )
+
+
+def unconfirmed(why: str) -> Refusal:
+    """For what was part of a commit that failed: the disk may have it all the same."""
+    return Refusal(reason="unconfirmed", message=why, retry_after=5)

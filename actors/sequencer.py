@@ -59,7 +59,7 @@ from actors.slots import Grant
 from actors.supervised import Report
 from actors.surroundings import Surroundings
 from actors.timer import Schedule
-from store.records import EventAccepted, Record, event_of
+from store.records import EventAccepted, EventId, Record, event_of
 
 
 class Sequencer(DispatchedActor):
@@ -190,18 +190,19 @@ class Sequencer(DispatchedActor):
 
     def _perform(self, state: QueueState, message: Perform) -> None:
         answer = self._carry_out(state, message.command)
-        if isinstance(answer, Refusal):
+        if isinstance(answer, Refusal) and answer.reason != "idempotency_key_reused":
             self._answered = message
             message.reply(answer)
         else:
+            # That key is used only once the commit of the first event has succeeded.
             self._out.replies.append((message.reply, answer))
 
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
         if isinstance(command, AcceptEvent) and command.event.idempotent:
-            earlier = self._earlier_receipt(state, command)
-            if earlier is not None:
-                return earlier
+            first = self._out.storing(command.event.id) or self._stored(command.event.id)
+            if first is not None:
+                return repeated(command.event, first)  # after the commit of the first
         result = self._apply(state, command)
         if isinstance(result, Refusal):
             return result
@@ -209,19 +210,10 @@ class Sequencer(DispatchedActor):
             self._out.remember(command.event)
         return _answer(command, result)
 
-    def _earlier_receipt(self, state: QueueState, command: AcceptEvent) -> Receipt | None:
-        """The receipt of the same request that came before; it waits for its commit as well."""
-        event = command.event
-        storing = self._out.storing(event.id)
-        known = storing or state.waiting.get(event.id) or state.dead.get(event.id)
-        if known is not None:
-            warnings = event.warnings if storing is None else storing.warnings
-            return repeated(event, known.kind, known.action, known.dedup_key, warnings)
-        entry = self._around.journal.accepted(event.id)
-        if entry is None or not isinstance(entry.record, EventAccepted):
-            return None
-        first = entry.record
-        return repeated(event, first.kind, first.action, first.dedup_key, first.warnings)
+    def _stored(self, event: EventId) -> EventAccepted | None:
+        entry = self._around.journal.accepted(event)
+        record = None if entry is None else entry.record
+        return record if isinstance(record, EventAccepted) else None
 
     def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:
         result = decide(state, command, self._around.clock(), self._around.policy)

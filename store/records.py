@@ -19,7 +19,11 @@ EventKind = Literal["v1", "v2", "change"]
 
 
 class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted"):
-    """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`."""
+    """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`.
+
+    `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in
+    records of earlier versions.
+    """
 
     event: EventId
     position: int
@@ -30,6 +34,7 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     at: float
     warnings: tuple[str, ...] = ()
     source: str = ""
+    fingerprint: bytes = b""
 
     @property
     def room(self) -> int:

@@ -15,7 +15,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A valid event that asks to be accepted; `body` has its key blanked.
 
     `idempotent` says that `id` was derived from the sender's Idempotency-Key, so that it may be
-    known already.
+    known already; `fingerprint` is then a digest of the request, equal for a repetition.
     """
 
     id: EventId
@@ -26,6 +26,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     source: str = ""
     idempotent: bool = False
+    fingerprint: bytes = b""
 
     def __repr__(self) -> str:
         return f"NewEvent(id={self.id!r}, kind={self.kind!r}, action={self.action!r})"
@@ -34,10 +35,19 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a command was not carried out, in a sentence that says what to do.
 
+    Only `unconfirmed` leaves open whether it was: the commit failed, or takes too long.
     `retry_after` is in seconds, where waiting may help.
     """
 
-    reason: Literal["queue_full", "journal_full", "unavailable", "superseded", "not_found"]
+    reason: Literal[
+        "queue_full",
+        "journal_full",
+        "unavailable",
+        "unconfirmed",
+        "superseded",
+        "not_found",
+        "idempotency_key_reused",
+    ]
     message: str
     retry_after: int | None = None
 

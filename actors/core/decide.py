@@ -96,6 +96,7 @@ def decide(
                     at=now,
                     warnings=event.warnings,
                     source=event.source,
+                    fingerprint=event.fingerprint,
                 )
             ]
         case StartDelivery():
@@ -129,20 +130,28 @@ def decide(
             return [] if state.in_flight is None else [ActorRestarted(reason=reason, at=now)]
 
 
-def repeated(
-    event: NewEvent, kind: str, action: str, dedup_key: str, warnings: tuple[str, ...]
-) -> Receipt:
-    """The receipt of the first event with the Idempotency-Key of `event`, as it was given then.
+def repeated(event: NewEvent, first: NewEvent | EventAccepted) -> Receipt | Refusal:
+    """The answer to `event` after `first` was accepted with the same Idempotency-Key.
 
-    What else is known of the first tells whether it was the same: someone whose key is the same for
-    all events would otherwise never learn that the others were not stored.
+    The same request gets its receipt as it was given then. A different one is refused, or its
+    sender would take it for stored. A record without a fingerprint is from a version that gave
+    the receipt with a warning: it may be the answer to a repetition.
     """
-    if (kind, action, dedup_key) != (event.kind, event.action, event.dedup_key):
-        warnings += (
-            f"this Idempotency-Key was used before for another event ({kind} {action} of "
-            f"{dedup_key!r}): this one was NOT stored, send it with a key of its own",
-        )
-    return Receipt(event=event.id, dedup_key=dedup_key, warnings=warnings)
+    warnings = first.warnings
+    if first.fingerprint:
+        if first.fingerprint != event.fingerprint:
+            return Refusal(reason="idempotency_key_reused", message=_reused(event, first))
+    elif (first.kind, first.action, first.dedup_key) != (event.kind, event.action, event.dedup_key):
+        warnings += (_reused(event, first),)
+    return Receipt(event=event.id, dedup_key=first.dedup_key, warnings=warnings)
+
+
+def _reused(event: NewEvent, first: NewEvent | EventAccepted) -> str:
+    return (
+        f"this Idempotency-Key was used before for another event ({event.id}, {first.kind} "
+        f"{first.action} of {first.dedup_key!r}): this one was NOT stored, send it with a key of "
+        "its own"
+    )
 
 
 def queue_full(state: QueueState, policy: Policy) -> Refusal | None:

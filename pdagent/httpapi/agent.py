@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,10 +27,12 @@ from store.records import EventId, RoutingKey
 ANSWER_WITHIN = 20.0
 
 NO_ANSWER = Refusal(
-    reason="unavailable",
-    message=f"the agent could not confirm the event within {ANSWER_WITHIN:.0f} s: send it again",
+    reason="unconfirmed",
+    message=f"the agent could not confirm this within {ANSWER_WITHIN:.0f} s",
     retry_after=5,
 )
+
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class Agent(msgspec.Struct, kw_only=True, eq=False):
@@ -131,8 +135,17 @@ def completed(
         warnings=whole.warnings,
         source=source,
         idempotent=idempotency_key is not None,
+        fingerprint=b"" if idempotency_key is None else _fingerprint(event),
     )
     return RoutingKey(whole.routing_key), new
+
+
+def _fingerprint(event: ParsedEvent) -> bytes:
+    """A digest of what its sender asked for; the order of members says nothing (Perl's varies)."""
+    body = event.body
+    with contextlib.suppress(msgspec.MsgspecError):  # JSON that Python has no values for: 1e400
+        body = _encode_sorted(msgspec.json.decode(body))
+    return hashlib.blake2b(event.kind.encode() + body, digest_size=16).digest()
 
 
 async def accept(

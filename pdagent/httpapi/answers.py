@@ -45,18 +45,23 @@ class Stored(_Answer, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class InvalidEvent(_Answer, frozen=True, kw_only=True):
-    """PagerDuty's shape of a refusal, on PagerDuty's paths."""
-
-    status: str
-    message: str
-    errors: tuple[str, ...]
-
-
 class Errors(_Answer, frozen=True, kw_only=True):
     """The agent's own shape of a refusal: a sentence for each thing that is wrong."""
 
     errors: tuple[str, ...]
+    may_have_been_stored: bool = False
+
+
+class PagerDutyErrors(_Answer, frozen=True, kw_only=True):
+    """PagerDuty's shape of a refusal, on PagerDuty's paths.
+
+    `status` is "invalid event", "throttle exceeded" or "service unavailable".
+    """
+
+    status: str
+    message: str
+    errors: tuple[str, ...]
+    may_have_been_stored: bool = False
 
 
 def processed(kind: EventKind, receipt: Receipt) -> _Processed:
@@ -90,8 +95,3 @@ def stored(kind: EventKind, receipt: Receipt) -> Stored:
         dedup_key=receipt.dedup_key if kind == "v2" else "",
         warnings=receipt.warnings,
     )
-
-
-def refused(message: str, errors: tuple[str, ...]) -> InvalidEvent:
-    """PagerDuty's shape of an error."""
-    return InvalidEvent(status="invalid event", message=message, errors=errors)

@@ -73,7 +73,7 @@ def _serialize(
 ) -> None:
     message = error.description or _SENTENCES.get(str(error.status), error.title)
     response.content_type = falcon.MEDIA_JSON
-    response.data = error_body(request.path, message)
+    response.data = error_body(request.path, error.status_code, message)
 
 
 _SENTENCES = {
@@ -103,7 +103,7 @@ async def _journal_trouble(
     logger.error("%s %s: %s", request.method, request.path, error)
     response.status = falcon.HTTP_503
     response.set_header("Retry-After", _RETRY_AFTER)
-    response.data = error_body(request.path, str(error))
+    response.data = error_body(request.path, 503, str(error))
 
 
 async def _unexpected(
@@ -115,4 +115,4 @@ async def _unexpected(
     """A mistake of ours: the caller gets one sentence, the log the place, neither any content."""
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     response.status = falcon.HTTP_500
-    response.data = error_body(request.path, "the agent made a mistake: its log says where")
+    response.data = error_body(request.path, 500, "the agent made a mistake: its log says where")

@@ -20,6 +20,7 @@ import msgspec
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent
 from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
+from pdagent.httpapi.errors import sentence_for, status_of
 from pdagent.httpapi.intake import PARSERS
 from pdagent.httpapi.ndjson import LineSplitter, TooLong
 from store.records import RoutingKey
@@ -48,12 +49,16 @@ class LineReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class LineError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Nothing was stored for this line; `status` is what its event alone would have got."""
+    """This line's event was refused; `status` is what it would have got alone.
+
+    It was not stored, unless `may_have_been_stored`.
+    """
 
     line: int
     status: int
     errors: tuple[str, ...]
     retry_after: int | None = None
+    may_have_been_stored: bool = False
 
 
 class _Line:
@@ -221,9 +226,9 @@ class BatchRun:
         seconds = time.perf_counter() - group.began
         answers = answer.each if isinstance(answer, Answers) else (answer,) * len(lines)
         for line, each in zip(lines, answers, strict=True):
-            if isinstance(each, Refusal):
+            if isinstance(each, Refusal) and each.reason != "idempotency_key_reused":
                 # What follows must not overtake: sent again, this line would come after it.
-                self._barred.setdefault(key, each)
+                self._barred.setdefault(key, _barring(each))
             self._note(line, each, seconds)
             self._open -= 1
             self._open_bytes -= line.size
@@ -246,8 +251,7 @@ class BatchRun:
         assert isinstance(answer, Receipt | Refusal)
         self._agent.intake.note(answer, seconds)
         if isinstance(answer, Refusal):
-            status = 429 if answer.reason == "queue_full" else 503
-            _refused(line, status, (answer.message,), answer.retry_after)
+            _refused_by(answer, line)
             return
         line.result = b"%b\n" % _encode(
             LineReceipt(
@@ -260,9 +264,26 @@ class BatchRun:
         )
 
 
-def _refused(
-    line: _Line, status: int, errors: tuple[str, ...], retry_after: int | None = None
-) -> _Line:
-    error = LineError(line=line.number, status=status, errors=errors, retry_after=retry_after)
-    line.result = b"%b\n" % _encode(error)
+def _barring(refusal: Refusal) -> Refusal:
+    """Why lines after one that got `refusal` are refused: they were not handed over."""
+    if refusal.reason != "unconfirmed":
+        return refusal
+    message = f"an earlier event of this routing key is not confirmed ({refusal.message})"
+    return msgspec.structs.replace(refusal, reason="unavailable", message=message)
+
+
+def _refused(line: _Line, status: int, errors: tuple[str, ...]) -> _Line:
+    line.result = b"%b\n" % _encode(LineError(line=line.number, status=status, errors=errors))
     return line
+
+
+def _refused_by(refusal: Refusal, line: _Line) -> None:
+    status, uncertain = status_of(refusal), refusal.reason == "unconfirmed"
+    error = LineError(
+        line=line.number,
+        status=status,
+        errors=(sentence_for(status, refusal.message, uncertain=uncertain),),
+        retry_after=refusal.retry_after,
+        may_have_been_stored=uncertain,
+    )
+    line.result = b"%b\n" % _encode(error)

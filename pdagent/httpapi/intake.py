@@ -11,8 +11,9 @@ import msgspec
 from actors.core.commands import Refusal
 from pdagent.events import EventKind, InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
 from pdagent.httpapi.agent import Agent, accept
-from pdagent.httpapi.answers import Errors, processed, refused, stored
+from pdagent.httpapi.answers import processed, stored
 from pdagent.httpapi.bodies import read_body
+from pdagent.httpapi.errors import error_body, status_of
 from pdagent.httpapi.guard import Secret
 
 _LONGEST_IDEMPOTENCY_KEY = 255
@@ -56,14 +57,12 @@ class Send:
             event = parse(body)
         except InvalidEvent as invalid:
             response.status = falcon.HTTP_400
-            response.data = _encode(Errors(errors=invalid.errors))
+            response.data = error_body(request.path, 400, *invalid.errors)
             return
         key = idempotency_key_of(request)
         answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
         if isinstance(answer, Refusal):
-            response.status = falcon.HTTP_429 if _is_full_queue(answer) else falcon.HTTP_503
-            response.set_header("Retry-After", str(answer.retry_after))
-            response.data = _encode(Errors(errors=(answer.message,)))
+            _refuse(answer, request, response)
             return
         response.data = _encode(stored(event.kind, answer))
 
@@ -85,24 +84,30 @@ class PagerDutyPath:
             event = self._parse(body)
         except InvalidEvent as invalid:
             response.status = falcon.HTTP_400
-            response.data = _encode(refused("Event object is invalid", invalid.errors))
+            response.data = error_body(
+                request.path, 400, *invalid.errors, message="Event object is invalid"
+            )
             return
         key = idempotency_key_of(request)
         answer = await accept(self._agent, event, source=source_of(request), idempotency_key=key)
         if isinstance(answer, Refusal):
-            self._refuse(answer, response)
+            _refuse(answer, request, response)
+            if self._kind == "v1" and answer.reason == "queue_full":
+                response.status = falcon.HTTP_403
             return
         response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
         response.data = _encode(processed(self._kind, answer))
 
-    def _refuse(self, refusal: Refusal, response: falcon.asgi.Response) -> None:
-        """A full queue looks like PagerDuty's rate limit, which these clients know to wait out."""
-        status = falcon.HTTP_503
-        if _is_full_queue(refusal):
-            status = falcon.HTTP_403 if self._kind == "v1" else falcon.HTTP_429
-        response.status = status
+
+def _refuse(refusal: Refusal, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+    """A full queue looks like PagerDuty's rate limit, which its clients know to wait out."""
+    status, uncertain = status_of(refusal), refusal.reason == "unconfirmed"
+    response.status = falcon.code_to_http_status(status)
+    if refusal.retry_after is not None:
         response.set_header("Retry-After", str(refusal.retry_after))
-        response.data = _encode(refused("Event was not stored", (refusal.message,)))
+    response.data = error_body(
+        request.path, status, refusal.message, may_have_been_stored=uncertain
+    )
 
 
 def source_of(request: falcon.asgi.Request) -> str:
@@ -110,7 +115,3 @@ def source_of(request: falcon.asgi.Request) -> str:
     agent = request.get_header("Pd-Queued-By") or request.get_header("User-Agent") or ""
     name = agent.partition("/")[0].strip()
     return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "pdagent"
-
-
-def _is_full_queue(refusal: Refusal) -> bool:
-    return refusal.reason == "queue_full"

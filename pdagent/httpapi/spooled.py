@@ -86,8 +86,7 @@ class SpoolIntake:
             spooled = spool.read(path)
             event = None if spooled is None else _parse(spooled, path)
             if spooled is None or event is None:
-                kept = spool.set_aside(path)
-                logger.error("spooled event %s is invalid: kept as %s", path.name, kept.name)
+                _set_aside(path)
                 return
             key = RoutingKey(event.routing_key)
             if key in refused:
@@ -95,6 +94,10 @@ class SpoolIntake:
             answer = await accept(
                 self._agent, event, source="pd-send", idempotency_key=spooled.idempotency_key
             )
+            if isinstance(answer, Refusal) and answer.reason == "idempotency_key_reused":
+                logger.error("spooled event %s: %s", path.name, answer.message)
+                _set_aside(path)
+                return
             if isinstance(answer, Refusal):
                 self._note_refused(key, answer, refused)
                 return
@@ -127,6 +130,11 @@ class SpoolIntake:
         if self._refused.get(key) != refusal.message:
             name = self._agent.config.name_of(key)
             logger.warning("spooled events for %s wait: %s", name, refusal.message)
+
+
+def _set_aside(path: Path) -> None:
+    kept = spool.set_aside(path)
+    logger.error("spooled event %s can't be taken in: kept as %s", path.name, kept.name)
 
 
 def _parse(spooled: spool.SpooledEvent, path: Path) -> ParsedEvent | None:

@@ -75,7 +75,8 @@ class IntakeMeasurements:
     def __init__(self) -> None:
         self.seconds = Histogram(ACCEPT_BUCKETS)
         self.refused: dict[str, int] = dict.fromkeys(
-            ("queue_full", "journal_full", "unavailable"), 0
+            ("queue_full", "journal_full", "unavailable", "unconfirmed", "idempotency_key_reused"),
+            0,
         )
 
     def note(self, answer: Receipt | Refusal, seconds: float) -> None:

@@ -29,7 +29,7 @@ from store.records import (
 Json = dict[str, object]
 
 _TIMES = ("at", "retry_at")
-_NOT_SHOWN = ("event", "body")
+_NOT_SHOWN = ("event", "body", "fingerprint")
 
 
 class Life(msgspec.Struct, frozen=True):

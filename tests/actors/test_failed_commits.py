@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors import journal_writer
@@ -37,15 +38,48 @@ def wait_until_open(actors: RunningActors) -> None:
     wait_for(lambda: actors.system.admission.refusal is None, "an agent that accepts")
 
 
-def test_an_event_whose_commit_fails_is_refused_and_not_delivered(actors: RunningActors) -> None:
+def test_of_an_event_whose_commit_fails_nobody_says_that_it_was_not_stored(
+    actors: RunningActors,
+) -> None:
     actors.journal.before_commit = times(1, NO_SPACE)
     refusal = actors.accept().answer()
     assert isinstance(refusal, Refusal)
-    assert (refusal.reason, refusal.retry_after) == ("unavailable", 10)
+    assert refusal.reason == "unconfirmed"
+    assert refusal.retry_after
     assert "no space left on device" in refusal.message
     wait_until_open(actors)
     events = actors.accepted(count=2)
     actors.wait_until_delivered(events)
+
+
+def test_another_event_under_a_key_is_not_refused_for_good_before_the_first_one_is_on_disk(
+    actors: RunningActors,
+) -> None:
+    actors.accepted()
+    committing, release = threading.Event(), threading.Event()
+
+    def fail_late(batch: object) -> None:
+        committing.set()
+        assert release.wait(15)
+        actors.journal.before_commit = nothing
+        raise NO_SPACE
+
+    one = msgspec.structs.replace(idempotent("once"), fingerprint=b"one")
+    other = msgspec.structs.replace(one, fingerprint=b"other")
+    actors.journal.before_commit = fail_late
+    first = actors.accept(event=one)
+    assert committing.wait(15)
+    second = actors.accept(event=other)
+    wait_for(lambda: one.id in actors.entry().state.waiting, "the state ahead of the disk")
+    release.set()
+    for refusal in (first.answer(), second.answer()):
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason in ("unconfirmed", "unavailable")
+    wait_until_open(actors)
+    assert isinstance(actors.accept(event=other).answer(), Receipt)
+    refusal = actors.accept(event=one).answer()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "idempotency_key_reused"
 
 
 def test_new_events_are_refused_with_the_reason_until_the_journal_works_again(

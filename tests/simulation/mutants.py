@@ -6,6 +6,7 @@ import msgspec
 
 from actors import sequencer
 from actors.core import decide
+from actors.core.commands import NewEvent, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.state import QueueState
@@ -13,7 +14,7 @@ from actors.journal_writer import JournalWriter
 from actors.sender import SenderPool
 from actors.sequencer import Sequencer
 from actors.slots import SenderId
-from store.records import QueueId
+from store.records import EventAccepted, QueueId
 from tests.simulation.substitution import Substitute
 
 
@@ -83,3 +84,13 @@ def lost_wakeup_after_restart() -> list[Substitute]:
         actor._wake_at = 0.0
 
     return [(Sequencer, "_recover", recover_and_believe)]
+
+
+def ignored_fingerprint() -> list[Substitute]:
+    """A used Idempotency-Key gets the first receipt, whatever event it comes with."""
+    repeated = decide.repeated
+
+    def credulous(event: NewEvent, first: NewEvent | EventAccepted) -> Receipt | Refusal:
+        return repeated(msgspec.structs.replace(event, fingerprint=first.fingerprint), first)
+
+    return [(sequencer, "repeated", credulous)]

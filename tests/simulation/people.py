@@ -23,7 +23,7 @@ from actors.system import ActorSystem
 from store.records import EventId, RoutingKey
 from tests.simulation.runtime import Runtime
 from tests.simulation.scenario import KINDS, Scenario
-from tests.simulation.witness import Witness, require
+from tests.simulation.witness import Violation, Witness, require
 
 _TRIES = 4
 
@@ -57,7 +57,7 @@ class People:
         bursts = [chance.random() * scenario.duration for _ in range(3)]
         for number in range(scenario.events):
             when = chance.choice([*bursts, chance.random() * scenario.duration])
-            self._later(when, self._send(number))
+            self._later(when, self._send(number, witness))
         for _ in range(scenario.operations):
             self._later(chance.random() * scenario.duration, self._operate(witness))
 
@@ -74,7 +74,7 @@ class People:
         self.plans += 1
         self._runtime.after(seconds, act)
 
-    def _send(self, number: int) -> Callable[[], None]:
+    def _send(self, number: int, witness: Witness) -> Callable[[], None]:
         """A client with one event; with an Idempotency-Key it may ask again after any failure."""
         chance = self._chance
         key = chance.choice(self._scenario.keys)
@@ -91,9 +91,22 @@ class People:
             if idempotent and chance.random() < 0.2:
                 self.agent.accept(key, event, self._call(take))
 
-        def take(answer: Answer) -> None:
+            if idempotent and chance.random() < 0.1:
+                other = msgspec.structs.replace(event, fingerprint=b"another request")
+                self.agent.accept(key, other, self._call(lambda answer: check(answer, other)))
+
+        def check(answer: Answer, asked: NewEvent) -> None:
             if isinstance(answer, Receipt):
-                require(answer.event == event.id, f"the receipt of {event.id} names another event")
+                require(answer.event == asked.id, f"the receipt of {asked.id} names another event")
+                life = witness.lives.get(asked.id)  # if there is none, it is found to be lost
+                require(
+                    life is None or life.fingerprint == asked.fingerprint,
+                    f"the receipt of {asked.id} was given for another event under its key",
+                )
+
+        def take(answer: Answer) -> None:
+            check(answer, event)
+            if isinstance(answer, Receipt):
                 self.acknowledged[event.id] = key
                 if idempotent and chance.random() < 0.2:
                     again()
@@ -122,6 +135,7 @@ class People:
             dedup_key=f"alert-{chance.randrange(3)}",
             body=b'{"routing_key":""}',
             idempotent=idempotent,
+            fingerprint=b"request" if idempotent else b"",
         )
 
     def _operate(self, witness: Witness) -> Callable[[], None]:
@@ -164,7 +178,11 @@ class People:
             self._runtime.note(lambda: f"answer: {answer}")
             if isinstance(answer, Refusal):
                 self.refusals[answer.reason] += 1
-            require(call.answered == 1, "one request was answered twice")
-            take(answer)
+            try:
+                require(call.answered == 1, "one request was answered twice")
+                take(answer)
+            except Violation as violation:
+                self._runtime.violation = violation  # the writer survives what a reply raises
+                raise
 
         return reply

@@ -22,6 +22,7 @@ SEEDS = 2_000
         (mutants.discarded_sender_with_an_open_client, "a late write by a discarded sender"),
         (mutants.slower_after_each_refusal, "is paced below the documented rate"),
         (mutants.lost_wakeup_after_restart, "still wait after"),
+        (mutants.ignored_fingerprint, "was given for another event under its key"),
     ],
 )
 def test_a_fault_in_the_program_is_found(

@@ -49,6 +49,7 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     place: int
     action: str
     dedup_key: str
+    fingerprint: bytes
     state: str = "waiting"
     attempts: int = 0
     requeued: bool = False
@@ -139,6 +140,7 @@ class Witness:
             place=line.accepted,
             action=record.action,
             dedup_key=record.dedup_key,
+            fingerprint=record.fingerprint,
             again=known is not None,
         )
 

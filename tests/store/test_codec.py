@@ -36,6 +36,7 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "status": st.integers(200, 299),
     "kind": st.sampled_from(["v1", "v2", "change"]),
     "body": st.binary(max_size=200),
+    "fingerprint": st.binary(max_size=16),
     "warnings": st.lists(texts, max_size=3).map(tuple),
     "forced": st.booleans(),
     "at": instants,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
 import requests
 
+from pdagent.events.ids import repeatable_event_id
+from store.lmdb_journal import LmdbJournal
+from store.port import Append
+from store.records import EventAccepted, EventId, QueueId, RoutingKey
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import key_number, trigger
@@ -156,18 +164,105 @@ def test_a_repetition_is_answered_while_the_queue_is_full(
         assert by_send_v2(agent, "full").json() == receipt
 
 
-def test_another_event_with_a_used_key_is_not_stored_and_its_sender_is_told(
-    agent: AgentProcess, sandbox: SandboxProcess
+def another(event: dict[str, Any]) -> dict[str, Any]:
+    """The same action for the same alert, and yet another event."""
+    return {**event, "client": "another"}
+
+
+def assert_key_was_used(answer: requests.Response, first: str) -> None:
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert first in error
+    assert "NOT stored" in error
+    assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/send"])
+def test_another_event_under_a_used_key_is_refused_and_the_first_one_named(
+    agent: AgentProcess, sandbox: SandboxProcess, path: str
 ) -> None:
-    first = agent.send_v2(trigger(KEY), idempotency_key="always the same").json()
-    other = {"routing_key": KEY, "event_action": "resolve", "dedup_key": "disk"}
-    for _ in range(2):  # while it waits, or just after; and once it is delivered
-        answer = agent.send_v2(other, idempotency_key="always the same").json()
-        assert (answer["key"], answer["dedup_key"]) == (first["key"], first["dedup_key"])
-        [warning] = answer["warnings"]
+    event = PATHS.get(path, trigger(KEY))
+    headers = {"Idempotency-Key": "cron", "Pd-Event-Version": "v2"}
+    first = agent.post(path, json=event, headers=headers)
+    id_ = repeatable_event_id(KEY, "cron")
+    other = agent.post(path, json=another(event), headers=headers)
+    assert_key_was_used(other, id_)
+    reordered = dict(reversed(event.items()))
+    assert agent.post(path, json=reordered, headers=headers).json() == first.json()
+    agent.wait_until_drained()
+    assert_key_was_used(agent.post(path, json=another(event), headers=headers), id_)
+    assert [received["body"].get("client") for received in sandbox.events()] == [None]
+
+
+@pytest.mark.parametrize("end", ["delivered", "dead_lettered", "discarded"])
+def test_a_used_key_stays_used_whatever_became_of_its_event_and_after_a_kill(
+    agent: AgentProcess, sandbox: SandboxProcess, end: str
+) -> None:
+    if end == "dead_lettered":
+        sandbox.behave(fail=400)
+    elif end == "discarded":
+        sandbox.behave(down=True)
+    receipt = agent.send_v2(trigger(KEY), idempotency_key="once").json()
+    if end == "discarded":
+        agent.send_v2({**trigger(KEY), "dedup_key": "waits"}, idempotency_key="waits")
+        waiting = agent.send_v2({**trigger(KEY), "dedup_key": "x"}, idempotency_key="gone").json()
+        agent.cli("queue", "discard", "--yes", waiting["key"]).check_returncode()
+        key, first, event = "gone", waiting, {**trigger(KEY), "dedup_key": "x"}
+    else:
+        key, first, event = "once", receipt, trigger(KEY)
+    agent.wait_for(lambda: agent.totals()[end] == 1, f"it is {end}")
+    for _ in range(2):
+        assert_key_was_used(agent.send_v2(another(event), idempotency_key=key), first["key"])
+        assert agent.send_v2(event, idempotency_key=key).json() == first
+        agent.wait_until_recorded(KEY)
+        agent.kill()
+        agent.start()
+
+
+def test_a_used_key_is_used_in_a_batch_for_the_same_line_only(
+    agent: AgentProcess, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    def batch(*names: str) -> subprocess.CompletedProcess[str]:
+        file = tmp_path / "events.ndjson"
+        lines = (json.dumps({**trigger(KEY), "dedup_key": name}) for name in names)
+        file.write_text("\n".join(lines) + "\n")
+        return agent.cli("enqueue", "--batch", str(file), "--idempotency-key", "j", "--json")
+
+    assert batch("one", "two", "three").returncode == 0
+    done = batch("zero", "two", "one", "four")
+    assert done.returncode == 2
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [result.get("status") for result in results] == [422, None, 422, None]
+    assert repeatable_event_id(KEY, "j\n3") in done.stderr
+    agent.wait_until_drained()
+    assert [event["dedup_key"] for event in sandbox.events()] == ["one", "two", "three", "four"]
+
+
+def test_a_record_of_the_previous_version_answers_as_it_did(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    """It has no fingerprint: what is known of it tells, and the sender gets a warning."""
+    old = EventAccepted(
+        event=EventId(repeatable_event_id(KEY, "old")),
+        position=1,
+        kind="v2",
+        action="trigger",
+        dedup_key="disk",
+        body=json.dumps({**trigger(KEY), "routing_key": "", "dedup_key": "disk"}).encode(),
+        at=time.time(),
+    )
+    journal = LmdbJournal(tmp_path / "agent" / "journal", limit=64 << 20)
+    append = Append(queue=QueueId(1), records=(old,), routing_key=RoutingKey(KEY))
+    journal.commit([append])
+    journal.close()
+    with AgentProcess(tmp_path / "agent", sandbox.url) as agent:
+        for change in ({"dedup_key": "disk"}, {"dedup_key": "disk", "client": "another"}):
+            same = agent.send_v2({**trigger(KEY), **change}, idempotency_key="old")
+            assert same.json() == {"key": old.event, "dedup_key": "disk"}
+        answer = agent.send_v2({**trigger(KEY), "dedup_key": "cpu"}, idempotency_key="old")
+        assert answer.status_code == 200
+        assert answer.json()["key"] == old.event
+        (warning,) = answer.json()["warnings"]
         assert "NOT stored" in warning
-        assert (
-            "warnings" not in agent.send_v2(trigger(KEY), idempotency_key="always the same").json()
-        )
         agent.wait_until_drained()
-    assert [event["action"] for event in sandbox.events()] == ["trigger"]
+        assert agent.totals()["accepted"] == 1

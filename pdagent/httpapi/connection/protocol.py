@@ -33,7 +33,7 @@ _TOLD = 100
 # The parser takes more, and HTTP/0.9 for a request line without a version.
 _VERSIONS = ("1.0", "1.1")
 
-_STOPPING = "the agent is stopping: send it again"
+_STOPPING = "the agent is stopping"
 _TOO_LARGE_HEAD = "the request's headers are too large"
 
 Phase = Literal["idle", "head", "body", "ending"]
@@ -88,7 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.abort()
             return
         if self._one_too_many:
-            self._give_up(503, "the agent has too many connections open: try again", retry=1)
+            self._give_up(503, "the agent has too many connections open", retry=1)
             return
         if self.phase == "idle":
             self._begin_head(len(data))
@@ -224,7 +224,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._owes_an_answer() and not self.pipeline and not self.cycle.response_started:
             self._disconnect(self.cycle)
             self.phase = "ending"
-            self._answer(503, _STOPPING, retry=5)
+            self._answer(503, _STOPPING, retry=5, may_have_been_stored=True)
         elif self.phase != "ending":
             self.transport.close()
 
@@ -262,7 +262,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.pipeline or self.cycle.response_started:
                 self.transport.close()
             else:
-                self._answer(status, sentence, retry)
+                # Lines of a batch are stored while others still arrive.
+                self._answer(status, sentence, retry, may_have_been_stored=self._streamed)
         elif self._owes_an_answer():
             self.cycle.keep_alive = False  # that answer is the last thing that is sent
             self.due = None
@@ -273,9 +274,11 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
 
-    def _answer(self, status: int, sentence: str, retry: int | None) -> None:
-        url = getattr(self, "url", b"")
-        body = error_body(url.partition(b"?")[0].decode("latin-1"), sentence)
+    def _answer(
+        self, status: int, sentence: str, retry: int | None, *, may_have_been_stored: bool = False
+    ) -> None:
+        path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
+        body = error_body(path, status, sentence, may_have_been_stored=may_have_been_stored)
         waiting = b"" if retry is None else b"retry-after: %d\r\n" % retry
         self.transport.write(
             b"%bcontent-type: application/json\r\ncontent-length: %d\r\n%b"

@@ -61,8 +61,10 @@ REFUSALS = {
     409: "It can't be done: the sentence says why.",
     413: "The body has more than 512,000 bytes.",
     415: "The body is compressed, or its type says that it is no JSON.",
+    422: "The Idempotency-Key was used for another event; this one was not stored.",
     429: "The queue of this routing key is full: try again later.",
-    503: "The journal is full or failing, or the agent is stopping: try again later.",
+    503: "The journal is full or failing, or the agent is stopping: try again later. With "
+    "`may_have_been_stored`, repeat with the same Idempotency-Key or dedup key.",
 }
 
 IDEMPOTENCY_KEY = Parameter(
@@ -73,7 +75,7 @@ IDEMPOTENCY_KEY = Parameter(
 )
 RK = Parameter("rk", "A routing key: only its queue is meant. Empty: all.")
 QUEUE = Parameter("queue", "A queue by its name, or its masked key, as 'status' shows it.")
-INTAKE = (400, 413, 415, 503)
+INTAKE = (400, 413, 415, 422, 503)
 
 
 def object_of(description: str = "", **properties: Json) -> Json:

@@ -15,7 +15,7 @@ import falcon.asgi
 import falcon.inspect
 import msgspec
 
-from pdagent.httpapi.answers import Errors, InvalidEvent
+from pdagent.httpapi.answers import Errors, PagerDutyErrors
 from pdagent.httpapi.openapi import operating, sending
 from pdagent.httpapi.openapi.calls import JSON, LINES, REFUSALS, Call, Json, Parameter
 
@@ -98,7 +98,7 @@ def document(calls: list[tuple[str, str]], version: str) -> Json:
 
 
 def _schemas(described: Mapping[str, Call]) -> tuple[dict[Any, Json], Json]:
-    types: list[Any] = [Errors, InvalidEvent]
+    types: list[Any] = [Errors, PagerDutyErrors]
     for call in described.values():
         types += call.bodies
         types += [answer.schema for answer in call.answers.values() if _is_type(answer.schema)]

@@ -10,7 +10,7 @@ from pdagent.events.schemas import AlertEvent, ChangeEvent, V1Event
 from pdagent.httpapi.answers import (
     ChangeEventProcessed,
     EventProcessed,
-    InvalidEvent,
+    PagerDutyErrors,
     Stored,
     V1EventProcessed,
 )
@@ -46,7 +46,7 @@ def _pagerduty(summary: str, body: Any, status: int, answer: type[msgspec.Struct
         bodies=(body,),
         parameters=(IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(401, *INTAKE, *full),
-        refusal=InvalidEvent,
+        refusal=PagerDutyErrors,
     )
 
 

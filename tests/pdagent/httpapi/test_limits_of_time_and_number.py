@@ -57,7 +57,9 @@ def test_headers_that_arrive_byte_by_byte_are_not_waited_for(impatient: AgentPro
         connection.socket.settimeout(10)
         answer = connection.answer("GET")
         assert answer.status == 408
-        assert answer.json() == {"errors": ["the request's headers took too long to arrive"]}
+        assert answer.json() == {
+            "errors": ["the request's headers took too long to arrive; retry later"]
+        }
     assert HEAD_SECONDS < time.monotonic() - began < HEAD_SECONDS + SLACK
 
 
@@ -70,7 +72,9 @@ def test_a_body_that_never_comes_is_not_waited_for(impatient: AgentProcess) -> N
             connection.send(head(impatient, Content_Length=len(event)), part)
             answer = connection.answer()
             assert answer.status == 408
-            assert answer.json()["errors"] == ["the request's body took too long to arrive"]
+            assert answer.json()["errors"] == [
+                "the request's body took too long to arrive; retry later"
+            ]
         assert BODY_SECONDS < time.monotonic() - began < BODY_SECONDS + SLACK
     assert impatient.totals()["accepted"] == before
 
@@ -140,7 +144,7 @@ def test_one_connection_too_many_is_told_so_and_the_others_go_on(impatient: Agen
         answer = connection.answer()
         assert answer.status == 503
         assert answer.headers["retry-after"] == "1"
-        assert answer.json()["errors"] == ["the agent has too many connections open: try again"]
+        assert answer.json()["errors"] == ["the agent has too many connections open; retry later"]
         # Earlier tests may have left one or two that wait for their end.
         assert CONNECTIONS - 4 <= len(served) <= CONNECTIONS
         answers = [connection.send(piece, b"0\r\n\r\n").answer() for connection in served]
