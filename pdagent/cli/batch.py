@@ -136,8 +136,12 @@ class _BatchRun:
             raise CommandFailed(f"{self._invalid:,} of {events} {was} not stored", ExitCode.USAGE)
 
     def _read(self, reading: Iterator[Portion], file: str) -> Portion | None:
+        from pdagent.cli.portions import NotLines
+
         try:
             return next(reading, None)
+        except NotLines as error:
+            raise click.UsageError(f"--batch: {error}") from None
         except OSError as error:
             problem = f"can't read {file}: {error.strerror}"
             if self._stored:

@@ -92,10 +92,7 @@ def json_file(value: str) -> dict[str, msgspec.Raw]:
         raise click.BadParameter(f"can't read {name}: {reason}.") from None
     if len(data) > _LARGEST_DETAILS:
         raise click.BadParameter(f"{name} is larger than {_LARGEST_DETAILS} bytes.")
-    body = rawjson.without_byte_order_mark(data)
     try:
-        rawjson.check_encoding(body)
-        rawjson.check_object(body)
+        return rawjson.read(data)[0]
     except rawjson.MalformedJsonError as error:
         raise click.BadParameter(f"{name} {str(error).removeprefix('the body: ')}.") from None
-    return rawjson.members(body)

@@ -7,16 +7,19 @@ import select
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-from msgspec import UNSET, UnsetType
-
-from pdagent.httpapi.ndjson import LineSplitter, TooLong
+from pdagent.events import rawjson
+from pdagent.events.bodies import KEY_NAMES
+from pdagent.httpapi.ndjson import LineSplitter, TooLong, decides, why_not_lines
 
 LONGEST_LINE = 512_000
 _MOST_LINES = 10_000
 _MOST_BYTES = 4 << 20
 _PIECE = 1 << 18
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_KEY_NAMES = frozenset(KEY_NAMES.values())
+
+
+class NotLines(Exception):
+    """The file has something else than an event per line; the text says what to do."""
 
 
 class Portion(NamedTuple):
@@ -38,12 +41,18 @@ class Portion(NamedTuple):
 def portions(descriptor: int) -> Iterator[Portion]:
     """The lines of an open file, as many at once as are there without waiting for more.
 
-    Raises OSError if it can't be read.
+    Raises OSError if it can't be read, `NotLines` before anything else if it can't be cut.
     """
+    beginning: bytes | None = b""
     splitter = LineSplitter(LONGEST_LINE)
     lines: list[bytes] = []
     first, size = 1, 0
     while piece := os.read(descriptor, _PIECE):
+        if beginning is not None:
+            beginning += piece
+            if decides(beginning):
+                _check_beginning(beginning)
+                beginning = None
         for line in splitter.feed(piece):
             lines.append(line)
             size += len(line)
@@ -53,16 +62,22 @@ def portions(descriptor: int) -> Iterator[Portion]:
         if lines and not _has_more(descriptor):
             yield _portion(first, lines)
             first, lines, size = first + len(lines), [], 0
+    _check_beginning(beginning or b"")
     lines.extend(splitter.end())
     if lines:
         yield _portion(first, lines)
+
+
+def _check_beginning(beginning: bytes) -> None:
+    if (reason := why_not_lines(beginning)) is not None:
+        raise NotLines(reason)
 
 
 def _portion(first: int, lines: list[bytes]) -> Portion:
     too_long = [n for n, line in enumerate(lines, first) if isinstance(line, TooLong)]
     if first == 1:
         # Only now: a copy of a line doesn't tell any more that it was too long.
-        lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+        lines[0] = lines[0].removeprefix(rawjson.BYTE_ORDER_MARK)
     return Portion(first, lines, tuple(too_long))
 
 
@@ -71,31 +86,21 @@ def _has_more(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-class _Keys(msgspec.Struct):
-    routing_key: msgspec.Raw | UnsetType = UNSET
-    service_key: msgspec.Raw | UnsetType = UNSET
-
-
 def named_key(line: bytes) -> tuple[str, str] | None:
     """The member of `line` that has a key by name, and the key as `@NAME`; None if none has."""
     if b'"@' not in line:
         return None
-    try:
-        keys = msgspec.json.decode(line, type=_Keys)
-        for member in _Keys.__struct_fields__:
-            raw = getattr(keys, member)
-            value = None if raw is UNSET else msgspec.json.decode(raw)
-            if isinstance(value, str) and value.startswith("@"):
-                return member, value
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+    members = _members(line)
+    for name in _KEY_NAMES & members.keys():
+        value = rawjson.text(members[name])
+        if value is not None and value.startswith("@"):
+            return name, value
     return None
 
 
 def with_member(line: bytes, member: str, value: str) -> bytes:
     """`line`, a JSON object, with another `value` of `member`; all others stay to the letter."""
-    members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({**members, member: value})
+    return rawjson.write({**_members(line), member: rawjson.raw(value)})
 
 
 def with_key(line: bytes, name: str, key: str) -> bytes:
@@ -103,12 +108,16 @@ def with_key(line: bytes, name: str, key: str) -> bytes:
 
     Nothing else in it is touched, not even what is wrong with it.
     """
-    try:
-        keys = msgspec.json.decode(line, type=_Keys)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return line
-    if keys.routing_key is not UNSET or keys.service_key is not UNSET:
-        return line
     inside = line.lstrip()[1:]
-    comma = b"" if inside.lstrip().startswith(b"}") else b","
-    return b'{"%b":%b%b%b' % (name.encode(), msgspec.json.encode(key), comma, inside)
+    members = _members(line)
+    if _KEY_NAMES & members.keys() or not (members or inside.lstrip().startswith(b"}")):
+        return line
+    comma = b"," if members else b""
+    return b'{"%b":%b%b%b' % (name.encode(), rawjson.write(key), comma, inside)
+
+
+def _members(line: bytes) -> rawjson.Members:
+    try:
+        return rawjson.read(line)[0]
+    except rawjson.MalformedJsonError:
+        return {}

@@ -94,13 +94,13 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
     """
     directory = session.loaded.config.spool
     assert directory is not None
-    from pdagent.events import InvalidEvent, parse_change, parse_v1, parse_v2
+    from pdagent.events import InvalidEvent, parse
     from pdagent.events.ids import repeatable_event_id
     from pdagent.localclient import Receipt
     from pdagent.spool import SpooledEvent, put
 
     try:
-        event = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}[kind](body)
+        event = parse(kind, body)
         put(directory, SpooledEvent(kind=kind, body=body, idempotency_key=key))
     except InvalidEvent as invalid:
         raise CommandFailed(str(invalid), ExitCode.USAGE) from None

@@ -1,6 +1,6 @@
 """PagerDuty's wire formats: Events API v1, v2 alert events and v2 change events.
 
-`parse_*` checks what a client sent and names all that is wrong with it; `complete` adds what the
+`parse` checks what a client sent and names all that is wrong with it; `complete` adds what the
 agent must; `with_routing_key` makes the body that PagerDuty gets. In between an event is bytes:
 nothing that the client sent is rewritten.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from pdagent.events.bodies import summary_of, with_routing_key
 from pdagent.events.completion import complete
 from pdagent.events.event import (
+    KINDS,
     MAX_EVENT_BYTES,
     MAX_SUMMARY_CHARACTERS,
     AgentStamp,
@@ -17,11 +18,10 @@ from pdagent.events.event import (
     InvalidEvent,
     ParsedEvent,
 )
-from pdagent.events.parsing import parse_change, parse_v1, parse_v2
-from pdagent.events.schemas import EVENT_TYPES
+from pdagent.events.parsing import is_routing_key, parse
 
 __all__ = [
-    "EVENT_TYPES",
+    "KINDS",
     "MAX_EVENT_BYTES",
     "MAX_SUMMARY_CHARACTERS",
     "AgentStamp",
@@ -29,9 +29,8 @@ __all__ = [
     "InvalidEvent",
     "ParsedEvent",
     "complete",
-    "parse_change",
-    "parse_v1",
-    "parse_v2",
+    "is_routing_key",
+    "parse",
     "summary_of",
     "with_routing_key",
 ]

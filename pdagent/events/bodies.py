@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Raw
 
 from pdagent.events import rawjson
-from pdagent.events.event import EventKind
+from pdagent.events.event import MAX_SUMMARY_CHARACTERS, EventKind
 
 KEY_NAMES: dict[EventKind, str] = {
     "v1": "service_key",
@@ -16,22 +15,6 @@ KEY_NAMES: dict[EventKind, str] = {
 """The member that holds the integration key."""
 
 BLANK = Raw(b'""')
-
-
-class _Payload(msgspec.Struct):
-    summary: str | None = None
-
-
-class _WithPayload(msgspec.Struct):
-    payload: _Payload | None = None
-
-
-class _WithDescription(msgspec.Struct):
-    description: str | None = None
-
-
-_v1 = msgspec.json.Decoder(_WithDescription)
-_v2 = msgspec.json.Decoder(_WithPayload)
 
 
 def with_routing_key(kind: EventKind, body: bytes, routing_key: str) -> bytes:
@@ -47,9 +30,16 @@ def with_routing_key(kind: EventKind, body: bytes, routing_key: str) -> bytes:
 def summary_of(kind: EventKind, body: bytes) -> str:
     """Return what an event says for people: v1's description, otherwise the payload's summary.
 
-    `body` is that of a `ParsedEvent`. Empty when there is none, as in most resolves.
+    `body` is that of a `ParsedEvent`. Empty when there is none, as in most resolves; a value that
+    is no text is returned as it was written.
     """
-    if kind == "v1":
-        return _v1.decode(body).description or ""
-    payload = _v2.decode(body).payload
-    return (payload.summary if payload is not None else None) or ""
+    return summary_in(kind, rawjson.members(body))
+
+
+def summary_in(kind: EventKind, members: rawjson.Members) -> str:
+    """The same from the members of an event, valid or not."""
+    value = members.get("description" if kind == "v1" else "payload")
+    if kind != "v1" and value is not None:
+        is_object = rawjson.kind_of(value) == "an object"
+        value = rawjson.members(value).get("summary") if is_object else None
+    return "" if value is None else rawjson.as_text(value)[:MAX_SUMMARY_CHARACTERS]

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 EventKind = Literal["v1", "v2", "change"]
+KINDS: tuple[EventKind, ...] = ("v1", "v2", "change")
 
 MAX_EVENT_BYTES = 512_000
 """PagerDuty's limit of one event's JSON, with its key in place ("512 KB" in its documentation)."""
@@ -21,8 +22,8 @@ class ParsedEvent(msgspec.Struct, frozen=True, kw_only=True):
     `action` is `trigger`, `acknowledge` or `resolve`, and `change` for a change event. `dedup_key`
     (v1: the incident key) is empty when there is none. `body` is the client's JSON object: the
     value of its routing or service key is `""`, every other value has the bytes that the client
-    sent, in the client's order; only a summary that was too long is another one, and `warnings`
-    says so. White space between the members of the outermost object is not kept.
+    sent, in the client's order; what had to be repaired is in `warnings`. White space between the
+    members of the outermost object is not kept.
     """
 
     kind: EventKind
@@ -52,8 +53,8 @@ class ParsedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class InvalidEvent(Exception):
     """An event that PagerDuty would refuse.
 
-    `errors` has one sentence for each problem, all of them, with the field's name at the
-    beginning. No sentence contains the routing or service key.
+    `errors` has one sentence for each problem with the field's name at the beginning; after 20 of
+    them, one with the number of the others. No sentence contains the routing or service key.
     """
 
     def __init__(self, errors: tuple[str, ...]) -> None:

@@ -1,142 +1,289 @@
 """From a request's body to a checked event, or to all that is wrong with it.
 
+A refused event is a lost alert. So only what PagerDuty is known to refuse is refused (each rule
+names the evidence; `docs/http-api.md` has them all), and what can be repaired is repaired, with a
+warning. Everything else passes unchanged, whatever its type. The limits of lengths are PagerDuty's:
+https://developer.pagerduty.com/docs/send-alert-event
+
 Hot path: every event comes through here once, with its sender waiting.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from pdagent.events import rawjson
 from pdagent.events.bodies import BLANK, KEY_NAMES
 from pdagent.events.event import MAX_SUMMARY_CHARACTERS, EventKind, InvalidEvent, ParsedEvent
-from pdagent.events.problems import problems_of
-from pdagent.events.schemas import AlertEvent, ChangeEvent, V1Event
+from pdagent.events.problems import Problems
+from pdagent.events.rawjson import Members, kind_of
 from pdagent.events.shortening import shorten
+from pdagent.events.timestamps import ISO_8601_OR_EMPTY
 
-_Event = TypeVar("_Event", bound=msgspec.Struct)
+ACTIONS = ("trigger", "acknowledge", "resolve")
+SEVERITIES = ("critical", "error", "warning", "info")
+MAX_DEDUP_KEY_CHARACTERS = 255
 
-_v1 = msgspec.json.Decoder(V1Event)
-_v2 = msgspec.json.Decoder(AlertEvent)
-_change = msgspec.json.Decoder(ChangeEvent)
-
-# The members that are objects, or lists of objects, of which every member has a meaning.
-_RULED_OBJECTS: dict[EventKind, tuple[str, ...]] = {
-    "v1": ("contexts",),
-    "v2": ("payload", "images", "links"),
-    "change": ("payload", "links"),
-}
-_NOT_UNDERSTOOD = "the event: is not in PagerDuty's format"
-
-
-def parse_v1(raw: bytes) -> ParsedEvent:
-    """Check an event of Events API v1 (`service_key`, `event_type`); raise `InvalidEvent`."""
-    body, event = _check("v1", raw, _v1)
-    members = rawjson.members(body)
-    members["service_key"] = BLANK
-    return ParsedEvent(
-        kind="v1",
-        routing_key=event.service_key,
-        action=str(event.__struct_config__.tag),
-        dedup_key=event.incident_key or "",
-        warnings=_fit_text(members, "description", event.description, "description"),
-        body=rawjson.write(members),
-    )
+# Keys of 20 or 31 characters are refused: https://github.com/envato/pagerduty/issues/70,
+# https://github.com/grafana/grafana/issues/8979. v1 documents hexadecimal digits, but keys with
+# other letters are in use.
+_KEY = re.compile("[A-Za-z0-9]{32}")
+_TIME = re.compile(ISO_8601_OR_EMPTY)
+_NULL = Raw(b"null")
+_HTTPS = re.compile("https://.", re.IGNORECASE)
+_SUMMARY = f"text of 1 to {MAX_SUMMARY_CHARACTERS:,} characters"
+_INCOMPLETE = "payload: left out, PagerDuty takes none that is incomplete"
+_FILLED = "text that is not empty"
 
 
-def parse_v2(raw: bytes) -> ParsedEvent:
-    """Check an alert event of Events API v2; raise `InvalidEvent`."""
-    body, event = _check("v2", raw, _v2)
-    members = rawjson.members(body)
-    members["routing_key"] = BLANK
-    summary = event.payload.summary if event.payload is not None else None
-    return ParsedEvent(
-        kind="v2",
-        routing_key=event.routing_key,
-        action=str(event.__struct_config__.tag),
-        dedup_key=event.dedup_key or "",
-        warnings=_fit_summary(members, summary),
-        body=rawjson.write(members),
-    )
+class _Entry(msgspec.Struct):
+    """What matters of an image, a link, or a context of v1."""
+
+    type: Raw | UnsetType = UNSET
+    src: Raw | UnsetType = UNSET
+    href: Raw | UnsetType = UNSET
 
 
-def parse_change(raw: bytes) -> ParsedEvent:
-    """Check a change event of Events API v2; raise `InvalidEvent`.
+_entry = msgspec.json.Decoder(_Entry)
 
-    Keys of global rulesets, which begin with `R`, are refused: PagerDuty takes no change events
-    for them.
+
+class Survey:
+    """One event and all that is wrong with it.
+
+    `members` are repaired where that was possible; `warnings` says how. `routing_key`, `action` and
+    `dedup_key` are empty where they are missing or invalid.
     """
-    body, event = _check("change", raw, _change)
-    members = rawjson.members(body)
-    members["routing_key"] = BLANK
-    return ParsedEvent(
-        kind="change",
-        routing_key=event.routing_key,
-        action="change",
-        warnings=_fit_summary(members, event.payload.summary),
-        body=rawjson.write(members),
-    )
 
+    def __init__(self, kind: EventKind, body: bytes, header_key: str | None = None) -> None:
+        """Raises `MalformedJsonError` if `body` is no JSON object."""
+        self.kind = kind
+        self.members, self.warnings = rawjson.read(body)
+        self.routing_key = self.action = self.dedup_key = ""
+        self.problems = Problems()
+        self._check_key(KEY_NAMES[kind], header_key)
+        {"v1": self._check_v1, "v2": self._check_v2, "change": self._check_change}[kind]()
 
-def _check(
-    kind: EventKind, raw: bytes, decoder: msgspec.json.Decoder[_Event]
-) -> tuple[bytes, _Event]:
-    """Return the JSON object and what it decodes to; raise `InvalidEvent`."""
-    body = rawjson.without_byte_order_mark(raw)
-    try:
-        rawjson.check_encoding(body)
+    def parsed(self) -> ParsedEvent:
+        """The event if nothing is wrong with it; raises `InvalidEvent`."""
+        if self.problems:
+            raise InvalidEvent(self.problems.sentences)
+        self.members[KEY_NAMES[self.kind]] = BLANK
+        return ParsedEvent(
+            kind=self.kind,
+            routing_key=self.routing_key,
+            action=self.action,
+            dedup_key=self.dedup_key,
+            body=rawjson.write(self.members),
+            warnings=self.warnings,
+        )
+
+    def _check_v2(self) -> None:
+        self._check_action("event_action")
+        self._check_dedup_key("dedup_key")
+        # An unknown action must not hide what else is wrong with a trigger; but what looks like a
+        # follow-up is not asked for a payload.
+        unknown = not self.action and ("payload" in self.members or not self.dedup_key)
+        if self.action == "trigger" or unknown:
+            self._check_payload(alert=True)
+        elif self.action:
+            self._check_payload_of_follow_up()
+        self._check_entries("images")
+        self._check_entries("links")
+
+    def _check_change(self) -> None:
+        self.action = "change"
+        if self.routing_key.startswith("R"):
+            why = "begins with R, and keys of global rulesets take no change events"
+            self.problems.add("routing_key: {}", why)
+        self._check_payload(alert=False)
+        self._check_entries("links")
+
+    def _check_v1(self) -> None:
+        self._check_action("event_type")
+        self._check_dedup_key("incident_key")
+        if self.action == "trigger" or not (self.action or self.dedup_key):
+            self._check_filled(self.members, "description", "description", _SUMMARY)
+        self._shorten(self.members, "description", "description")
+        self._check_entries("contexts")
+
+    def _check_key(self, name: str, header_key: str | None) -> None:
+        """Some clients send the key in a header: https://github.com/PagerDuty/pdpyras/issues/53."""
+        value = self.members.get(name)
+        rule = "32 letters and digits"
+        given = rawjson.text(BLANK if value is None or rawjson.is_null(value) else value)
+        if given is None:
+            self.problems.add_type(name, value or BLANK, rule)
+            return
+        self.problems.secret = key = given.strip() or (header_key or "").strip()
+        if given.strip() != given:
+            self.warnings += (f"{name}: white space around it removed",)
+        if _KEY.fullmatch(key):
+            self.routing_key = key
+        elif key:
+            length = "" if len(key) == 32 else f", it has {len(key):,} characters"
+            self.problems.add("{}: is not {}{}", name, rule, length)
+        else:
+            self.problems.add_lack(name, value, rule)
+
+    def _check_action(self, name: str) -> None:
+        """`0`, `resolved`, `Trigger`: https://github.com/louislam/uptime-kuma/issues/6105."""
+        self.action = self._check_choice(self.members, name, name, ACTIONS)
+
+    def _check_dedup_key(self, name: str) -> None:
+        """A number or a boolean passes; as text it names the alert in the agent's own records."""
+        value = self.members.get(name)
+        needed = self.action in ("acknowledge", "resolve")
+        least = "1 to" if needed else "at most"
+        rule = f"text of {least} {MAX_DEDUP_KEY_CHARACTERS} characters"
+        if value is not None and kind_of(value) in ("an object", "a list"):
+            self.problems.add_type(name, value, rule)
+            return
+        self.dedup_key = rawjson.as_text(value) if value is not None else ""
+        if len(self.dedup_key) > MAX_DEDUP_KEY_CHARACTERS:
+            self.problems.add(
+                "{}: has {:,} characters, it takes {}", name, len(self.dedup_key), rule
+            )
+        elif needed and not self.dedup_key:
+            self.problems.add_lack(name, value, rule)
+
+    def _check_payload(self, *, alert: bool) -> None:
+        """https://github.com/louislam/uptime-kuma/issues/7318, severities: robusta 1153."""
+        value = self.members.get("payload")
+        if value is None or rawjson.is_null(value):
+            self.problems.add_lack("payload", value, "an object")
+            return
+        if kind_of(value) != "an object":
+            self.problems.add_type("payload", value, "an object")
+            return
+        payload = rawjson.members(value)
+        self._check_filled(payload, "summary", "payload.summary", _SUMMARY)
+        if alert:
+            self._check_filled(payload, "source", "payload.source", _FILLED)
+            self._check_choice(payload, "severity", "payload.severity", SEVERITIES)
+        self._check_time(payload.get("timestamp"))
+        if self._shorten(payload, "summary", "payload.summary"):
+            self.members["payload"] = rawjson.raw(payload)
+
+    def _check_payload_of_follow_up(self) -> None:
+        """PagerDuty refuses a resolve with an incomplete payload; one without it is fine."""
+        if rawjson.is_null(self.members.get("payload", _NULL)):
+            return
+        warnings = self.warnings
+        others, self.problems = self.problems, Problems()
+        self._check_payload(alert=True)
+        problems, self.problems = self.problems, others
+        if problems:
+            del self.members["payload"]
+            self.warnings = (*warnings, _INCOMPLETE)
+
+    def _check_entries(self, name: str) -> None:
+        """Check a list of images, links or contexts; other values are PagerDuty's to judge.
+
+        Empty addresses are refused (https://github.com/prometheus/alertmanager/pull/2379), and so
+        are empty lists of contexts (https://github.com/PagerDuty/pdjs/pull/15). Images have to be
+        https, for PagerDuty shows no others: those are left out.
+        """
+        value = self.members.get(name)
+        if value is None or kind_of(value) != "a list":
+            return
+        items = rawjson.items(value)
+        kept = [item for n, item in enumerate(items) if self._keeps(name, n, item)]
+        if left_out := len(items) - len(kept):
+            images = "an image that is" if left_out == 1 else f"{left_out:,} images that are"
+            self.warnings += (f"{name}: left out {images} not https, PagerDuty shows no others",)
+            self.members[name] = rawjson.raw(kept)
+        if not kept and (left_out or name == "contexts"):
+            del self.members[name]
+        if not items and name == "contexts":
+            self.warnings += ("contexts: left out, PagerDuty takes no empty list",)
+
+    def _keeps(self, name: str, number: int, item: Raw) -> bool:
         try:
-            event = decoder.decode(body)
-            rawjson.check_depth(body)
-        except (msgspec.DecodeError, RecursionError):
-            rawjson.check_object(body)
-            problems = problems_of(kind, body, KEY_NAMES[kind])
-            raise InvalidEvent(problems or (_NOT_UNDERSTOOD,)) from None
+            entry = _entry.decode(item)
+        except msgspec.ValidationError:
+            return True  # no object
+        if name == "contexts":
+            kind = b"" if entry.type is UNSET else bytes(entry.type)
+            address = {b'"link"': "href", b'"image"': "src"}.get(kind)
+        else:
+            address = "src" if name == "images" else "href"
+        if address is None:
+            return True
+        given: Raw | UnsetType = getattr(entry, address)
+        value = None if given is UNSET else given
+        if value is None or _is_blank(value):
+            takes = _FILLED if address == "href" else "an address that begins with https://"
+            self.problems.add_lack(f"{name}[{number}].{address}", value, takes)
+            return True
+        return address == "href" or _HTTPS.match(rawjson.as_text(value)) is not None
+
+    def _check_filled(self, owner: Members, name: str, path: str, rule: str) -> None:
+        if _is_blank(value := owner.get(name)):
+            self.problems.add_lack(path, value, rule)
+
+    def _check_choice(self, owner: Members, name: str, path: str, choices: Sequence[str]) -> str:
+        value = owner.get(name)
+        given = None if value is None else rawjson.text(value)
+        if given is not None and given in choices:
+            return given
+        takes = f"one of {', '.join(choices)}"
+        if given is not None:
+            self.problems.add_value(path, given, takes)
+        elif value is None or rawjson.is_null(value):
+            self.problems.add_lack(path, value, takes)
+        else:
+            self.problems.add_type(path, value, takes)
+        return ""
+
+    def _check_time(self, value: Raw | None) -> None:
+        """A one-digit hour is refused: https://github.com/polyverse/pagerduty-rs/issues/2."""
+        rule = "an ISO 8601 date and time such as 2026-08-01T10:00:00Z"
+        if value is None or rawjson.is_null(value):
+            return
+        if (given := rawjson.text(value)) is None:
+            self.problems.add_type("payload.timestamp", value, rule)
+        elif not _TIME.search(given):
+            self.problems.add_value("payload.timestamp", given, rule)
+
+    def _shorten(self, owner: Members, name: str, path: str) -> bool:
+        value = owner.get(name)
+        if value is None or len(value) <= MAX_SUMMARY_CHARACTERS:
+            return False
+        long = rawjson.text(value)
+        if long is None or len(long) <= MAX_SUMMARY_CHARACTERS:
+            return False
+        short = shorten(long, MAX_SUMMARY_CHARACTERS)
+        owner[name] = rawjson.raw(short)
+        self.warnings += (
+            f"{path}: shortened from {len(long):,} to {len(short):,} characters, "
+            f"PagerDuty takes {MAX_SUMMARY_CHARACTERS:,}",
+        )
+        return True
+
+
+def parse(kind: EventKind, body: bytes, header_key: str | None = None) -> ParsedEvent:
+    """Check an event; raise `InvalidEvent`.
+
+    `header_key` is the value of the header `X-Routing-Key`: the key of an event that has none.
+    """
+    try:
+        return Survey(kind, body, header_key).parsed()
     except rawjson.MalformedJsonError as error:
         raise InvalidEvent((str(error),)) from None
-    # Of two members with one name the agent and PagerDuty might read different ones. Only in
-    # free-form objects, which no rule looks into, they are the sender's business and pass.
-    if _may_repeat_names(kind, body) and (problems := problems_of(kind, body, KEY_NAMES[kind])):
-        raise InvalidEvent(problems)
-    return body, event
 
 
-def _may_repeat_names(kind: EventKind, body: bytes) -> bool:
-    """Whether a closer look at the names of a valid event's members is needed."""
-    compact = rawjson.compact(body)
-    members = rawjson.members(compact)
-    if rawjson.leaves_room(members, compact):
+def is_routing_key(text: str) -> bool:
+    """Whether `text` has the form of an integration key: 32 letters and digits."""
+    return _KEY.fullmatch(text) is not None
+
+
+def _is_blank(value: Raw | None) -> bool:
+    """PagerDuty calls white space alone "blank", and takes it for nothing."""
+    if value is None or rawjson.is_null(value):
         return True
-    for name in _RULED_OBJECTS[kind]:
-        value = members.get(name)
-        if value is not None and rawjson.kind_of(value) == "an object":
-            if rawjson.leaves_room(rawjson.members(value), value):
-                return True
-        elif value is not None and rawjson.kind_of(value) == "a list":
-            for item in rawjson.items(value):
-                if rawjson.leaves_room(rawjson.members(item), item):
-                    return True
-    return False
-
-
-def _fit_summary(members: rawjson.Members, summary: str | None) -> tuple[str, ...]:
-    if summary is None or len(summary) <= MAX_SUMMARY_CHARACTERS:
-        return ()
-    payload = rawjson.members(members["payload"])
-    warnings = _fit_text(payload, "summary", summary, "payload.summary")
-    members["payload"] = rawjson.raw(payload)
-    return warnings
-
-
-def _fit_text(members: rawjson.Members, name: str, text: str | None, path: str) -> tuple[str, ...]:
-    """Replace `text` among `members` if PagerDuty would find it too long, and say so."""
-    if text is None or len(text) <= MAX_SUMMARY_CHARACTERS:
-        return ()
-    short = shorten(text, MAX_SUMMARY_CHARACTERS)
-    members[name] = rawjson.raw(short)
-    return (
-        f"{path}: shortened from {len(text):,} to {len(short):,} characters, "
-        f"PagerDuty takes {MAX_SUMMARY_CHARACTERS:,}",
-    )
+    found = rawjson.text(value)
+    return found is not None and not found.strip()

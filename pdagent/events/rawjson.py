@@ -14,15 +14,22 @@ import msgspec
 from msgspec import Raw
 
 MAX_DEPTH = 256
-"""Deepest nesting of objects and lists that is taken; JSON parsers stand about 1,000."""
+"""Deepest nesting of objects and lists that is accepted; JSON parsers take about 1,000."""
 
 TOO_DEEP = f"the body: is nested deeper than {MAX_DEPTH} levels"
+EMPTY = "the body: is empty, it takes a JSON object"
+LATIN_1 = "the body: is not UTF-8, read as Latin-1"
+HALF_CHARACTERS = "the body: half characters (lone surrogates) replaced by U+FFFD"
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_WHITE_SPACE = b" \t\r\n"
 _ROUND = bytes.maketrans(b"{}[]", b"()()")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
-# The first alternative keeps what follows a backslash from being taken for an escape.
-_ESCAPE = re.compile(rb"\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u[0-9a-fA-F]{4}")
+# A pair of surrogates, one on its own, or any other escape, so that `\\ud83d` is not one.
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 _KINDS = {
     ord("{"): "an object",
     ord("["): "a list",
@@ -40,24 +47,38 @@ class MalformedJsonError(Exception):
     """Not JSON at all, or deeper than `MAX_DEPTH`; the text is a sentence for the sender."""
 
 
-class _Name:
-    """A member's name. No two are equal, so that members of one name all stay in a dict."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-def _make_name(_type: type, text: str) -> _Name:
-    return _Name(text)
-
-
 _members = msgspec.json.Decoder(Members)
-_named_members = msgspec.json.Decoder(dict[_Name, Raw], dec_hook=_make_name)
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
+
+
+def read(body: bytes) -> tuple[Members, tuple[str, ...]]:
+    """Return the members of a JSON object from outside, and a warning for each repair.
+
+    A byte order mark and white space around the object are dropped. What is not UTF-8 is read as
+    Latin-1. Half characters, which no valid UTF-8 has, become U+FFFD. Of members with the same name
+    the last one counts, as in every common parser. Raises `MalformedJsonError`.
+    """
+    # Here, because `kind_of` looks at the first byte of a value.
+    body = body.removeprefix(BYTE_ORDER_MARK).strip(_WHITE_SPACE)
+    warnings: tuple[str, ...] = ()
+    try:
+        if not body.isascii():
+            body.decode()
+    except UnicodeDecodeError:
+        body, warning = _as_utf_8(body)
+        warnings = (warning,)
+    try:
+        found = _decoded(body)
+    except MalformedJsonError:
+        mended = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], body)
+        if mended == body:
+            raise
+        body, found = mended, _decoded(mended)
+        warnings = (*warnings, HALF_CHARACTERS)
+    _check_depth(body)
+    return found, warnings
 
 
 def members(value: Raw | bytes) -> Members:
@@ -65,19 +86,29 @@ def members(value: Raw | bytes) -> Members:
     return _members.decode(value)
 
 
-def all_members(value: Raw | bytes) -> list[tuple[str, Raw]]:
-    """Take a JSON object apart, members with one name included."""
-    return [(name.text, member) for name, member in _named_members.decode(value).items()]
-
-
 def items(value: Raw | bytes) -> list[Raw]:
     """Take a JSON list apart."""
     return _items.decode(value)
 
 
-def text(value: Raw | bytes) -> str:
-    """Read a JSON string."""
-    return _text.decode(value)
+def text(value: Raw | bytes) -> str | None:
+    """Read a JSON string; None if `value` is no string."""
+    try:
+        return _text.decode(value)
+    except msgspec.ValidationError:
+        return None
+
+
+def as_text(value: Raw) -> str:
+    """Return text as it reads, null as nothing, any other value as it was written."""
+    if (found := text(value)) is not None:
+        return found
+    return "" if is_null(value) else bytes(value).decode()
+
+
+def is_null(value: Raw) -> bool:
+    """Whether a JSON value is null."""
+    return len(value) == 4 and bytes(value) == b"null"
 
 
 def write(value: Mapping[str, Raw] | Sequence[Raw] | Mapping[str, str] | str) -> bytes:
@@ -95,36 +126,33 @@ def kind_of(value: Raw) -> str:
     return _KINDS.get(memoryview(value)[0], "a number")
 
 
-def without_byte_order_mark(body: bytes) -> bytes:
-    """Drop the mark that some programs on Windows put before UTF-8; it isn't part of the JSON."""
-    return body.removeprefix(_BYTE_ORDER_MARK)
-
-
-def check_encoding(body: bytes) -> str:
-    """Return `body` as text; raise `MalformedJsonError` if it is not UTF-8."""
+def _as_utf_8(body: bytes) -> tuple[bytes, str]:
     try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedJsonError(f"the body: is not UTF-8 text (byte {error.start})") from None
+        halves = body.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return body.decode("latin-1").encode(), LATIN_1
+    # Two halves next to each other are a character (CESU-8).
+    return halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode(), (
+        HALF_CHARACTERS
+    )
 
 
-def check_object(body: bytes) -> None:
-    """Raise `MalformedJsonError` unless `body`, which is UTF-8, is one well-formed JSON object."""
-    if not body.strip():
-        raise MalformedJsonError("the body: is empty, it takes a JSON object")
+def _decoded(body: bytes) -> Members:
     try:
-        value = msgspec.json.decode(body, type=Raw)
-        if kind_of(value) != "an object":
-            raise MalformedJsonError(f"the body: is {kind_of(value)}, it takes a JSON object")
-        _members.decode(body)
+        return _members.decode(body)
     except RecursionError:
         raise MalformedJsonError(TOO_DEEP) from None
+    except msgspec.ValidationError:
+        raise MalformedJsonError(
+            f"the body: is {kind_of(Raw(body))}, it takes a JSON object"
+        ) from None
     except msgspec.DecodeError:
+        if not body:
+            raise MalformedJsonError(EMPTY) from None
         raise MalformedJsonError(f"the body: is not JSON: {_why_not_json(body)}") from None
-    check_depth(body)
 
 
-def check_depth(body: bytes) -> None:
+def _check_depth(body: bytes) -> None:
     """Raise `MalformedJsonError` if `body`, which is JSON, is nested deeper than `MAX_DEPTH`.
 
     The parser's own limit depends on how deep the caller's stack is; what is accepted now has to
@@ -142,33 +170,6 @@ def check_depth(body: bytes) -> None:
         raise MalformedJsonError(TOO_DEEP)
 
 
-def compact(value: Raw | bytes) -> bytes:
-    """Return JSON without its white space; everything else keeps its spelling."""
-    return msgspec.json.format(value, indent=-1)
-
-
-def without_needless_escapes(value: Raw | bytes) -> bytes:
-    """Return JSON whose texts have the characters beyond ASCII themselves, not as `\\u00e9`."""
-    return _ESCAPE.sub(_unescaped, bytes(value))
-
-
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    spelled = escape[0]
-    if not spelled.startswith(b"\\u"):
-        return spelled
-    character = text(b'"%b"' % spelled)
-    return spelled if character.isascii() else character.encode()
-
-
-def leaves_room(members: Members, value: Raw | bytes) -> bool:
-    """Whether `value`, a compact JSON object, may have more in it than its `members`.
-
-    Members of one name are one in `Members`. Written in the shortest way, they are as long as
-    `value` if that is all there is. True as well for names with needless escapes.
-    """
-    return len(write(members)) != len(value)
-
-
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -178,7 +179,7 @@ _tolerant = json.JSONDecoder(parse_int=float, parse_constant=_refuse_constant)
 
 
 def _why_not_json(body: bytes) -> str:
-    """Explain better than msgspec, which counts bytes and calls half a surrogate "truncated"."""
+    """Explain it with line and column; msgspec counts bytes."""
     try:
         _tolerant.decode(body.decode())
     except json.JSONDecodeError as error:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import falcon
 import falcon.asgi
-import msgspec
-from msgspec import UNSET, UnsetType
 
-from pdagent.events import EventKind
-from pdagent.events.rawjson import without_byte_order_mark
+from pdagent.events import EventKind, rawjson
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.batch_run import BatchRun
 from pdagent.httpapi.bodies import check_type
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake import idempotency_key_of, source_of
-
-
-class _Severity(msgspec.Struct):
-    severity: msgspec.Raw | UnsetType = UNSET
-
-
-class _Telling(msgspec.Struct):
-    """The fields by which the kinds of events can be told apart."""
-
-    service_key: msgspec.Raw | UnsetType = UNSET
-    event_type: msgspec.Raw | UnsetType = UNSET
-    event_action: msgspec.Raw | UnsetType = UNSET
-    dedup_key: msgspec.Raw | UnsetType = UNSET
-    payload: msgspec.Raw | UnsetType = UNSET
-
-
-_severity = msgspec.json.Decoder(_Severity)
-_telling = msgspec.json.Decoder(_Telling)
+from pdagent.httpapi.ndjson import decides, why_not_lines
 
 
 def kind_of(line: bytes) -> EventKind:
@@ -43,17 +23,17 @@ def kind_of(line: bytes) -> EventKind:
     pass for a change.
     """
     try:
-        event = _telling.decode(without_byte_order_mark(line))
-        if event.event_action is not UNSET or event.dedup_key is not UNSET:
-            return "v2"
-        if event.service_key is not UNSET or event.event_type is not UNSET:
-            return "v1"
-        payload = event.payload
-        if payload is not UNSET and _severity.decode(payload).severity is UNSET:
-            return "change"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    return "v2"
+        members, _ = rawjson.read(line)
+    except rawjson.MalformedJsonError:
+        return "v2"
+    if "event_action" in members or "dedup_key" in members:
+        return "v2"
+    if "service_key" in members or "event_type" in members:
+        return "v1"
+    payload = members.get("payload")
+    if payload is None or rawjson.kind_of(payload) != "an object":
+        return "v2"
+    return "v2" if "severity" in rawjson.members(payload) else "change"
 
 
 class SendBatch:
@@ -68,18 +48,34 @@ class SendBatch:
         self._secret = secret
 
     async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """200 and a result for each line that isn't blank, each as soon as it is known."""
+        """200 and a result for each line that isn't blank, each as soon as it is known.
+
+        400 for a JSON array, or an event on several lines.
+        """
         self._secret.check(request)
         check_type(request)
+        first_line = _first_line(request)
         run = BatchRun(
             self._agent,
             kind_of=_kind_of_each(request),
             source=source_of(request),
             idempotency_key=idempotency_key_of(request),
-            first_line=_first_line(request),
+            first_line=first_line,
         )
+        stream = aiter(request.stream)
+        beginning = b""
+        while not decides(beginning) and (piece := await anext(stream, b"")):
+            beginning += piece
+        if first_line == 1 and (reason := why_not_lines(beginning)) is not None:
+            raise falcon.HTTPBadRequest(description=reason)
         response.content_type = "application/x-ndjson"
-        response.stream = run.results(request.stream)
+        response.stream = run.results(_chained(beginning, stream))
+
+
+async def _chained(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield beginning
+    async for piece in rest:
+        yield piece
 
 
 def _kind_of_each(request: falcon.asgi.Request) -> Callable[[bytes], EventKind]:

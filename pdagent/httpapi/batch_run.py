@@ -14,14 +14,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
-import falcon.asgi
 import msgspec
 
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
-from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent
+from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
 from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
 from pdagent.httpapi.errors import sentence_for, status_of
-from pdagent.httpapi.intake import PARSERS
 from pdagent.httpapi.ndjson import LineSplitter, TooLong
 from store.records import RoutingKey
 
@@ -117,7 +115,7 @@ class BatchRun:
         self._progress = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def results(self, stream: falcon.asgi.BoundedStream) -> AsyncIterator[bytes]:
+    async def results(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Read all of `stream`; yield results, in the order of their lines, as they come."""
         reader = asyncio.create_task(self._read(stream))
         reader.add_done_callback(lambda _: self._progress.set())
@@ -146,7 +144,7 @@ class BatchRun:
             ready.append(result)
         return ready
 
-    async def _read(self, stream: falcon.asgi.BoundedStream) -> None:
+    async def _read(self, stream: AsyncIterator[bytes]) -> None:
         splitter = LineSplitter(MAX_EVENT_BYTES)
         taken = 0
         async for piece in stream:
@@ -183,7 +181,7 @@ class BatchRun:
         self._lines.append(line)
         line.kind = self._kind_of(text)
         try:
-            event = PARSERS[line.kind](text)
+            event = parse(line.kind, text)
         except InvalidEvent as invalid:
             _refused(line, 400, invalid.errors)
             return

@@ -28,7 +28,8 @@ _NOT_JSON = re.compile(
     r"|\s*application/(?:xml|xhtml\+xml|soap\+xml|pdf|zip|gzip|msgpack|x-protobuf|yaml|x-yaml)\b",
     re.IGNORECASE,
 )
-_ACCEPTED_AS_IT_IS = ("", "identity")
+# Others, such as utf-8, are charsets that were put into the wrong header.
+_COMPRESSIONS = re.compile(r"gzip|deflate|compress|br\b|zstd", re.IGNORECASE)
 
 IS_HEAD = "pdagent.is_head"
 """In the scope of a request whose answer goes without its body."""
@@ -56,10 +57,10 @@ async def read_body(request: falcon.asgi.Request) -> bytes:
 def check_type(request: falcon.asgi.Request) -> None:
     """Raise 415 if the headers say that the body is no JSON, or that it is compressed."""
     encoding = request.get_header("Content-Encoding")
-    if encoding is not None and encoding.strip().lower() not in _ACCEPTED_AS_IT_IS:
+    if encoding is not None and (compression := _COMPRESSIONS.search(encoding)):
         raise falcon.HTTPUnsupportedMediaType(
-            description="compressed bodies (Content-Encoding) are not understood: "
-            "send the JSON as it is",
+            description=f"compressed bodies (Content-Encoding: {compression[0]}) are not accepted: "
+            "send the JSON uncompressed, without this header",
             headers={"Accept-Encoding": "identity"},
         )
     media_type = request.content_type

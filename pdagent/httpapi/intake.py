@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import falcon
 import falcon.asgi
 import msgspec
 
 from actors.core.commands import Refusal
-from pdagent.events import EventKind, InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
+from pdagent.events import KINDS, EventKind, InvalidEvent, parse
 from pdagent.httpapi.agent import Agent, accept
 from pdagent.httpapi.answers import processed, stored
 from pdagent.httpapi.bodies import read_body
@@ -19,10 +17,8 @@ from pdagent.httpapi.guard import Secret
 _LONGEST_IDEMPOTENCY_KEY = 255
 _encode = msgspec.json.Encoder().encode
 
-Parse = Callable[[bytes], ParsedEvent]
-PARSERS: dict[EventKind, Parse] = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}
-# By the header `Pd-Event-Version`, whatever it says.
-_PARSERS_BY_VERSION = {str(kind): parse for kind, parse in PARSERS.items()}
+# Whatever a header says, the kind that it names.
+_KINDS_BY_VERSION: dict[str, EventKind] = {kind: kind for kind in KINDS}
 
 
 def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
@@ -46,15 +42,15 @@ class Send:
         """200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`."""
         self._secret.check(request)
         version = request.get_header("Pd-Event-Version")
-        parse = _PARSERS_BY_VERSION.get(version or "")
-        if parse is None:
+        kind = _KINDS_BY_VERSION.get(version or "")
+        if kind is None:
             raise falcon.HTTPBadRequest(
                 description="the header Pd-Event-Version is missing or unknown: "
                 "send v1, v2 or change"
             )
         body = await read_body(request)
         try:
-            event = parse(body)
+            event = parse(kind, body, request.get_header("X-Routing-Key"))
         except InvalidEvent as invalid:
             response.status = falcon.HTTP_400
             response.data = error_body(request.path, 400, *invalid.errors)
@@ -74,14 +70,13 @@ class PagerDutyPath:
         self._agent = agent
         self._secret = secret
         self._kind = kind
-        self._parse = PARSERS[kind]
 
     async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """202 (v1: 200) once the event is on disk."""
         self._secret.check(request)
         body = await read_body(request)
         try:
-            event = self._parse(body)
+            event = parse(self._kind, body, request.get_header("X-Routing-Key"))
         except InvalidEvent as invalid:
             response.status = falcon.HTTP_400
             response.data = error_body(

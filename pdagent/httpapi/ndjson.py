@@ -4,7 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pdagent.events import rawjson
+
 _RETURN = b"\r"
+_COMMA = b"},"
+# A pretty-printer breaks lines behind these.
+_GOES_ON = (b"{", b"[", b":", b",")
+_ENOUGH = 1 << 16
+
+
+def decides(beginning: bytes) -> bool:
+    """Whether `why_not_lines` can judge by these first bytes of a batch."""
+    return b"\n" in beginning.lstrip() or len(beginning) >= _ENOUGH
+
+
+def why_not_lines(beginning: bytes) -> str | None:
+    """Why a batch that begins so is not one event per line, in one sentence; None if it may be."""
+    text = beginning.removeprefix(rawjson.BYTE_ORDER_MARK).lstrip()
+    line, line_feed, _ = text.partition(b"\n")
+    line = line.rstrip()
+    if line.startswith(b"["):
+        return "the batch is a JSON array, it takes one event per line: convert it with jq -c '.[]'"
+    if line_feed and line.startswith(b"{") and line.endswith(_GOES_ON):
+        try:
+            rawjson.read(line.removesuffix(b","))
+        except rawjson.MalformedJsonError:
+            return (
+                "the batch has an event on several lines, it takes one event per line: "
+                "convert it with jq -c ."
+            )
+    return None
 
 
 class TooLong(bytes):
@@ -13,6 +42,8 @@ class TooLong(bytes):
 
 class LineSplitter:
     """Cuts pieces of a stream into lines, without their line ends (LF or CRLF).
+
+    A comma between two events is dropped with the line end.
 
     `longest` is in bytes, line end not included. Never holds many more and one piece, however long
     a line gets.
@@ -57,4 +88,6 @@ class LineSplitter:
 
     def _without_return(self, line: bytes) -> bytes:
         line = line.removesuffix(_RETURN)
+        if (trimmed := line.rstrip()).endswith(_COMMA):
+            line = trimmed[:-1]
         return line if len(line) <= self._longest else TooLong()

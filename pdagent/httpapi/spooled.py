@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.core.commands import Refusal
 from pdagent import spool
-from pdagent.events import InvalidEvent, ParsedEvent, parse_change, parse_v1, parse_v2
+from pdagent.events import InvalidEvent, ParsedEvent, parse
 from pdagent.httpapi.agent import Agent, accept
 from store.records import RoutingKey
 
@@ -138,9 +138,8 @@ def _set_aside(path: Path) -> None:
 
 
 def _parse(spooled: spool.SpooledEvent, path: Path) -> ParsedEvent | None:
-    parse = {"v1": parse_v1, "v2": parse_v2, "change": parse_change}[spooled.kind]
     try:
-        return parse(spooled.body)
+        return parse(spooled.kind, spooled.body)
     except InvalidEvent as invalid:
         logger.error("spooled event %s: %s", path.name, invalid)
         return None

@@ -118,7 +118,8 @@ class EventsResource:
         except ClientGoneError:
             return
         head = RequestHead(req.path, req.get_header("User-Agent"), req.content_type)
-        outcome = self._standin.receive(self._kind, head, raw, self._clock())
+        key = req.get_header("X-Routing-Key")
+        outcome = self._standin.receive(self._kind, head, raw, self._clock(), key)
         assert outcome.received is not None
         req.scope[_RECEIVED] = outcome.received
         caller = connection_of(req.scope)

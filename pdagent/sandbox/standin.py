@@ -91,13 +91,23 @@ class StandIn:
         self._dice = Dice(self._seed)
         self._behave(self._initial)
 
-    def receive(self, kind: Kind, head: RequestHead, raw: bytes | None, now: float) -> Outcome:
-        """Take in one event and decide on its answer; `raw` is None for a body over the limit."""
+    def receive(
+        self,
+        kind: Kind,
+        head: RequestHead,
+        raw: bytes | None,
+        now: float,
+        header_key: str | None = None,
+    ) -> Outcome:
+        """Take in one event and decide on its answer; `raw` is None for a body over the limit.
+
+        `header_key` is the header `X-Routing-Key`.
+        """
         if raw is None:
             too_large = f"The body is larger than {MAX_BODY_BYTES} bytes"
             checked = Checked(is_json=False, errors=(too_large,))
         else:
-            checked = check(kind, raw)
+            checked = check(kind, raw, header_key)
         received = Received(
             n=self.log.next_number(),
             era=self.log.era,

@@ -1,8 +1,7 @@
 """`GET /openapi.json`: what the HTTP API takes and answers, for machines.
 
-Paths and methods come from the application's own routes, the schemas of events from the very
-structs that validate them; `sending.py` and `operating.py` add what neither can tell. So a route
-that nobody described shows, here and in a test.
+Paths and methods come from the application's own routes; `events.py` has the schemas of events,
+`sending.py` and `operating.py` describe the calls. A test finds a route without a description.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import msgspec
 from pdagent.httpapi.answers import Errors, PagerDutyErrors
 from pdagent.httpapi.openapi import operating, sending
 from pdagent.httpapi.openapi.calls import JSON, LINES, REFUSALS, Call, Json, Parameter
+from pdagent.httpapi.openapi.events import EVENTS
 
 CALLS: dict[str, Call] = {**sending.CALLS, **operating.CALLS}
 """Every call that is described, by `METHOD path`."""
@@ -99,11 +99,14 @@ def document(calls: list[tuple[str, str]], version: str) -> Json:
 
 def _schemas(described: Mapping[str, Call]) -> tuple[dict[Any, Json], Json]:
     types: list[Any] = [Errors, PagerDutyErrors]
+    events = {name: schema for kind in EVENTS.values() for name, schema in kind.items()}
     for call in described.values():
-        types += call.bodies
+        types += [body for body in call.bodies if body not in events]
         types += [answer.schema for answer in call.answers.values() if _is_type(answer.schema)]
     references, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    return dict(zip(types, references, strict=True)), components
+    known: dict[Any, Json] = dict(zip(types, references, strict=True))
+    known |= {name: {"$ref": _REFERENCE.format(name=name)} for name in events}
+    return known, {**events, **components}
 
 
 def _is_type(schema: object) -> bool:

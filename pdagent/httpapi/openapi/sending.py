@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from pdagent.events.schemas import AlertEvent, ChangeEvent, V1Event
+from pdagent.events import EventKind
 from pdagent.httpapi.answers import (
     ChangeEventProcessed,
     EventProcessed,
@@ -22,6 +20,7 @@ from pdagent.httpapi.openapi.calls import (
     Call,
     Parameter,
 )
+from pdagent.httpapi.openapi.events import EVENTS
 
 _QUEUED_BY = Parameter(
     "Pd-Queued-By",
@@ -37,13 +36,13 @@ def _version(*kinds: str, required: bool) -> Parameter:
     )
 
 
-def _pagerduty(summary: str, body: Any, status: int, answer: type[msgspec.Struct]) -> Call:
+def _pagerduty(summary: str, kind: EventKind, status: int, answer: type[msgspec.Struct]) -> Call:
     full = () if status == 200 else (429,)
     return Call(
         f"{summary} As PagerDuty takes it; answered when it is on disk.",
         {status: Answer("The event is stored.", answer)},
         secret=False,
-        bodies=(body,),
+        bodies=tuple(EVENTS[kind]),
         parameters=(IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(401, *INTAKE, *full),
         refusal=PagerDutyErrors,
@@ -51,19 +50,17 @@ def _pagerduty(summary: str, body: Any, status: int, answer: type[msgspec.Struct
 
 
 CALLS: dict[str, Call] = {
-    "POST /v2/enqueue": _pagerduty(
-        "Events API v2, an alert event.", AlertEvent, 202, EventProcessed
-    ),
+    "POST /v2/enqueue": _pagerduty("Events API v2, an alert event.", "v2", 202, EventProcessed),
     "POST /v2/change/enqueue": _pagerduty(
-        "Events API v2, a change event.", ChangeEvent, 202, ChangeEventProcessed
+        "Events API v2, a change event.", "change", 202, ChangeEventProcessed
     ),
     "POST /generic/2010-04-15/create_event.json": _pagerduty(
-        "Events API v1, an event.", V1Event, 200, V1EventProcessed
+        "Events API v1, an event.", "v1", 200, V1EventProcessed
     ),
     "POST /send": Call(
         "An event of any kind; the protocol of go-pdagent's client.",
         {200: Answer("The event is stored.", Stored)},
-        bodies=(AlertEvent, V1Event, ChangeEvent),
+        bodies=tuple(name for kind in EVENTS.values() for name in kind),
         parameters=(_version("v1", "v2", "change", required=True), IDEMPOTENCY_KEY, _QUEUED_BY),
         refusals=(*INTAKE, 429),
     ),

@@ -133,7 +133,8 @@ def test_a_bad_line_spoils_only_itself_and_is_named(
     assert done.returncode == 2
     assert done.stdout.splitlines() == [f"Event processed. Dedup Key: {key}" for key in "ab"]
     errors = done.stderr.splitlines()
-    assert errors[0].startswith("error: line 3: event_action: is missing")
+    assert errors[0].startswith("error: line 3: ")
+    assert "; event_action: is missing, it takes one of " in errors[0]
     assert errors[1] == "error: line 4: is longer than 512000 bytes"
     assert errors[2].startswith("error: line 5: the body: is not JSON")
     assert errors[3:] == ["error: 3 of 5 events are invalid: they were not stored"]
@@ -322,3 +323,54 @@ def test_the_secret_is_used(user: CommandLine, agent: AgentStandIn, tmp_path: Pa
     user("enqueue", "--batch", written(tmp_path, trigger()))
     assert agent.received[0].headers["authorization"] == f"token {SECRET}"
     assert agent.received[0].path == "/send/batch"
+
+
+PRETTY = json.dumps(trigger(dedup_key="a"), indent=2).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b'[{"a": 1}, {"b": 2}]', "JSON array, it takes one event per line: convert it with jq"),
+        (b'\xef\xbb\xbf\n [\n{"a": 1}\n]\n', "JSON array, it takes one event per line"),
+        (b"[" + b"1," * 400_000 + b"1]", "JSON array, it takes one event per line"),
+        (PRETTY, "an event on several lines, it takes one event per line"),
+        (PRETTY + b"\n", "an event on several lines, it takes one event per line"),
+        (b'{"routing_key": "x",\r\n "b": 1}\r\n', "an event on several lines"),
+    ],
+    ids=["array", "array-lines", "large-array", "pretty", "pretty-lf", "two-lines"],
+)
+def test_what_is_not_one_event_per_line_is_refused_with_one_sentence(
+    real: AgentProcess, tmp_path: Path, content: bytes, advice: str
+) -> None:
+    file = tmp_path / "events.json"
+    file.write_bytes(content)
+    before = real.totals()["accepted"]
+    done = real.cli("enqueue", "--batch", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert advice in done.stderr
+    assert len([line for line in done.stderr.splitlines() if advice[:10] in line]) == 1
+    answer = real.post("/send/batch", data=content)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert advice in error
+    assert real.totals()["accepted"] == before
+
+
+def test_lines_that_end_with_commas_are_taken(real: AgentProcess, tmp_path: Path) -> None:
+    file = tmp_path / "commas.ndjson"
+    events = [json.dumps(trigger(dedup_key=key)).encode() for key in "abc"]
+    events[1] = events[1].replace(b"Disk", b"\\ud83d")
+    file.write_bytes(b"%b,\n%b, \r\n%b,\n" % tuple(events))
+    done = real.cli("enqueue", "--batch", str(file))
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [f"Event processed. Dedup Key: {key}" for key in "abc"]
+
+
+def test_a_latin_1_line_gets_the_key_of_the_command(real: AgentProcess, tmp_path: Path) -> None:
+    event = keyless(v1_trigger(description="Größe", incident_key="a"))
+    file = tmp_path / "latin.ndjson"
+    file.write_bytes(json.dumps(event, ensure_ascii=False).encode("latin-1"))
+    done = real.cli("send", "--batch", str(file), "-k", new_key())
+    assert done.returncode == 0
+    assert "warning: line 1: the body: is not UTF-8, read as Latin-1" in done.stderr

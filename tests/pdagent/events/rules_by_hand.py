@@ -6,127 +6,77 @@ from typing import Any
 
 from pdagent.events import EventKind
 
-_ACTIONS = ("trigger", "acknowledge", "resolve")
+_FOLLOW_UPS = ("acknowledge", "resolve")
 
 
 def is_valid(kind: EventKind, event: Any) -> bool:
-    """Whether PagerDuty takes `event`; timestamps are right if they begin with a digit."""
+    """Whether the agent takes `event`; timestamps are right if they begin with a digit."""
     if not isinstance(event, dict):
         return False
     return {"v1": _v1, "v2": _v2, "change": _change}[kind](event)
 
 
 def _v1(event: dict[str, Any]) -> bool:
-    trigger = event.get("event_type") == "trigger"
     return (
         _key(event.get("service_key"))
-        and event.get("event_type") in _ACTIONS
-        and _alert_key(event.get("incident_key"), required=not trigger)
-        and (_filled if trigger else _text)(event.get("description"))
-        and _texts(event, "client", "client_url")
-        and _object(event.get("details"))
-        and _object(event.get("agent"))
-        and _list(event.get("contexts"), _context)
+        and _alert(event.get("event_type"), event.get("incident_key"))
+        and (event["event_type"] in _FOLLOW_UPS or _filled(event.get("description")))
+        and all(
+            _filled(context.get({"link": "href", "image": "src"}[context["type"]]))
+            for context in _objects(event.get("contexts"))
+            if context.get("type") in ("link", "image")
+        )
     )
 
 
 def _v2(event: dict[str, Any]) -> bool:
-    trigger = event.get("event_action") == "trigger"
-    payload = event.get("payload")
     return (
         _key(event.get("routing_key"))
-        and event.get("event_action") in _ACTIONS
-        and _alert_key(event.get("dedup_key"), required=not trigger)
-        and (_trigger_payload(payload) if trigger else payload is None or _loose_payload(payload))
-        and _texts(event, "client", "client_url")
-        and _list(event.get("images"), _image)
-        and _list(event.get("links"), _link)
+        and _alert(event.get("event_action"), event.get("dedup_key"))
+        and (event["event_action"] in _FOLLOW_UPS or _payload(event.get("payload"), alert=True))
+        and all(_filled(image.get("src")) for image in _objects(event.get("images")))
+        and all(_filled(link.get("href")) for link in _objects(event.get("links")))
     )
 
 
 def _change(event: dict[str, Any]) -> bool:
-    key, payload = event.get("routing_key"), event.get("payload")
     return (
-        _key(key)
-        and not str(key).startswith("R")
-        and isinstance(payload, dict)
-        and _filled(payload.get("summary"))
-        and _texts(payload, "source")
-        and _time(payload.get("timestamp"))
-        and _object(payload.get("custom_details"))
-        and _list(event.get("links"), _link)
+        _key(event.get("routing_key"))
+        and not event["routing_key"].startswith("R")
+        and _payload(event.get("payload"), alert=False)
+        and all(_filled(link.get("href")) for link in _objects(event.get("links")))
     )
 
 
-def _trigger_payload(payload: Any) -> bool:
-    return (
-        _loose_payload(payload)
-        and _filled(payload.get("summary"))
-        and _filled(payload.get("source"))
+def _payload(payload: Any, *, alert: bool) -> bool:
+    if not isinstance(payload, dict) or not _filled(payload.get("summary")):
+        return False
+    time = payload.get("timestamp")
+    if alert and not (
+        _filled(payload.get("source"))
         and payload.get("severity") in ("critical", "error", "warning", "info")
-        and _time(payload.get("timestamp"))
-    )
+    ):
+        return False
+    return time is None or time == "" or (isinstance(time, str) and time[0].isdigit())
 
 
-def _loose_payload(payload: Any) -> bool:
-    names = ("summary", "source", "severity", "timestamp", "component", "group", "class")
-    return (
-        isinstance(payload, dict)
-        and _texts(payload, *names)
-        and _object(payload.get("custom_details"))
-    )
-
-
-def _image(image: dict[str, Any]) -> bool:
-    src = image.get("src")
-    return isinstance(src, str) and src.startswith("https://") and _texts(image, "href", "alt")
-
-
-def _link(link: dict[str, Any]) -> bool:
-    return _filled(link.get("href")) and _texts(link, "text")
-
-
-def _context(context: dict[str, Any]) -> bool:
-    if context.get("type") == "link":
-        return _link(context)
-    return (
-        context.get("type") == "image"
-        and _filled(context.get("src"))
-        and _texts(context, "href", "alt")
-    )
+def _alert(action: Any, key: Any) -> bool:
+    if action not in ("trigger", *_FOLLOW_UPS) or isinstance(key, list | dict):
+        return False
+    if key is None or key == "":
+        return bool(action == "trigger")
+    return not isinstance(key, str) or len(key) <= 255
 
 
 def _key(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 32 and value.isascii() and value.isalnum()
-
-
-def _alert_key(value: Any, *, required: bool) -> bool:
-    if not required and value is None:
-        return True
-    return isinstance(value, str) and required <= len(value) <= 255
-
-
-def _text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    key = value.strip() if isinstance(value, str) else ""
+    return len(key) == 32 and key.isascii() and key.isalnum()
 
 
 def _filled(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != ""
+    return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def _texts(owner: dict[str, Any], *names: str) -> bool:
-    return all(_text(owner.get(name)) for name in names)
-
-
-def _time(value: Any) -> bool:
-    return (not value and _text(value)) or (isinstance(value, str) and value[0].isdigit())
-
-
-def _object(value: Any) -> bool:
-    return value is None or isinstance(value, dict)
-
-
-def _list(value: Any, judge: Any) -> bool:
-    return value is None or (
-        isinstance(value, list) and all(isinstance(item, dict) and judge(item) for item in value)
-    )
+def _objects(value: Any) -> list[dict[str, Any]]:
+    entries = value if isinstance(value, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]

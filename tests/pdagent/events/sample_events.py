@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,21 +13,15 @@ from pdagent.events import (
     EventKind,
     InvalidEvent,
     ParsedEvent,
-    parse_change,
-    parse_v1,
-    parse_v2,
+)
+from pdagent.events import (
+    parse as parse_body,
 )
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 EVENT_ID = "0198f3a2-7c11-7d3e-9a55-3f1c2b6d8e90"
 ACCEPTED_AT = 1_785_578_400.25  # 2026-08-01T10:00:00.250Z
 AGENT = AgentStamp(agent_id="agent-1", queued_by="pdagent")
-
-PARSERS: dict[EventKind, Callable[[bytes], ParsedEvent]] = {
-    "v1": parse_v1,
-    "v2": parse_v2,
-    "change": parse_change,
-}
 
 Event = dict[str, Any]
 
@@ -128,11 +121,11 @@ def raw(event: object) -> bytes:
 
 def parse(kind: EventKind, event: object) -> ParsedEvent:
     """Parse an event given as a Python value."""
-    return PARSERS[kind](raw(event))
+    return parse_body(kind, raw(event))
 
 
 def errors_of(kind: EventKind, body: bytes | Event) -> tuple[str, ...]:
     """Return what is wrong with an event that must be refused."""
     with pytest.raises(InvalidEvent) as refused:
-        PARSERS[kind](body if isinstance(body, bytes) else raw(body))
+        parse_body(kind, body if isinstance(body, bytes) else raw(body))
     return refused.value.errors

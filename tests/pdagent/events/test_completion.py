@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from pdagent.events import (
+    MAX_EVENT_BYTES,
     EventKind,
     ParsedEvent,
     complete,
-    parse_v2,
     summary_of,
     with_routing_key,
 )
+from pdagent.events import parse as parse_body
 from tests.pdagent.events.sample_events import (
     ACCEPTED_AT,
     AGENT,
@@ -95,13 +96,13 @@ def test_a_given_timestamp_stays() -> None:
 
 @pytest.mark.parametrize("action", ["acknowledge", "resolve"])
 def test_a_follow_up_with_a_payload_tells_its_own_time_too(action: str) -> None:
-    event = {**V2_RESOLVE, "event_action": action, "payload": {"summary": "over"}}
-    assert added("v2", event) == {"payload": {"summary": "over", "timestamp": TIME}}
+    payload = {**V2_TRIGGER["payload"], "summary": "over"}
+    event = {**V2_RESOLVE, "event_action": action, "payload": payload}
+    assert added("v2", event) == {"payload": {**payload, "timestamp": TIME}}
 
 
-@pytest.mark.parametrize("payload", [{}, None, {"timestamp": "yesterday"}])
-def test_a_resolve_that_says_nothing_gets_nothing(payload: object) -> None:
-    event = {**V2_RESOLVE, "payload": payload}
+def test_a_resolve_that_says_nothing_gets_nothing() -> None:
+    event = {**V2_RESOLVE, "payload": None}
     assert json.loads(completed("v2", event).body) == {**event, "routing_key": ""}
     assert added("v2", V2_RESOLVE) == {}
 
@@ -111,8 +112,8 @@ def test_v1_events_say_who_queued_them(event: Event) -> None:
     assert added("v1", event)["agent"] == STAMP
 
 
-@pytest.mark.parametrize("agent", [{}, {"queued_by": "pd-zabbix"}])
-def test_an_agent_object_of_the_client_stays(agent: dict[str, str]) -> None:
+@pytest.mark.parametrize("agent", [{}, {"queued_by": "pd-zabbix"}, "pd-zabbix", ["a"]])
+def test_an_agent_object_of_the_client_stays(agent: object) -> None:
     assert json.loads(completed("v1", {**V1_TRIGGER, "agent": agent}).body)["agent"] == agent
 
 
@@ -164,7 +165,8 @@ def test_a_body_that_is_no_object_takes_no_key() -> None:
         ("v2", V2_TRIGGER, "Disk full"),
         ("v2", V2_RESOLVE, ""),
         ("v2", {**V2_RESOLVE, "payload": None}, ""),
-        ("v2", {**V2_RESOLVE, "payload": {"summary": None}}, ""),
+        ("v2", changed(V2_TRIGGER, "payload.summary", 5), "5"),
+        ("v1", {**V1_RESOLVE, "description": [1]}, "[1]"),
         ("change", CHANGE, "Deployed 2.1"),
         ("v1", V1_TRIGGER, "Disk full"),
         ("v1", V1_RESOLVE, ""),
@@ -181,9 +183,53 @@ def test_the_summary_is_what_the_event_says_for_people(
 
 def test_the_members_of_the_outer_object_are_written_without_white_space() -> None:
     assert (
-        parse_v2(
+        parse_body(
+            "v2",
             b'{ "routing_key" : "%s", "event_action":\n"resolve", "dedup_key": "x", "n": [ 1 ] }'
-            % KEY.encode()
+            % KEY.encode(),
         ).body
         == b'{"routing_key":"","event_action":"resolve","dedup_key":"x","n":[ 1 ]}'
     )
+
+
+def filled(event: Event, path: str) -> bytes:
+    """An event of exactly the permitted size, by the text at `path`."""
+    bare = json.dumps(changed(event, path, ""))
+    return json.dumps(changed(event, path, "x" * (MAX_EVENT_BYTES - len(bare)))).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "path", "lost"),
+    [
+        ("v2", V2_TRIGGER, "payload.custom_details", "payload.custom_details"),
+        ("change", CHANGE, "payload.custom_details", "payload.custom_details"),
+        ("v1", V1_TRIGGER, "details", "details"),
+        ("v1", {**V1_TRIGGER, "details": 1}, "client", "the event"),
+        ("v2", V2_TRIGGER, "payload.component", "the event"),
+        ("v2", V2_TRIGGER, "payload.source", "the event"),
+        ("v2", V2_TRIGGER, "unknown", "the event"),
+    ],
+)
+def test_an_event_that_grows_over_the_limit_loses_its_details_or_what_is_optional(
+    kind: EventKind, event: Event, path: str, lost: str
+) -> None:
+    parsed = parse_body(kind, filled(event, path))
+    done = complete(parsed, event_id=EVENT_ID, accepted_at=ACCEPTED_AT, agent=AGENT)
+    sent = with_routing_key(kind, done.body, KEY)
+    assert len(sent) < 10_000
+    (warning,) = done.warnings
+    assert warning.startswith(f"{lost}: ")
+    assert warning.endswith(" left out, PagerDuty takes events of at most 512,000 bytes")
+    again = parse_body(kind, sent)
+    assert (again.body, again.warnings, again.dedup_key) == (done.body, (), done.dedup_key)
+
+
+def test_an_event_that_just_fits_after_completion_loses_nothing() -> None:
+    def warnings(size: int) -> tuple[str, ...]:
+        event = changed(V2_TRIGGER, "payload.custom_details", "x" * size)
+        return completed("v2", event).warnings
+
+    bare = completed("v2", changed(V2_TRIGGER, "payload.custom_details", ""))
+    most = MAX_EVENT_BYTES - len(with_routing_key("v2", bare.body, KEY))
+    assert warnings(most) == ()
+    assert len(warnings(most + 1)) == 1

@@ -28,7 +28,7 @@ FLAG = "🇦🇹"
     ("kind", "event", "path"),
     [
         ("v2", V2_TRIGGER, "payload.summary"),
-        ("v2", {**V2_RESOLVE, "payload": {}}, "payload.summary"),
+        ("v2", {**V2_RESOLVE, "payload": V2_TRIGGER["payload"]}, "payload.summary"),
         ("change", CHANGE, "payload.summary"),
         ("v1", V1_TRIGGER, "description"),
         ("v1", V1_RESOLVE, "description"),

@@ -65,7 +65,7 @@ def test_an_invalid_event_is_answered_400_with_its_errors(
     assert response.status_code == 400
     assert response.json()["status"] == "invalid event"
     assert response.json()["message"] == "Event object is invalid"
-    assert "is missing or blank" in response.json()["errors"][0]
+    assert "is missing, it takes" in response.json()["errors"][0]
     assert sandbox.events()[0]["effective"] is False
 
 

@@ -1,18 +1,14 @@
-"""The sandbox's own reading of PagerDuty's documentation."""
+"""The sandbox judges by the agent's rules, without its repairs."""
 
 from __future__ import annotations
 
-import ast
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdagent.sandbox import validation
 from pdagent.sandbox.validation import check
 from tests.pdagent.sandbox.sample_events import KEY, action, trigger, v1_trigger
 
@@ -60,7 +56,6 @@ FULL_V1 = v1_trigger(
         ("v2", trigger()),
         ("v2", FULL_V2),
         ("v2", action("acknowledge", "d")),
-        ("v2", {**action("resolve", "d"), "payload": {"summary": ""}}),
         ("v1", v1_trigger()),
         ("v1", FULL_V1),
         ("v1", {"service_key": KEY, "event_type": "resolve", "incident_key": "k"}),
@@ -85,79 +80,51 @@ def test_an_event_as_documented_is_valid(kind: str, event: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("event", "problem"),
+    ("kind", "event", "problem"),
     [
-        (without(trigger(), "routing_key"), "'routing_key' is missing or blank"),
-        (trigger(key="short"), "'routing_key' is not a key of 32 letters and digits"),
-        (trigger(key="é" * 32), "'routing_key' is not a key of 32 letters and digits"),
-        ({**trigger(), "routing_key": 5}, "'routing_key' is not a string"),
-        ({**trigger(), "event_action": "open"}, "'event_action' is none of trigger,"),
-        (without(trigger(), "event_action"), "'event_action' is missing"),
-        (without(trigger(), "payload"), "'payload' is missing"),
-        ({**trigger(), "payload": []}, "'payload' is not an object"),
-        (trigger(summary=""), "'payload.summary' is missing or blank"),
-        (trigger(summary=" \t"), "'payload.summary' is missing or blank"),
-        (trigger(summary="x" * 1025), "'payload.summary' is longer than 1024 characters"),
-        (trigger(source=""), "'payload.source' is missing"),
-        (trigger(severity="fatal"), "'payload.severity' is none of critical, error,"),
-        (trigger(severity="Error"), "'payload.severity' is none of"),
-        (trigger(timestamp="yesterday"), "'payload.timestamp' is not an ISO 8601 time"),
-        (trigger(timestamp="2026-08-01 12:00:00"), "'payload.timestamp' is not an ISO 8601"),
-        (trigger(timestamp=1795475295), "'payload.timestamp' is not a string"),
-        (trigger(component=None), "'payload.component' is not a string"),
-        (trigger(custom_details="text"), "'payload.custom_details' is not an object"),
-        (trigger(dedup_key="d" * 256), "'dedup_key' is longer than 255"),
-        (without(action("acknowledge", "d"), "dedup_key"), "'dedup_key' is missing"),
-        (action("resolve", ""), "'dedup_key' is missing or blank"),
-        ({**trigger(), "images": [{"src": "http://a"}]}, "'images[0].src' doesn't begin with"),
-        ({**trigger(), "images": [{"alt": "a"}]}, "'images[0].src' is missing"),
-        ({**trigger(), "links": [{"href": "a"}, {}]}, "'links[1].href' is missing"),
-        ({**trigger(), "links": {}}, "'links' is not a list of objects"),
-        ({**trigger(), "client": {}}, "'client' is not a string"),
+        ("v2", {**trigger(), "event_action": "open"}, "event_action: 'open' is not one of"),
+        ("v2", trigger(severity="fatal"), "payload.severity: 'fatal' is not one of critical,"),
+        ("v2", trigger(key="short"), "routing_key: is not 32 letters and digits"),
+        ("v2", {**trigger(), "images": [{"alt": "a"}]}, "images[0].src: is missing"),
+        ("v1", v1_trigger(description=""), "description: is empty"),
+        ("change", {"routing_key": "R" + KEY[1:], "payload": {"summary": "s"}}, "routing_key: "),
+        # What the agent repairs is to arrive repaired.
+        ("v2", trigger(summary="x" * 1025), "payload.summary: shortened"),
+        ("v2", trigger(key=f"{KEY} "), "routing_key: white space around it"),
+        ("v2", {**trigger(), "images": [{"src": "http://a"}]}, "images: left out an image"),
+        ("v2", {**action("resolve", "d"), "payload": {"summary": ""}}, "payload: left out"),
+        ("v1", v1_trigger(contexts=[]), "contexts: left out"),
     ],
 )
-def test_a_v2_event_that_is_not_as_documented_is_refused(
-    event: dict[str, Any], problem: str
+def test_what_the_agent_refuses_or_repairs_is_refused(
+    kind: str, event: dict[str, Any], problem: str
 ) -> None:
-    errors = errors_of("v2", event)
-    assert len(errors) == 1
-    assert errors[0].startswith(problem)
+    (only,) = errors_of(kind, event)
+    assert only.startswith(problem)
 
 
 @pytest.mark.parametrize(
-    ("event", "problem"),
+    ("kind", "event"),
     [
-        (without(v1_trigger(), "service_key"), "'service_key' is missing"),
-        (v1_trigger(service_key=KEY + "x"), "'service_key' is not a key of 32"),
-        (v1_trigger(event_type="ack"), "'event_type' is none of trigger"),
-        (without(v1_trigger(), "description"), "'description' is missing"),
-        (v1_trigger(description="x" * 1025), "'description' is longer than 1024"),
-        (v1_trigger(incident_key="k" * 256), "'incident_key' is longer than 255"),
-        ({"service_key": KEY, "event_type": "acknowledge"}, "'incident_key' is missing"),
-        (v1_trigger(details="x"), "'details' is not an object"),
-        (v1_trigger(contexts=[{"type": "video"}]), "'contexts[0].type' is none of link, image"),
-        (v1_trigger(contexts=[{"type": "link"}]), "'contexts[0].href' is missing"),
-        (v1_trigger(agent={"queued_at": "2026-08-01T12:00:00+02:00"}), "'agent.queued_at' is not"),
-        (v1_trigger(agent={"queued_at": "2026-08-01T12:00:00"}), "'agent.queued_at' is not"),
+        ("v1", v1_trigger(details={}, client=None, client_url=None, contexts=None)),
+        ("v2", {**trigger(), "client": None, "images": None, "links": None}),
+        ("v2", trigger(custom_details="text", source=30, component=5)),
+        ("v2", {**trigger(), "dedup_key": 4711}),
     ],
 )
-def test_a_v1_event_that_is_not_as_documented_is_refused(
-    event: dict[str, Any], problem: str
-) -> None:
-    errors = errors_of("v1", event)
-    assert len(errors) == 1
-    assert errors[0].startswith(problem)
+def test_what_pagerduty_takes_is_accepted(kind: str, event: dict[str, Any]) -> None:
+    assert errors_of(kind, event) == ()
 
 
-def test_a_change_event_through_the_key_of_a_global_ruleset_is_refused() -> None:
-    key = "R" + KEY[1:]
-    errors = errors_of("change", {"routing_key": key, "payload": {"summary": "s"}})
-    assert errors == ("'routing_key' belongs to a global ruleset, which takes no change events",)
+def test_the_key_may_be_in_a_header() -> None:
+    raw = json.dumps(without(trigger(), "routing_key")).encode()
+    assert check("v2", raw, KEY).errors == ()
+    assert check("v2", raw, KEY).routing_key == KEY
 
 
 def test_all_problems_of_an_event_are_named_at_once() -> None:
     event = {"routing_key": "x", "event_action": "y", "payload": {"severity": "z"}}
-    assert [error.split("'")[1] for error in errors_of("v2", event)] == [
+    assert [error.split(":")[0] for error in errors_of("v2", event)] == [
         "routing_key",
         "event_action",
         "payload.summary",
@@ -173,35 +140,12 @@ def test_no_error_and_no_repr_shows_the_key() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [
-        b"",
-        b"{",
-        b"routing_key=1",
-        b'{"a":NaN}',
-        b'{"a":Infinity}',
-        b'{"a":"\xff"}',
-        b'\xef\xbb\xbf{"a":1}',
-        b'{"a":"\\ud800"}',
-        b"[" * 100_000,
-        b'{"a":' + b"9" * 5000 + b"}",
-        b'{"a":1} {"b":2}',
-    ],
+    [b"", b"{", b"a=1", b'{"a":NaN}', b'{"a":"\xff"}', b'{"a":"\\ud800"}', b"[" * 100_000, b"1"],
 )
-def test_what_is_not_json_is_refused(raw: bytes) -> None:
+def test_what_is_no_json_object_in_utf_8_is_refused(raw: bytes) -> None:
     checked = check("v2", raw)
     assert not checked.is_json
-    assert checked.errors == ("The body is not valid JSON in UTF-8",)
-
-
-@pytest.mark.parametrize("raw", [b"[]", b"null", b'"text"', b"1"])
-def test_json_that_is_no_object_is_refused(raw: bytes) -> None:
-    assert check("v1", raw).errors == ("The body is not a JSON object",)
-
-
-def test_a_field_that_occurs_twice_is_refused() -> None:
-    raw = json.dumps(trigger()).encode()
-    twice = b'{"routing_key":"",' + raw[1:]
-    assert check("v2", twice).errors == ("'routing_key' occurs twice in one object",)
+    assert any(error.startswith("the body: ") for error in checked.errors)
 
 
 def test_paired_surrogates_are_a_character() -> None:
@@ -232,12 +176,3 @@ def test_whatever_json_comes_is_judged_without_an_accident(kind: Any, event: Any
 @given(kind=st.sampled_from(["v1", "v2", "change"]), raw=st.binary())
 def test_whatever_bytes_come_are_judged_without_an_accident(kind: Any, raw: bytes) -> None:
     assert check(kind, raw).errors
-
-
-def test_the_judgement_shares_nothing_with_the_agent() -> None:
-    tree = ast.parse(Path(validation.__file__).read_text())
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {
-        name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
-    }
-    assert {str(module).split(".")[0] for module in imported} <= set(sys.stdlib_module_names)
