@@ -2,7 +2,7 @@
 
     make bench            (or: python tests/bench/soak.py [SECONDS], 10 minutes by default)
 
-300 events/s over 500 keys. PagerDuty takes 120 calls of a key in any 60 s and repeats a minute of
+300 events/s over 500 keys. PagerDuty takes 120 calls of a key in any 60 s and repeats 75 s of
 trouble: calm, rate limits for all keys, a port that closes and opens, 503, lost answers. Then it
 behaves. The agent must drain: each key's events in order, none lost, in memory that stays flat.
 Prints one line per 30 s and a verdict; the exit status is 1 on a miss.
@@ -28,9 +28,10 @@ CONNECTIONS = 50
 DRAIN_SECONDS = 180
 LINE_SECONDS = 30
 LIMIT, WINDOW = 120, 60.0
+CYCLE = 75.0  # seconds of trouble that repeat: twice in each quarter of 10 minutes
 MEMORY_GROWTH = 1.1
 MEMORY_SLACK_MB = 10.0
-JUDGED_AFTER = 480.0  # seconds: a quarter of less is no whole minute of trouble, twice
+JUDGED_AFTER = 4 * CYCLE  # seconds: a quarter of less is no whole cycle
 
 
 class PagerDuty:
@@ -49,14 +50,14 @@ class PagerDuty:
 
     def trouble(self) -> str:
         """What is wrong just now."""
-        second = (time.monotonic() - self.begun) % 60 if self.begun is not None else 0.0
+        second = (time.monotonic() - self.begun) % CYCLE if self.begun is not None else 0.0
         if 15 <= second < 25:
             return "429"
-        if 35 <= second < 43:
+        if 40 <= second < 46:
             return "up" if second % 2 < 1 else "down"
-        if 43 <= second < 47:
+        if 46 <= second < 49:
             return "503"
-        return "lost answers" if second >= 50 else "none"
+        return "lost answers" if second >= 55 else "none"
 
     async def run(self) -> None:
         """Open and close the port as the trouble wants it, until cancelled."""
@@ -233,7 +234,8 @@ def main(seconds: float) -> int:
     """Run the soak; 0 if nothing was missed."""
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
         directory, port = Path(name) / "agent", free_port()
-        settings = {"PAGERDUTY_AGENT_RETENTION": "60s", "PAGERDUTY_AGENT_LOG_LEVEL": "error"}
+        settings = {"RETENTION": "60s", "LOG_LEVEL": "error", "MAX_IN_FLIGHT": "64"}
+        settings = {f"PAGERDUTY_AGENT_{name}": value for name, value in settings.items()}
         with agent(directory, f"http://127.0.0.1:{port}", **settings) as address:
             pid = int((directory / "pidfile").read_text(encoding="ascii").split()[0])
             missed = uvloop.run(soak(seconds, address, port, pid))
