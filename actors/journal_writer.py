@@ -54,12 +54,14 @@ class Remove(msgspec.Struct, frozen=True):
 class Admission:
     """Whether new events can be taken: written by the JournalWriter, read by the edge.
 
-    A plain attribute on purpose: reading it costs nothing, and an event that slips in while it
-    changes fits into the reserve.
+    Plain attributes on purpose: reading them costs nothing, and an event that slips in while
+    `refusal` changes fits into the reserve. `busy_since` is when the writer began what it is doing
+    (monotonic seconds), None when it waits for work.
     """
 
     def __init__(self) -> None:
         self.refusal: Refusal | None = None
+        self.busy_since: float | None = None
 
 
 COMMIT_SIZES = 14
@@ -118,17 +120,21 @@ class JournalWriter(SupervisedActor):
 
     def receive(self, message: Any) -> None:
         """A table of what can be asked of the writer."""
-        match message:
-            case Write():
-                self._gather(message)
-            case Flush():
-                self._flush()
-            case Fence():
-                self._fence(message)
-            case Remove(entries=entries):
-                self._remove(entries)
-            case Due():
-                self._look_again()
+        self._admission.busy_since = time.monotonic()
+        try:
+            match message:
+                case Write():
+                    self._gather(message)
+                case Flush():
+                    self._flush()
+                case Fence():
+                    self._fence(message)
+                case Remove(entries=entries):
+                    self._remove(entries)
+                case Due():
+                    self._look_again()
+        finally:
+            self._admission.busy_since = None
 
     def on_stop(self) -> None:
         """Commit what has gathered; nothing comes after."""

@@ -29,6 +29,7 @@ from store.records import QueueId, Record, RoutingKey
 
 PASSIVATE_AFTER = 120.0
 STOP_GRACE = 5.0
+COMMIT_WITHIN = 5.0
 HEARTBEAT = "heartbeat"
 _STOP_TIMEOUT = 5.0
 
@@ -152,6 +153,12 @@ class ActorSystem:
         refusal = self.admission.refusal
         if refusal is not None:
             reasons.append(refusal.message)
+        busy_since = self.admission.busy_since
+        if busy_since is not None and time.monotonic() - busy_since > COMMIT_WITHIN:
+            reasons.append(
+                f"the journal's disk does not answer: a commit has taken over {COMMIT_WITHIN:g} s; "
+                "events wait for it"
+            )
         return reasons + self.dead_parts()
 
     def dead_parts(self) -> list[str]:

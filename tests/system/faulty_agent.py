@@ -3,13 +3,15 @@
 Each fault raises a few times, with a routing key and more in the error's text, as a library might:
 `deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop, `spooled`
 where that takes in what was spooled. `clock` raises nothing: it is a day ahead for as long as HOME
-has a file `clock_ahead`.
+has a file `clock_ahead`. Nor does `hang`: commits wait while HOME has a file `hang`, and half a
+second is too long for one.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,17 @@ def failing(real: Callable[..., Any], tell: Callable[..., object]) -> Callable[.
         return real(*arguments, **named)
 
     return fail_or_do
+
+
+def hanging(real: Callable[..., Any]) -> Callable[..., Any]:
+    """`real`, which does not begin while the file is there."""
+
+    def wait_and_do(*arguments: Any) -> Any:
+        while (Path.home() / "hang").exists():
+            time.sleep(0.02)
+        return real(*arguments)
+
+    return wait_and_do
 
 
 def install(fault: str) -> None:
@@ -58,10 +71,14 @@ def install(fault: str) -> None:
                 spooled.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
             )
         case "clock":
-            import time
-
             real, mark = time.time, Path(os.environ["HOME"], "clock_ahead")
             time.time = lambda: real() + 86_400 * mark.exists()
+        case "hang":
+            from actors import system
+            from store.lmdb_journal import LmdbJournal
+
+            system.COMMIT_WITHIN = 0.5
+            LmdbJournal.commit = hanging(LmdbJournal.commit)  # type: ignore[method-assign]
         case _:
             raise SystemExit(f"no such fault: {fault}")
 
