@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -11,12 +13,15 @@ from typing import Any, cast
 
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
-from requests.exceptions import SSLError
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3 import HTTPConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pdagent.eventsapi.connection import InUse, lean_pools
+from pdagent.eventsapi.failures import NETWORK_FAILURES, SettingError
+
+# A password with one of these characters ends the host too early: a part of it would be dialled.
+_HIDDEN_AT = re.compile(r"^(?:\w+://)?+[^/?#]*[/?#].*@")
 
 _KEEPALIVE = {
     "TCP_KEEPIDLE": 5,  # seconds of silence before the first probe
@@ -67,11 +72,21 @@ class DeliveryAdapter(HTTPAdapter):
 
         `settings` are those that `Session.merge_environment_settings` found.
 
-        Raises errors of requests and urllib3 where proxy or certificates are unusable.
+        Raises `SettingError` where proxy or certificates are unusable.
         """
         verify, proxies = settings["verify"], settings["proxies"]
         self._verify = verify
-        pool = self.get_connection_with_tls_context(request, verify, proxies=proxies)
+        proxy = select_proxy(str(request.url), proxies)
+        try:
+            if proxy and _HIDDEN_AT.search(proxy):
+                raise ValueError
+            pool = self.get_connection_with_tls_context(request, verify, proxies=proxies)
+        except SettingError:
+            raise
+        except NETWORK_FAILURES:
+            if not proxy:
+                raise
+            raise SettingError(f"{_variable_of(proxy)}: {_problem_of(proxy)}") from None
         return cast(HTTPConnectionPool, pool)
 
     def build_connection_pool_key_attributes(
@@ -98,8 +113,10 @@ class DeliveryAdapter(HTTPAdapter):
 
     def _context(self, verify: bool | str) -> ssl.SSLContext:
         """Loading a bundle takes 25 ms of CPU: it is done again only when the file has changed."""
-        cafile, capath = _authorities(verify)
+        setting, cafile, capath = _authorities(verify)
         try:
+            if not cafile and capath and not any(map(os.path.isdir, capath.split(os.pathsep))):
+                raise FileNotFoundError(errno.ENOENT, "No such directory")
             # Of a directory OpenSSL reads what it needs when it needs it.
             stamp = cafile and (cafile, Path(cafile).stat().st_mtime_ns), capath
             if self._trust is None or self._trust[0] != stamp:
@@ -107,17 +124,40 @@ class DeliveryAdapter(HTTPAdapter):
                 context.load_verify_locations(cafile, capath)
                 self._trust = stamp, context
         except OSError as error:
-            raise SSLError(error) from error
+            pem = isinstance(error, ssl.SSLError)
+            why = "not a file of certificates in PEM format" if pem else error.strerror
+            raise SettingError(f"{setting}: {cafile or capath}: {why}") from None
         return self._trust[1]
 
 
-def _authorities(verify: bool | str) -> tuple[str | None, str | None]:
-    """The file and the directory of trusted certificates.
+def _variable_of(proxy: str) -> str:
+    """The environment's variable that names the proxy."""
+    names = (name for name, value in os.environ.items() if value == proxy)
+    return next((name for name in names if name.lower().endswith("_proxy")), "proxy")
+
+
+def _problem_of(proxy: str) -> str:
+    scheme = proxy.partition("://")[0].lower() if "://" in proxy else "http"
+    if scheme.startswith("socks"):
+        return "SOCKS proxies are not supported: set a proxy with http:// or https://"
+    if scheme not in ("http", "https"):
+        return "a proxy's URL begins with http:// or https://"
+    return (
+        "not a valid URL: write http://USER:PASSWORD@HOST:PORT, and special characters of USER "
+        "and PASSWORD percent-encoded (@ as %40, / as %2F)"
+    )
+
+
+def _authorities(verify: bool | str) -> tuple[str, str | None, str | None]:
+    """The setting, and the file and the directory of trusted certificates that it names.
 
     requests' own variables (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE) come first, in `verify`; then
     OpenSSL's, which requests ignores; then the bundle that comes with requests.
     """
     if isinstance(verify, str):
-        return (None, verify) if Path(verify).is_dir() else (verify, None)
+        name = "REQUESTS_CA_BUNDLE" if os.environ.get("REQUESTS_CA_BUNDLE") else "CURL_CA_BUNDLE"
+        return (name, None, verify) if Path(verify).is_dir() else (name, verify, None)
     cafile, capath = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    return (cafile or None, capath or None) if cafile or capath else (DEFAULT_CA_BUNDLE_PATH, None)
+    if cafile or capath:
+        return "SSL_CERT_FILE" if cafile else "SSL_CERT_DIR", cafile or None, capath or None
+    return "trusted certificates", DEFAULT_CA_BUNDLE_PATH, None

@@ -22,6 +22,11 @@ from actors.core.verdict import DeferReason
 
 _Errors = tuple[type[BaseException], ...]
 
+
+class SettingError(OSError):
+    """A setting in the environment can't be used. The text names it, and not its value."""
+
+
 NETWORK_FAILURES: Final = (
     OSError,  # requests' own errors are OSErrors too
     of_urllib3.HTTPError,
@@ -40,6 +45,7 @@ _PROXY: _Errors = (
 )
 _NOT_SENT: _Errors = (
     *_PROXY,
+    SettingError,
     of_requests.ConnectTimeout,
     of_requests.SSLError,
     of_requests.URLRequired,
@@ -118,9 +124,17 @@ def describe(error: BaseException) -> str:
     where = next(filter(None, map(_place, chain)), "")
     proxy = "proxy: " if _any(chain, _PROXY) and not where else ""
     cause = next(filter(None, map(_cause, reversed(chain))), "")
-    if not cause:
-        cause = "timed out" if _any(chain, (TimeoutError,)) else type(error).__name__
-    return where + proxy + cause
+    return where + proxy + (cause or _kind(chain))
+
+
+def _kind(chain: list[BaseException]) -> str:
+    if _any(chain, (TimeoutError,)):
+        return "timed out"
+    if _any(chain, (of_urllib3.LocationValueError, of_requests.InvalidURL, UnicodeError)):
+        return "the host name is not valid"
+    if _any(chain, _BROKEN):
+        return "the connection broke"
+    return "the answer can't be understood" if _any(chain, _GARBLED) else "the attempt failed"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -167,6 +181,8 @@ def _place(error: BaseException) -> str:
 def _cause(error: BaseException) -> str:
     """What is known about one error of a chain; empty if a wrapping one may know more."""
     match error:
+        case SettingError():
+            return str(error)
         case ssl.SSLCertVerificationError(verify_message=str(message)):
             return f"TLS certificate not accepted: {message}"
         case ssl.SSLError(reason=str(reason)):
@@ -187,8 +203,6 @@ def _cause(error: BaseException) -> str:
             return "the answer is not HTTP"
         case OSError(args=(str(text),)) if refused := _TUNNEL_REFUSED.match(text):
             return f"CONNECT refused with HTTP {refused[1]}"
-        case OSError(errno=int(number), filename=str(filename)):
-            return f"{filename}: {os.strerror(number)}"  # of certificates
         case OSError(errno=int(number)):
             return os.strerror(number)
     return ""

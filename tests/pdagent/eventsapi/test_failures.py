@@ -137,7 +137,7 @@ RESET = ConnectionResetError(errno.ECONNRESET, "reset")
         (
             gave_up(urllib3.exceptions.ResponseError("too many 503")),
             "not_understood",
-            "ConnectionError",
+            "the connection broke",
         ),
         (
             socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
@@ -152,7 +152,7 @@ RESET = ConnectionResetError(errno.ECONNRESET, "reset")
             "no_answer",
             "connection closed without an answer",
         ),
-        (aborted(http.client.IncompleteRead(b"x")), "no_answer", "ConnectionError"),
+        (aborted(http.client.IncompleteRead(b"x")), "no_answer", "the connection broke"),
         (aborted(http.client.BadStatusLine("x")), "not_understood", "the answer is not HTTP"),
         (aborted(http.client.LineTooLong("x")), "not_understood", "the answer is not HTTP"),
     ],

@@ -203,14 +203,53 @@ def test_a_proxy_that_wants_a_password_for_plain_http_is_unreachable(
     assert unreachable(client("http://events.test").deliver(event)) == "proxy: HTTP 407"
 
 
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
 @pytest.mark.parametrize(
-    "url", ["http://", "nonsense://x:1", "http://[::1", "http://x:port", "socks5://127.0.0.1:1"]
+    ("url", "problem"),
+    [
+        ("http://", "not a valid URL: write http://USER:PASSWORD@HOST:PORT"),
+        ("http://[::1", "not a valid URL"),
+        ("http://x:port", "not a valid URL"),
+        ("http://user:p@ss:w/rd@127.0.0.1:3128", "not a valid URL"),
+        ("http://user:12/pass@127.0.0.1:3128", "not a valid URL"),
+        ("user:12#pass@127.0.0.1:3128", "not a valid URL"),
+        ("http://user:pass\u2014@127.0.0.1:3128", "not a valid URL"),
+        ("nonsense://user:pass@x:1", "a proxy's URL begins with http:// or https://"),
+        ("socks5://user:pass@127.0.0.1:1080", "SOCKS proxies are not supported"),
+        ("SOCKS5H://127.0.0.1:1080", "SOCKS proxies are not supported"),
+    ],
 )
-def test_a_proxy_that_cannot_be_used_is_unreachable(
-    client: MakeClient, event: OutgoingEvent, monkeypatch: pytest.MonkeyPatch, url: str
+def test_a_proxy_that_cannot_be_used_is_unreachable_and_its_setting_named(
+    client: MakeClient,
+    event: OutgoingEvent,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    url: str,
+    problem: str,
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", url)
-    unreachable(client("https://events.test").deliver(event))
+    monkeypatch.setenv(variable, url)
+    detail = unreachable(client("https://events.test").deliver(event))
+    assert detail.startswith(f"{variable}: {problem}")
+    assert not any(part in detail for part in ("ss:w", "w/rd", "12", "127.0"))
+
+
+@pytest.mark.parametrize("excepted", ["[::1", "10.0.0.0/99", "http://x/y", "\u2014", ",,", "a/b/c"])
+def test_an_odd_no_proxy_does_no_harm(
+    peer: StartPeer,
+    client: MakeClient,
+    event: OutgoingEvent,
+    monkeypatch: pytest.MonkeyPatch,
+    excepted: str,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", excepted)
+    assert isinstance(client(peer(accept).url).deliver(event), Delivered)
+
+
+def test_a_proxy_name_that_is_too_long_is_no_valid_name(
+    client: MakeClient, event: OutgoingEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass@{'a' * 64}:3128")
+    assert "name is not valid" in unreachable(client("https://events.test").deliver(event))
 
 
 def test_an_answer_that_breaks_off_behind_a_tunnel_is_no_answer(

@@ -92,6 +92,14 @@ def test_the_variables_of_requests_come_before_those_of_openssl(
     unreachable(client(peer(accept, "localhost.pem").url).deliver(event))
 
 
+def test_a_directory_of_certificates_that_is_missing_is_named(
+    client: MakeClient, event: OutgoingEvent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    detail = unreachable(client("https://127.0.0.1:9").deliver(event))
+    assert detail == f"SSL_CERT_DIR: {tmp_path / 'none'}: No such directory"
+
+
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_bundle_that_is_missing_or_useless_is_unreachable_until_it_is_there(
     peer: StartPeer,
@@ -104,9 +112,10 @@ def test_a_bundle_that_is_missing_or_useless_is_unreachable_until_it_is_there(
     bundle = tmp_path / "bundle.pem"
     monkeypatch.setenv(name, str(bundle))
     api = client(peer(accept, "localhost.pem").url)
-    assert unreachable(api.deliver(event)) == f"{bundle}: No such file or directory"
+    assert unreachable(api.deliver(event)) == f"{name}: {bundle}: No such file or directory"
     bundle.write_text("no certificate")
-    assert "TLS failed" in unreachable(api.deliver(event))
+    detail = unreachable(api.deliver(event))
+    assert detail == f"{name}: {bundle}: not a file of certificates in PEM format"
     shutil.copy(LOCALHOST, bundle)
     assert isinstance(api.deliver(event), Delivered)
 
