@@ -18,6 +18,8 @@ PAGERDUTY_PATHS: dict[str, EventKind] = {
 _EVENT_PATHS = (*PAGERDUTY_PATHS, "/send", "/send/batch")
 
 _NOT_THE_EVENTS_FAULT = {
+    401: "service unavailable",
+    403: "service unavailable",
     408: "service unavailable",
     429: "throttle exceeded",
     500: "service unavailable",

@@ -131,6 +131,8 @@ def test_require_secret_protects_the_paths_of_pagerduty(strict: AgentProcess, pa
         if answer.status_code == 401:
             assert "secret" in answer.json()["errors"][0]
             assert "Basic" in answer.headers["WWW-Authenticate"]
+            assert answer.json()["status"] == "service unavailable"  # the event is not at fault
+            assert "retry later" in answer.text
         return answer.status_code
 
     assert [post(url), post(wrong), post(url, Authorization="Basic ü")] == [401, 401, 401]
