@@ -226,7 +226,13 @@ class Sequencer(DispatchedActor):
     def _claim(self, state: QueueState) -> None:
         outcome = self._around.slots.claim(self._entry.id)
         if outcome is not None:
-            finish = FinishDelivery(outcome.event, outcome.verdict, random.random())
+            finish = FinishDelivery(
+                outcome.event,
+                outcome.verdict,
+                random.random(),
+                counts=outcome.counts,
+                link_failing=outcome.link_failing,
+            )
             self._apply(state, finish)
 
     def _proceed(self, state: QueueState) -> None:
@@ -236,7 +242,7 @@ class Sequencer(DispatchedActor):
         match owed:
             case Deliver(event=event):
                 self._wants_turn = True
-                sender = slots.acquire(queue)
+                sender = slots.acquire(queue, untried=not state.waiting[event].attempts)
                 if sender is not None:
                     self._apply(state, StartDelivery())
                     attempt = state.waiting[event].attempts

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from actors.core.breaker import Breaker
-from actors.core.verdict import Deferred, Verdict
+from actors.core.breaker import Breaker, LinkState
+from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
 from store.records import EventId, QueueId
 
 SenderId = int
@@ -37,23 +37,40 @@ class _Attempt(msgspec.Struct, frozen=True):
     since: float
 
 
+class _Failed(msgspec.Struct, frozen=True):
+    """The last attempt of a queue failed. `accepted`: how many events were accepted until then.
+
+    A `suspect` has failed while others were accepted.
+    """
+
+    event: EventId
+    accepted: int
+    suspect: bool
+
+
 class Outcome(msgspec.Struct, frozen=True):
-    """A verdict that waits to be claimed."""
+    """A verdict that waits to be claimed.
+
+    `counts`: PagerDuty accepted another event since the previous attempt of this one.
+    `link_failing`: no key gets through, so the shared probe says when to try again.
+    """
 
     event: EventId
     verdict: Verdict
+    counts: bool
+    link_failing: bool
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about the way to PagerDuty.
 
-    `open_for` (seconds) is None while it is reachable; `answering_for`, for how long PagerDuty has
-    answered without an outage in between, is None before its first answer. `last_outage` is how
-    long the outage before that took, None if there was none since the start.
+    `failing` means that PagerDuty, or something in its place, answers but accepts nothing. `lasts`
+    (seconds) is for how long `state` has lasted, None before the first answer. `last_outage` is
+    how long the last outage took, failing or unreachable, None if there was none since the start.
     """
 
-    open_for: float | None
-    answering_for: float | None
+    state: LinkState
+    lasts: float | None
     last_outage: float | None
     last_error: str | None
     in_flight: int
@@ -73,19 +90,24 @@ class DeliverySlots:
         self._granted: dict[QueueId, SenderId] = {}
         self._delivering: dict[QueueId, _Attempt] = {}
         self._outcomes: dict[QueueId, Outcome] = {}
-        self._probe: QueueId | None = None
-        self._answering_since: float | None = None
-        self._last_outage: float | None = None
+        self._accepted = 0
+        self._failed: dict[QueueId, _Failed] = {}
         self._paused = False
 
-    def acquire(self, queue: QueueId) -> SenderId | None:
-        """A sender for this queue now, or None: then a `Grant` follows when its turn comes."""
+    def acquire(self, queue: QueueId, *, untried: bool = False) -> SenderId | None:
+        """A sender for this queue now, or None: then a `Grant` follows when its turn comes.
+
+        While queues share a probe, an `untried` event is the next one: those that have failed
+        before may themselves be the trouble, and must not keep all others from proving otherwise.
+        """
         with self._lock:
             if queue in self._granted:
                 return self._granted[queue]
             if self._idle and not self._waiting and not self._paused and self._may_begin():
                 return self._grant(queue)
             self._waiting.setdefault(queue)
+            if untried and self._breaker.is_open:
+                self._waiting.move_to_end(queue, last=False)
             return None
 
     def release(self, queue: QueueId) -> list[Grant]:
@@ -95,7 +117,6 @@ class DeliverySlots:
             sender = self._granted.pop(queue, None)
             if sender is not None:
                 self._idle.append(sender)
-                self._lose_probe(queue)
             return self._grant_all()
 
     def begin(self, queue: QueueId, event: EventId, number: int) -> bool:
@@ -119,21 +140,9 @@ class DeliverySlots:
             if attempt is None or (attempt.event, attempt.number) != (event, number):
                 return None
             del self._delivering[queue]
-            self._outcomes[queue] = Outcome(event, verdict)
-            now = self._clock()
-            was_probe = self._probe == queue
-            reason = verdict.reason if isinstance(verdict, Deferred) else None
-            if isinstance(verdict, Deferred) and reason == "unreachable":
-                self._breaker.unreachable(now, verdict.detail, was_probe=was_probe)
-                self._answering_since = None
-            elif reason == "no_answer" and self._breaker.is_open and not was_probe:
-                pass  # it began before the outage, and waited for its answer until now
-            else:
-                if self._breaker.open_since is not None:
-                    self._last_outage = now - self._breaker.open_since
-                if self._answering_since is None:
-                    self._answering_since = now
-                self._breaker.reached()
+            counts = self._counts(queue, event, verdict)
+            self._learn(queue, attempt, verdict, counts=counts)
+            self._outcomes[queue] = Outcome(event, verdict, counts, self._breaker.is_open)
             self._idle.append(attempt.sender)
             return self._grant_all()
 
@@ -188,13 +197,12 @@ class DeliverySlots:
     def link(self) -> Link:
         """The state of the way to PagerDuty, for status and metrics."""
         with self._lock:
-            now, since = self._clock(), self._breaker.open_since
-            answering = self._answering_since
+            breaker = self._breaker
             return Link(
-                open_for=None if since is None else now - since,
-                answering_for=None if answering is None else now - answering,
-                last_outage=self._last_outage,
-                last_error=self._breaker.last_error,
+                state=breaker.state,
+                lasts=None if breaker.since is None else self._clock() - breaker.since,
+                last_outage=breaker.last_outage,
+                last_error=breaker.last_error,
                 in_flight=len(self._delivering),
                 waiting_for_turn=len(self._waiting),
             )
@@ -203,25 +211,52 @@ class DeliverySlots:
         queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
         for queue in queues:
             event = self._delivering.pop(queue).event
-            self._outcomes[queue] = Outcome(event, Deferred(reason="no_answer", detail=detail))
+            verdict = Deferred(reason="no_answer", detail=detail)
+            counts = self._counts(queue, event, verdict)
+            self._outcomes[queue] = Outcome(event, verdict, counts, self._breaker.is_open)
             self._vacant.add(sender)
-            self._lose_probe(queue)
         return queues
+
+    def _counts(self, queue: QueueId, event: EventId, verdict: Verdict) -> bool:
+        """Whether an attempt counts against its event; a first one never does."""
+        before = self._failed.pop(queue, None)
+        if not isinstance(verdict, Deferred):
+            self._accepted += isinstance(verdict, Delivered)
+            return False
+        if before is None or before.event != event:
+            before = _Failed(event, self._accepted, suspect=False)
+        counts = before.accepted < self._accepted
+        suspect = before.suspect or counts
+        self._failed[queue] = _Failed(event, self._accepted, suspect)
+        return counts
+
+    def _learn(self, queue: QueueId, attempt: _Attempt, verdict: Verdict, *, counts: bool) -> None:
+        """What a verdict says about the link."""
+        breaker, now = self._breaker, self._clock()
+        match verdict:
+            case Rejected(reason="unreadable"):
+                pass  # it never left the agent
+            case Delivered() | Rejected():
+                breaker.accepted(now)
+            case Deferred(reason="unreachable"):
+                breaker.unreachable(now, verdict.detail)
+            case Deferred(reason="no_answer") if (
+                breaker.state == "unreachable" and attempt.since < (breaker.since or 0.0)
+            ):
+                pass  # it began before the outage, and waited for its answer until now
+            case Deferred() if counts and not breaker.is_open:
+                pass  # others are accepted: it is the event
+            case Deferred(reason=reason, detail=detail):
+                weak = reason == "rate_limited" or self._failed[queue].suspect
+                breaker.failed(now, queue, detail, weak=weak)
 
     def _may_begin(self) -> bool:
         return self._breaker.allows(self._clock())
 
     def _grant(self, queue: QueueId) -> SenderId:
-        if self._breaker.is_open:
-            self._breaker.probe_started()
-            self._probe = queue
+        self._breaker.began(self._clock())
         sender = self._granted[queue] = self._idle.pop()
         return sender
-
-    def _lose_probe(self, queue: QueueId) -> None:
-        if self._probe == queue:
-            self._probe = None
-            self._breaker.probe_lost()
 
     def _grant_all(self) -> list[Grant]:
         grants = []

@@ -109,7 +109,11 @@ def _serve(
     system = ActorSystem(
         journal,
         lambda: _events_api(config),
-        policy=Policy(max_queue_length=config.max_queue_length),
+        policy=Policy(
+            max_queue_length=config.max_queue_length,
+            max_attempts=config.max_attempts,
+            give_up_after=config.give_up_after,
+        ),
         max_in_flight=config.max_in_flight,
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
@@ -225,9 +229,9 @@ def _queue_names(config: Config, system: ActorSystem) -> Callable[[QueueId], str
 
 
 def _in_a_line(system: ActorSystem) -> str:
-    waiting, link = system.totals()["waiting"], system.link()
-    far = "PagerDuty can't be reached, " if link.open_for is not None else ""
-    return f"{far}{waiting} events wait"
+    state, waiting = system.link().state, system.totals()["waiting"]
+    down = f"PagerDuty is {state}, " if state in ("failing", "unreachable") else ""
+    return f"{down}{waiting} events wait"
 
 
 def _events_api(config: Config) -> DeliveryPort:

@@ -57,7 +57,12 @@ class DeliveryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="DeliverySt
 
 
 class DeliveryDeferred(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryDeferred"):
-    """The attempt failed; repeated at `retry_at` or, while unreachable, at a probe's success."""
+    """The attempt failed; repeated at `retry_at` or, while no key gets through, as a probe.
+
+    `counts`: it counts against the event, because PagerDuty accepted another one since the
+    previous attempt; None in records of version 1.0, where each attempt did. `link_failing`:
+    PagerDuty answered, but accepted no event of any key.
+    """
 
     event: EventId
     reason: str
@@ -65,6 +70,8 @@ class DeliveryDeferred(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryD
     at: float
     retry_at: float
     seconds: float = 0.0
+    counts: bool | None = None
+    link_failing: bool = False
 
 
 class EventDelivered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDelivered"):

@@ -64,11 +64,16 @@ class StartDelivery(msgspec.Struct, frozen=True):
 
 
 class FinishDelivery(msgspec.Struct, frozen=True):
-    """An attempt ended. `chance` in [0, 1) is the draw for the jitter of a backoff."""
+    """An attempt ended. `chance` in [0, 1) is the draw for the jitter of a backoff.
+
+    `counts` and `link_failing` are those of `store.records.DeliveryDeferred`.
+    """
 
     event: EventId
     verdict: Verdict
     chance: float
+    counts: bool = False
+    link_failing: bool = False
 
 
 class RetryEvents(msgspec.Struct, frozen=True):
@@ -156,11 +161,15 @@ Answer = Receipt | Refusal | Done | Answers
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of one queue: events waiting at most, tries for an event that PagerDuty fails on.
+    """Limits of one queue: how many events may wait, and when one is given up.
 
+    That is after `max_attempts` attempts that count, over at least `least_failing` seconds, or
+    after `give_up_after` seconds of failures (`math.inf`: never).
     Its events may fill half of the journal, which takes `max_journal` bytes.
     """
 
     max_queue_length: int = 100_000
     max_journal: int = 1 << 30
     max_attempts: int = 60
+    least_failing: float = 3_600.0
+    give_up_after: float = 86_400.0

@@ -31,7 +31,7 @@ from actors.core.commands import (
 )
 from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
-from actors.core.state import QueueState
+from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Delivered, Rejected
 from store.records import (
     ActorRestarted,
@@ -186,34 +186,58 @@ def _finish(state: QueueState, command: FinishDelivery, now: float, policy: Poli
                 )
             ]
         case Deferred(reason=reason, detail=detail, seconds=seconds):
-            if reason in MAYBE_THE_EVENT and event.strikes + 1 >= policy.max_attempts:
+            may_be_the_event = reason in MAYBE_THE_EVENT
+            if may_be_the_event and (why := _gives_up(event, command, now, policy)):
                 return [
                     EventDeadLettered(
                         event=event.id,
                         reason="gave_up",
-                        detail=f"{event.strikes + 1} attempts failed, the last: {detail}",
+                        detail=f"{why}; the last: {detail}",
                         at=now,
                         seconds=seconds,
                     )
                 ]
+            failing = command.link_failing and may_be_the_event
             return [
                 DeliveryDeferred(
                     event=event.id,
                     reason=reason,
                     detail=detail,
                     at=now,
-                    retry_at=now + _delay(state, command.verdict, command.chance),
+                    retry_at=now
+                    + _delay(state, command.verdict, command.chance, link_failing=failing),
                     seconds=seconds,
+                    counts=command.counts,
+                    link_failing=failing,
                 )
             ]
 
 
-def _delay(state: QueueState, verdict: Deferred, chance: float) -> float:
+def _gives_up(
+    event: WaitingEvent, command: FinishDelivery, now: float, policy: Policy
+) -> str | None:
+    """Why the event is given up after this attempt; None if it is not."""
+    strikes, lasts = event.strikes + command.counts, event.failing_for_until(now)
+    if command.counts and strikes >= policy.max_attempts and lasts >= policy.least_failing:
+        return (
+            f"max_attempts: {strikes} attempts failed in {lasts / 60:.0f} minutes, while PagerDuty "
+            "accepted other events"
+        )
+    if lasts >= policy.give_up_after:
+        return f"give_up_after: all attempts failed for {lasts / 3600:.3g} hours"
+    return None
+
+
+def _delay(state: QueueState, verdict: Deferred, chance: float, *, link_failing: bool) -> float:
     if verdict.reason == "unreachable":
         return 0.0  # the breaker, which all keys share, says when
-    if verdict.retry_after is not None:
-        return verdict.retry_after
-    return backoff.backoff(state.failures + 1, chance)
+    wish = verdict.retry_after
+    if link_failing:
+        return wish or 0.0  # here too, but for PagerDuty's own wish
+    wait = backoff.backoff(state.failures + 1, chance)
+    if wish is None:
+        return wait
+    return wish if verdict.reason == "rate_limited" else max(wish, wait)
 
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:

@@ -19,7 +19,7 @@ from store.records import (
     Record,
 )
 
-# Failures that one poison event could cause; after too many of them the event is a dead letter.
+# Failures that one poison event could cause: those that may lead to giving it up.
 MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
 
 _ROOM_OF_ATTEMPT = 300
@@ -133,8 +133,13 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     event.next_attempt_at = record.retry_at
     event.last_error = error
     if record.reason in MAYBE_THE_EVENT:
-        event.strikes += 1
-    if record.reason != "unreachable":
+        event.strikes += record.counts is not False
+        if record.counts is not None:
+            event.failing_for = event.failing_for_until(record.at)
+            event.failed_at = record.at
+    if record.reason == "unreachable":
+        event.failed_at = None
+    elif not record.link_failing:
         state.failures += 1
     if record.reason == "rate_limited":
         state.pace.call_refused(record.at)

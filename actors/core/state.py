@@ -11,6 +11,10 @@ from actors.core.dead_letters import DeadLetter, DeadLetters
 from actors.core.pace import Pace
 from store.records import EventId, EventKind, QueueId
 
+LONGEST_GAP = 3_600.0
+"""Seconds that count at most between two failed attempts: `Retry-After` asks for no more. A clock
+that was set, or an agent that did not run, must not end an event."""
+
 EventState = Literal["queued", "in_flight", "deferred"]
 QueueCondition = Literal["active", "backing_off", "held"]
 
@@ -21,8 +25,9 @@ ATTEMPTS_KEPT = 200
 class WaitingEvent(msgspec.Struct, kw_only=True):
     """An accepted event that is neither delivered nor given up.
 
-    `strikes` counts the attempts that may be the event's own fault, `attempts` all of them; `room`
-    is about how many bytes of the journal it takes with the records of its attempts.
+    `strikes` are the attempts that count against it, `attempts` all of them. PagerDuty has failed
+    on it for `failing_for` seconds until `failed_at`, None if it could not be reached since.
+    `room` is about how many bytes of the journal it takes with the records of its attempts.
     `superseded_by` is that of the dead letter it was, should it become one again.
     """
 
@@ -36,9 +41,16 @@ class WaitingEvent(msgspec.Struct, kw_only=True):
     state: EventState = "queued"
     attempts: int = 0
     strikes: int = 0
+    failing_for: float = 0.0
+    failed_at: float | None = None
     next_attempt_at: float | None = None
     last_error: str | None = None
     superseded_by: EventId | None = None
+
+    def failing_for_until(self, now: float) -> float:
+        """For how many seconds PagerDuty has failed on it if it still does at `now`."""
+        gap = 0.0 if self.failed_at is None else now - self.failed_at
+        return self.failing_for + min(max(gap, 0.0), LONGEST_GAP)
 
 
 class Counters(msgspec.Struct, kw_only=True):

@@ -19,7 +19,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """Not delivered, to be tried again.
 
-    `retry_after` is PagerDuty's wish in seconds from the answer on, or None. `unreachable` says
+    `retry_after` is the wish of the answer in seconds from then on, or None. `unreachable` says
     that no request got as far as PagerDuty: it concerns every key, not this event.
     """
 

@@ -15,6 +15,7 @@ from pdagent.cli.parameters import text
 from pdagent.cli.queue.options import show_keys_option
 from pdagent.cli.session import Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
+from pdagent.wording import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,7 +159,7 @@ def health(session: Session, *, live: bool) -> None:
     address = session.loaded.config.address
     with session.agent("nothing was asked", answer_seconds=_HEALTH_SECONDS) as client:
         try:
-            client.health(live=live)
+            answer = client.health(live=live)
         except NoAnswer as error:
             raise CommandFailed(
                 f"the agent at {address} gave no answer ({error}): it hangs, or has too much to "
@@ -169,4 +170,5 @@ def health(session: Session, *, live: bool) -> None:
             if error.status != _UNWELL:
                 raise
             raise CommandFailed(f"the agent at {address} is not ready: {error}") from None
-    click.echo("OK")
+    for line in answer.splitlines():
+        click.echo(one_line(line))

@@ -42,7 +42,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of one agent, as the server and the commands that talk to it use them.
 
     `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
-    `max_queue_length` in events per routing key. An empty `secret` means that none is set. The URLs
+    `max_queue_length` in events per routing key, `give_up_after` in seconds (`math.inf`: never). An
+    empty `secret` means that none is set. The URLs
     have no trailing slash and default to those of `region`.
     """
 
@@ -60,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     api_url: str = ""
     routing_keys: dict[str, str] = {}
     max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 60
+    give_up_after: float = _DAY
     max_queue_length: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 100_000
     max_journal_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
     retention: float = 7 * _DAY

@@ -8,6 +8,7 @@ file: YAML's own idea of types would turn a secret of digits into a number.
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,10 @@ def _seconds(text: str, _: Path) -> float:
     if not 1 <= seconds <= _LONGEST_RETENTION:
         raise ValueError(text)
     return seconds
+
+
+def _seconds_or_never(text: str, base: Path) -> float:
+    return math.inf if text.strip().lower() == "never" else _seconds(text, base)
 
 
 def _switch(text: str, _: Path) -> bool:
@@ -216,6 +221,21 @@ _LIST = (
         "a whole number from 1 to 1000",
         "16",
         _as_declared("max_in_flight"),
+    ),
+    Option(
+        "max_attempts",
+        "Give an event up after so many failed attempts between which PagerDuty accepted other "
+        "events, over at least an hour.",
+        "a whole number from 1 to 1000000",
+        "60",
+        _as_declared("max_attempts"),
+    ),
+    Option(
+        "give_up_after",
+        "Give an event up when PagerDuty has failed on it for so long, even if it accepts nothing.",
+        "a time such as 24h, 90m or 45s, a number of seconds, up to 3650d, or never",
+        "24h",
+        _seconds_or_never,
     ),
     Option(
         "max_queue_length",

@@ -31,10 +31,12 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
     """At least one; a single one of level `good` if nothing is amiss."""
     totals, queues = report.totals, _summary(report)
     found = [Finding("bad", f"Not ready: {one_line(why)}") for why in report.agent.trouble]
-    if report.pagerduty.state == "unreachable":
+    down = report.pagerduty.is_down
+    if down:
         # A single event that waits is the one that finds out when PagerDuty is back.
         wait = "1 event is kept" if totals.waiting == 1 else f"{totals.waiting:,} events are kept"
-        found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty is back"))
+        back = "is back" if report.pagerduty.state == "unreachable" else "accepts events again"
+        found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty {back}"))
     if queues.full:
         which = f"{queues.full:,} keys are full: their"
         if queues.full == 1:
@@ -52,11 +54,11 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
     if queues.held:
         keys = f"{counted(queues.held, 'key')} held by an operator"
         found.append(Finding("warning", keys, "pagerduty-agent queue release -k KEY"))
-    if report.pagerduty.state != "unreachable" and queues.backing_off:
+    if not down and queues.backing_off:
         keys = "key waits" if queues.backing_off == 1 else "keys wait"
         text = f"{queues.backing_off:,} {keys} after failed deliveries or rate limits, see below"
         found.append(Finding("warning", text))
-    if report.pagerduty.state != "unreachable" and takes_long(queues.longest_in_flight_since, now):
+    if not down and takes_long(queues.longest_in_flight_since, now):
         name = one_line(queues.longest_in_flight_queue or "a key")
         took = age(queues.longest_in_flight_since, now)
         text = (

@@ -101,9 +101,10 @@ class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """PagerDuty as the agent sees it: `reachable`, `unreachable` or `unknown`, since when.
+    """The link to PagerDuty: `reachable`, `failing`, `unreachable` or `unknown`, since when.
 
-    `last_outage_seconds` is how long the outage took that ended at `since`, if one did.
+    `failing` means that PagerDuty answers but accepts nothing. `last_outage_seconds` is how long
+    the outage took that ended at `since`, if one did.
     """
 
     state: str = "unknown"
@@ -112,6 +113,11 @@ class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
     events_url: str = ""
     last_error: str | None = None
     in_flight: int = 0
+
+    @property
+    def is_down(self) -> bool:
+        """Whether all keys wait for it."""
+        return self.state in ("failing", "unreachable")
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,9 +106,9 @@ def _pagerduty(report: StatusReport, now: datetime) -> Text:
     if pagerduty.since:
         text.append(f" for {age(pagerduty.since, now)}")
     if pagerduty.last_outage_seconds is not None:
-        text.append(f" (before, {duration(pagerduty.last_outage_seconds)} unreachable)")
+        text.append(f" (before, {duration(pagerduty.last_outage_seconds)} of outage)")
     text.append(f", {pagerduty.in_flight} in flight")
-    if pagerduty.last_error and pagerduty.state == "unreachable":
+    if pagerduty.last_error and pagerduty.is_down:
         text.append(f": {one_line(pagerduty.last_error)}")
     return text
 

@@ -10,6 +10,7 @@ from pdagent.wording import age, one_line
 STYLES = {
     "active": "green",
     "reachable": "green",
+    "failing": "bold red",
     "unreachable": "bold red",
     "waits for PagerDuty": "yellow",
     "rate limited": "yellow",
@@ -68,7 +69,7 @@ def state_of(queue: QueueReport, now: datetime, pagerduty: PagerDutyReport | Non
         return "quarantined"
     if queue.held:
         return "held"
-    if pagerduty is not None and pagerduty.state == "unreachable" and queue.pending:
+    if pagerduty is not None and pagerduty.is_down and queue.pending:
         return "waits for PagerDuty"
     if takes_long(queue.in_flight_since, now):
         return "sending"

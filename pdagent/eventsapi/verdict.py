@@ -1,17 +1,22 @@
 """The delivery policy: what an answer, or the lack of one, means for the event. Pure functions.
 
-The table is the one of the design ("Delivery policy"); the codes are those of PagerDuty's pages on
-the Events API v1 and v2.
+Only PagerDuty's own answer ends an event: proxies, captive portals and firewalls answer as well.
+The codes are those of https://developer.pagerduty.com/docs/events-api-v2-overview and, for v1,
+https://developer.pagerduty.com/docs/events-api-v1-overview. docs/guarantees.md has the table.
 """
 
 from __future__ import annotations
 
-from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
+from typing import Any
+
+from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected, Verdict
 from pdagent.eventsapi.endpoints import Kind
-from pdagent.eventsapi.explanation import explanation, presentable
+from pdagent.eventsapi.explanation import described, html_page, json_object, presentable
 from pdagent.eventsapi.failures import describe, reason_of
 from pdagent.eventsapi.retry_after import seconds_to_wait
 
+_OK = 200
+_ACCEPTED = 202
 _TOO_MANY_REQUESTS = 429
 _FORBIDDEN = 403  # how the Events API v1 says "too many requests"
 
@@ -29,22 +34,33 @@ def verdict_of_answer(
     `body` may be cut short. `now` is in seconds since 1970, for a `Retry-After` that is a date;
     `seconds` is how long the attempt took.
     """
-    if 200 <= status <= 299:
+    answer = json_object(body)
+    if _is_success(kind, status, answer, body):
         return Delivered(status=status, seconds=seconds)
+    reason: DeferReason = "not_understood"
     if status == _TOO_MANY_REQUESTS or (status == _FORBIDDEN and kind == "v1"):
-        return Deferred(
-            reason="rate_limited",
-            detail=_with_code(status, body),
-            retry_after=seconds_to_wait(retry_after_header, now),
-            seconds=seconds,
-        )
-    if 400 <= status <= 499:
-        return Rejected(reason=f"http_{status}", detail=explanation(body), seconds=seconds)
+        reason = "rate_limited"
+    elif 400 <= status <= 499 and answer and answer.keys() & {"status", "message", "errors"}:
+        return Rejected(reason=f"http_{status}", detail=described(answer, body), seconds=seconds)
+    elif 500 <= status <= 599:
+        reason = "server_error"
+    said = described(answer, body)
     return Deferred(
-        reason="server_error" if 500 <= status <= 599 else "not_understood",
-        detail=_with_code(status, body),
+        reason=reason,
+        detail=presentable(f"HTTP {status}: {said}" if said else f"HTTP {status}"),
+        retry_after=seconds_to_wait(retry_after_header, now),
         seconds=seconds,
     )
+
+
+def _is_success(kind: Kind, status: int, answer: dict[str, Any] | None, body: bytes) -> bool:
+    says_so = answer is not None and answer.get("status") == "success"
+    if kind == "v1":
+        return status == _OK and says_so
+    if status != _ACCEPTED:
+        return 200 <= status <= 299 and says_so
+    # The code is PagerDuty's own: the body need only not contradict it.
+    return says_so or ("status" not in answer if answer is not None else html_page(body) is None)
 
 
 def verdict_of_failure(exc: BaseException, seconds: float) -> Deferred:
@@ -54,8 +70,3 @@ def verdict_of_failure(exc: BaseException, seconds: float) -> Deferred:
     `no_answer` where it may have; `not_understood` for what is neither.
     """
     return Deferred(reason=reason_of(exc), detail=presentable(describe(exc)), seconds=seconds)
-
-
-def _with_code(status: int, body: bytes) -> str:
-    said = explanation(body)
-    return presentable(f"HTTP {status}: {said}" if said else f"HTTP {status}")

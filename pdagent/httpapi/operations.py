@@ -98,14 +98,19 @@ class Health:
         self._agent = agent
 
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """Ready: nothing keeps the agent from storing and delivering. Also at `/health/ready`."""
-        trouble = self._agent.system.trouble()
+        """Ready: nothing keeps the agent from storing and delivering. Also at `/health/ready`.
+
+        A second line says so if PagerDuty accepts nothing, which a restart would not mend.
+        """
+        trouble, pagerduty = self._agent.system.trouble(), views.link(self._agent, time.time())
         if trouble:
             response.status = falcon.HTTP_503
-            response.data = _encode({"errors": trouble})
+            response.data = _encode({"errors": trouble, "pagerduty": pagerduty})
         else:
             response.content_type = falcon.MEDIA_TEXT
-            response.text = "OK"
+            down = pagerduty["state"] in ("failing", "unreachable")
+            said = "\nPagerDuty is {state} since {since}: {last_error}".format(**pagerduty)
+            response.text = f"OK{said if down else ''}"
 
     async def on_get_live(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response

@@ -47,20 +47,15 @@ def _next_attempt_at(state: QueueState) -> float | None:
 
 
 def link(agent: Agent, now: float) -> Json:
-    """Whether PagerDuty can be reached, as far as deliveries have told, and since when.
+    """The state of the link to PagerDuty, as far as deliveries have told, and since when.
 
     `last_outage_seconds` is the length of the outage that ended at `since`, if one did.
     """
     seen = agent.system.link()
-    state, lasts = "unknown", None
-    if seen.open_for is not None:
-        state, lasts = "unreachable", seen.open_for
-    elif seen.answering_for is not None:
-        state, lasts = "reachable", seen.answering_for
-    outage = seen.last_outage if state == "reachable" else None
+    outage = seen.last_outage if seen.state == "reachable" else None
     return {
-        "state": state,
-        "since": None if lasts is None else timestamp(now - lasts),
+        "state": seen.state,
+        "since": None if seen.lasts is None else timestamp(now - seen.lasts),
         "last_outage_seconds": None if outage is None else round(outage, 1),
         "last_error": seen.last_error,
         "in_flight": seen.in_flight,

@@ -224,14 +224,17 @@ class LocalClient:
         """
         return self._decoded(self._get("/status", query or {}), JsonObject)
 
-    def health(self, *, live: bool = False) -> None:
-        """Return when the agent is ready; `Refused` tells why it isn't.
+    def health(self, *, live: bool = False) -> str:
+        """Return what a ready agent answers: `OK`, or that and a line about PagerDuty.
+
+        `Refused` tells why it isn't ready.
 
         With `live`, return when it answers at all.
         """
         answer = self._get("/health/live" if live else "/health", {})
-        if answer.content.strip() != b"OK":
+        if answer.content.split(b"\n")[0].strip() != b"OK":
             raise NotUnderstood(self._transport.stranger("its health isn't OK"))
+        return answer.text.strip()
 
     def _get(self, path: str, query: Mapping[str, str]) -> requests.Response:
         return self._transport.call_twice("GET", path, query=query)

@@ -69,7 +69,7 @@ class TransitionLog:
             about_the_link = self._outage.line_about(record)
             if about_the_link is not None:
                 text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
-            if isinstance(record, DeliveryDeferred) and record.reason == "unreachable":
+            if isinstance(record, DeliveryDeferred) and _trouble(record):
                 return text  # the same for every event: the line about the link stands for all
             for left_out in self._deferrals.counts(record.at):
                 text += self._line(record.at, "warning", left_out, {})
@@ -138,10 +138,17 @@ def _level(record: Record) -> str:
     return "info"
 
 
-class _Outage:
-    """Says that PagerDuty is unreachable once, then once a minute with a count, and when it ends.
+def _trouble(record: DeliveryDeferred) -> str | None:
+    """What is wrong with the link, if this attempt failed because of it."""
+    if record.reason == "unreachable":
+        return "can't be reached"
+    return "answers, but accepts no event" if record.link_failing else None
 
-    A link that comes and goes within the minute is told of no more often than that either.
+
+class _Outage:
+    """Logs trouble with the link to PagerDuty once, then once a minute with a count, and its end.
+
+    A link that comes and goes within the minute is not logged more often than that either.
     """
 
     def __init__(self) -> None:
@@ -151,15 +158,17 @@ class _Outage:
         self._next = 0.0
 
     def line_about(self, record: Record) -> str | None:
-        """What is to be said about the way to PagerDuty now that `record` happened."""
+        """What to log about the link now that `record` happened."""
         match record:
-            case DeliveryDeferred(reason="unreachable", detail=detail, at=at):
-                return self._failure(at, detail)
-            case DeliveryDeferred(at=at) | EventDelivered(at=at) | EventDeadLettered(at=at):
+            case DeliveryDeferred(detail=detail, at=at) if trouble := _trouble(record):
+                return self._failure(at, f"PagerDuty {trouble} ({detail})")
+            case EventDelivered(at=at):
+                return self._success(at)
+            case EventDeadLettered(at=at, reason=reason) if reason != "gave_up":
                 return self._success(at)
         return None
 
-    def _failure(self, at: float, detail: str) -> str | None:
+    def _failure(self, at: float, trouble: str) -> str | None:
         self._failed += 1
         if self._since is None:
             self._since = at
@@ -167,18 +176,17 @@ class _Outage:
             return None
         self._next, told_before, self._told = at + SAY_AGAIN_AFTER, self._told, True
         if not told_before:
-            return (
-                f"PagerDuty can't be reached ({detail}): events are kept, one attempt a second "
-                "finds out when it is back"
-            )
-        return f"PagerDuty can't be reached for {at - self._since:.0f} s, {self._failed} attempts"
+            return f"{trouble}: events are kept, one attempt a second finds out when it is back"
+        return f"{trouble} for {at - self._since:.0f} s, {self._failed} attempts"
 
     def _success(self, at: float) -> str | None:
         since, self._since = self._since, None
         if since is None or not self._told:
             return None
         attempts, self._failed, self._told = self._failed, 0, False
-        return f"PagerDuty is reached again after {at - since:.0f} s, {attempts} attempts failed"
+        return (
+            f"PagerDuty accepts events again after {at - since:.0f} s, {attempts} attempts failed"
+        )
 
 
 class _Deferrals:

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from actors.core.breaker import LinkState
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
 from pdagent.metrics.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
@@ -35,6 +36,11 @@ from store.records import RoutingKey
 UNNAMED = "unnamed"
 MOST_NAMES = 500
 """Names beyond these, in the order of the config, are counted as unnamed: labels cost memory."""
+
+_DOWN: dict[LinkState, str] = {
+    "unreachable": "For how long PagerDuty can't be reached.",
+    "failing": "For how long PagerDuty has answered without accepting an event of any key.",
+}
 
 
 class Sources(msgspec.Struct, kw_only=True, eq=False):
@@ -155,12 +161,12 @@ class AgentCollector(Collector):
 
     def _pagerduty(self) -> Iterator[Metric]:
         link = self._sources.system.link()
+        lasts = {link.state: link.lasts or 0.0}
         yield _gauge(
-            "pdagent_breaker_open", "1 while PagerDuty can't be reached.", link.open_for is not None
+            "pdagent_breaker_open", "1 while all keys share one probe.", len(lasts.keys() & _DOWN)
         )
-        yield _gauge(
-            "pdagent_unreachable_seconds", "For how long it can't be reached.", link.open_for or 0.0
-        )
+        for state, text in _DOWN.items():
+            yield _gauge(f"pdagent_{state}_seconds", text, lasts.get(state, 0.0))
         yield _gauge("pdagent_in_flight", "Deliveries under way.", link.in_flight)
         yield _gauge(
             "pdagent_waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import msgspec
 
 from actors import sequencer
 from actors.core import decide
-from actors.core.commands import NewEvent, Receipt, Refusal
+from actors.core.breaker import Breaker
+from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
-from actors.core.state import QueueState
+from actors.core.state import QueueState, WaitingEvent
+from actors.core.verdict import Deferred, Verdict
 from actors.journal_writer import JournalWriter
 from actors.sender import SenderPool
 from actors.sequencer import Sequencer
-from actors.slots import SenderId
-from store.records import EventAccepted, QueueId
+from actors.slots import DeliverySlots, SenderId
+from pdagent.eventsapi import verdict as table
+from store.records import EventAccepted, EventId, QueueId
 from tests.simulation.substitution import Substitute
 
 
@@ -94,3 +100,63 @@ def ignored_fingerprint() -> list[Substitute]:
         return repeated(msgspec.structs.replace(event, fingerprint=first.fingerprint), first)
 
     return [(sequencer, "repeated", credulous)]
+
+
+def a_login_page_is_a_delivery() -> list[Substitute]:
+    """Any 202 counts, whatever its body."""
+    return [(table, "html_page", lambda body: None)]
+
+
+def any_4xx_is_a_refusal() -> list[Substitute]:
+    """An answer without JSON is taken for PagerDuty's."""
+    return [(table, "json_object", lambda body: {"status": "success" if not body else "?"})]
+
+
+def every_attempt_counts() -> list[Substitute]:
+    """Also those between which PagerDuty accepted nothing."""
+
+    def counts(slots: DeliverySlots, queue: QueueId, event: EventId, verdict: Verdict) -> bool:
+        return isinstance(verdict, Deferred)
+
+    return [(DeliverySlots, "_counts", counts)]
+
+
+def given_up_within_the_hour() -> list[Substitute]:
+    """As soon as enough attempts have failed, however quickly."""
+    policy = decide._gives_up
+
+    def hasty(event: WaitingEvent, command: Any, now: float, limits: Policy) -> str | None:
+        return policy(event, command, now, msgspec.structs.replace(limits, least_failing=0.0))
+
+    return [(decide, "_gives_up", hasty)]
+
+
+def never_given_up_after_all() -> list[Substitute]:
+    """`give_up_after` has no effect."""
+    policy = decide._gives_up
+
+    def patient(event: WaitingEvent, command: Any, now: float, limits: Policy) -> str | None:
+        return policy(event, command, now, msgspec.structs.replace(limits, give_up_after=math.inf))
+
+    return [(decide, "_gives_up", patient)]
+
+
+def retry_after_of_limits_alone() -> list[Substitute]:
+    """A 503 that asks for patience is tried again like any other."""
+    delay = decide._delay
+
+    def hasty(state: QueueState, verdict: Deferred, chance: float, *, link_failing: bool) -> float:
+        if verdict.reason != "rate_limited":
+            verdict = msgspec.structs.replace(verdict, retry_after=None)
+        return delay(state, verdict, chance, link_failing=link_failing)
+
+    return [(decide, "_delay", hasty)]
+
+
+def each_key_probes_alone() -> list[Substitute]:
+    """While PagerDuty fails for all keys, the breaker holds nobody back."""
+
+    def allows(breaker: Breaker, now: float) -> bool:
+        return breaker.state != "unreachable" or now >= breaker._next_probe
+
+    return [(Breaker, "allows", allows)]

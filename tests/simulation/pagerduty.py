@@ -20,11 +20,26 @@ from tests.simulation.runtime import Runtime
 
 Answer = Callable[[Verdict], None]
 
-# Each at least once; 403 is a rate limit for v1 events and final for others.
+# Each at least once; 403 is a rate limit for v1 events and final for others. PagerDuty says so in
+# its own JSON.
 FINAL = (400, 401, 403, 404, 405, 409, 410, 413, 414, 415, 422, 431)
 TROUBLE = (500, 501, 502, 503, 504, 507, 520, 599)
 STRANGE = (300, 301, 302, 304, 307, 308, 600, 999)
-RETRY_AFTER = (None, "0", "1", "7", "40", "soon", "a date")
+RETRY_AFTER = {None: 0.0, "0": 0.0, "1": 1.0, "7": 7.0, "40": 40.0, "soon": 0.0, "a date": 19.0}
+_REFUSAL = b'{"status":"invalid event","message":"Event object is invalid","errors":[]}'
+_SUCCESS = b'{"status":"success","message":"Event processed"}'
+_PAGE = b"<html><head><title>Sign in</title></head></html>"
+# What others answer in PagerDuty's place. None of it takes or refuses an event.
+ODD = (
+    *((status, body) for status in (200, 202) for body in (_PAGE, _REFUSAL) for _ in range(8)),
+    *((status, b"") for status in (200, 201, 204)),
+    *(
+        (status, body)
+        for status in (400, 401, 403, 404, 407, 408, 410, 413, 421, 425, 451, 499)
+        for body in (b"", _PAGE, b"[]", b'{"error":"blocked"}')
+    ),
+)
+FAILURES = ((503, b""), (200, _PAGE), (202, _PAGE), (403, _PAGE))
 _CONNECT_TIMEOUT = 3.0
 _READ_TIMEOUT = 30.0
 
@@ -33,8 +48,9 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     """One attempt as PagerDuty sees it; times in the clock's seconds.
 
     `attempt` is the number that the agent gave it. `took_effect` says whether PagerDuty acts (or
-    will act) on the event because of it; `verdict` is what the agent was given, None if it never
-    got an answer.
+    will act) on the event because of it, `refused` whether PagerDuty itself refuses it; `verdict`
+    is what the agent was given, None if it never got an answer. `wish` is the `Retry-After` of the
+    answer in seconds.
     """
 
     number: int
@@ -44,17 +60,22 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     started: float
     process: int
     took_effect: bool = False
+    refused: bool = False
+    wish: float = 0.0
+    retries: int = 0
     ended: float | None = None
     verdict: Verdict | None = None
 
 
 class Weather(msgspec.Struct, kw_only=True):
-    """How likely each kind of trouble is, per request."""
+    """How likely each kind of trouble is, per request; `poison` per event: always 500."""
 
     final: float = 0.0
     rate_limit: float = 0.0
     trouble: float = 0.0
     strange: float = 0.0
+    odd: float = 0.0
+    poison: float = 0.0
     timeout: float = 0.0
     reset: float = 0.0
     unreachable: float = 0.0
@@ -110,6 +131,8 @@ class SimulatedPagerDuty:
     """Draws what becomes of each request and keeps a list of them.
 
     `expect` is called with each request at its start, to check it against what the journal says.
+    During an `outage` nothing reaches it, with a `failure` all requests get that answer. `accepted`
+    are the requests that the agent knows to be, in the order in which it came to know.
     """
 
     def __init__(
@@ -125,9 +148,13 @@ class SimulatedPagerDuty:
         self.under_way: list[Request] = []
         self.process = 0
         self.outage = False
+        self.failure: tuple[int, bytes] | None = None
+        self.of_event: dict[str, list[Request]] = {}
+        self.accepted: list[Request] = []
         self.kinds: Counter[str] = Counter()
         self._chance = chance
         self._expect = expect
+        self._poisonous: dict[str, bool] = {}
 
     def make_port(self) -> SimulatedPort:
         """A connection for one sender."""
@@ -160,6 +187,7 @@ class SimulatedPagerDuty:
         self.runtime.note(lambda: f"PagerDuty: request {request.number}: {request.event}")
         self._expect(request)
         self.requests.append(request)
+        self.of_event.setdefault(request.event, []).append(request)
         self.under_way.append(request)
         seconds, verdict = self._fate(request, event)
         return request, seconds, verdict
@@ -171,6 +199,8 @@ class SimulatedPagerDuty:
         self.under_way.remove(request)
         request.ended = self.runtime.clock.now
         request.verdict = verdict
+        if isinstance(verdict, Delivered):
+            self.accepted.append(request)
         self.runtime.note(lambda: f"PagerDuty: request {request.number}: {verdict}")
         return True
 
@@ -181,10 +211,16 @@ class SimulatedPagerDuty:
             self.kinds["outage"] += 1
             return (0.01 if refused else _CONNECT_TIMEOUT), _unreachable("outage")
         kind = self._draw_kind(weather)
-        self.kinds[kind] += 1
         latency = 0.02 + chance.random() * 0.5
         # The answer may be lost after the event took effect, or the event before it did.
         lost_after = chance.random() < 0.5
+        if self.failure is not None:
+            self.kinds["failure"] += 1
+            return latency, self._answer(request, event, *self.failure)
+        poisonous = self._poisonous.setdefault(event.event_id, chance.random() < weather.poison)
+        if poisonous and weather.poison:
+            kind, lost_after = "poison", False
+        self.kinds[kind] += 1
         match kind:
             case "unreachable":
                 return chance.random() * _CONNECT_TIMEOUT, _unreachable("connection refused")
@@ -198,33 +234,43 @@ class SimulatedPagerDuty:
                 request.took_effect = lost_after
                 return latency, Deferred(reason="no_answer", detail="reset")
             case "final":
-                return latency, self._answer(event, chance.choice(FINAL))
-            case "trouble":
+                status = chance.choice(FINAL)
+                request.refused = status != (403 if event.kind == "v1" else 429)
+                return latency, self._answer(request, event, status, _REFUSAL)
+            case "trouble" | "poison":
                 request.took_effect = lost_after
-                return latency, self._answer(event, chance.choice(TROUBLE))
+                status = 500 if kind == "poison" else chance.choice(TROUBLE)
+                return latency, self._answer(request, event, status)
             case "strange":
-                return latency, self._answer(event, chance.choice(STRANGE))
+                return latency, self._answer(request, event, chance.choice(STRANGE))
+            case "odd":
+                return latency, self._answer(request, event, *chance.choice(ODD))
             case "rate_limit":
-                return latency, self._answer(event, 403 if event.kind == "v1" else 429)
+                return latency, self._answer(request, event, 403 if event.kind == "v1" else 429)
         request.took_effect = True
-        return latency, self._answer(event, 200 if event.kind == "v1" else 202)
+        status = 200 if event.kind == "v1" else 202
+        return latency, self._answer(request, event, status, _SUCCESS)
 
     def _draw_kind(self, weather: Weather) -> str:
         draw = self._chance.random()
         for kind in weather.__struct_fields__:
-            draw -= getattr(weather, kind)
+            draw -= 0.0 if kind == "poison" else getattr(weather, kind)
             if draw < 0:
                 return kind
         return "fine"
 
-    def _answer(self, event: OutgoingEvent, status: int) -> Verdict:
+    def _answer(
+        self, request: Request, event: OutgoingEvent, status: int, body: bytes = b""
+    ) -> Verdict:
         """By the program's own table."""
-        limited = status in (429, 403)
-        header = self._chance.choice(RETRY_AFTER) if limited else None
+        chance = self._chance
+        asks = status in (429, 403) or (status >= 500 and chance.random() < 0.2)
+        header = chance.choice(list(RETRY_AFTER)) if asks else None
+        request.wish = RETRY_AFTER[header]
         wall = self.runtime.clock.wall
         if header == "a date":
             header = formatdate(wall + 20, usegmt=True)
-        verdict = verdict_of_answer(event.kind, status, header, b"{}", wall, 0.1)
+        verdict = verdict_of_answer(event.kind, status, header, body, wall, 0.1)
         self.kinds[f"{status}"] += 1
         return verdict
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from actors.core.evolve import evolve
@@ -10,8 +12,9 @@ from actors.core.state import QueueState, to_snapshot
 from actors.core.verdict import Deferred, Delivered
 from actors.directory import QueueEntry
 from actors.recovery import recover_all, recover_queue
+from store.records import EventDeadLettered
 from tests.simulation.pagerduty import Request
-from tests.simulation.witness import Violation, require
+from tests.simulation.witness import Life, Violation, require
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -37,6 +40,69 @@ def request_is_due(simulation: Simulation, request: Request) -> None:
         len(under_way) < simulation.scenario.max_in_flight,
         f"{len(under_way) + 1} requests at once",
     )
+    request.retries = life.retries
+    _waits_as_asked(simulation, request)
+
+
+def _waits_as_asked(simulation: Simulation, request: Request) -> None:
+    """Not before the time that the answer to the attempt before named, whatever its code."""
+    earlier = simulation.pagerduty.of_event.get(request.event, [])
+    before = earlier[-1] if earlier else None
+    if before is None or before.verdict is None or before.ended is None or not before.wish:
+        return
+    disturbed = [*simulation.disturbances, *(at + 60 for at in simulation.failures)]
+    if (
+        simulation.scenario.jumps
+        or (before.process, before.retries) != (request.process, request.retries)
+        or any(at >= before.started for at in disturbed)
+    ):
+        return
+    waited = request.started - before.ended
+    require(
+        waited >= before.wish - 0.01,
+        f"{request.event} was sent after {waited:.1f} s instead of {before.wish} s",
+    )
+
+
+def given_up_rightly(simulation: Simulation, life: Life, record: EventDeadLettered) -> None:
+    """A dead letter has PagerDuty's own word, or was tried as often and as long as promised."""
+    pagerduty, policy = simulation.pagerduty, simulation.scenario.policy
+    if life.again:
+        return
+    requests = pagerduty.of_event.get(life.event, [])
+    if record.reason != "gave_up":
+        require(
+            any(request.refused for request in requests),
+            f"{life.event} is a dead letter that PagerDuty did not refuse",
+        )
+        return
+    lasted = record.at - (life.tried_at or 0.0)
+    least = policy.give_up_after
+    if record.detail.startswith("max_attempts"):
+        least = policy.least_failing
+        counted = sum(
+            any(
+                first.started <= (other.ended or 0.0) <= (second.ended or math.inf)
+                for other in pagerduty.accepted
+            )
+            for first, second in pairwise(requests)
+        )
+        require(
+            counted >= policy.max_attempts,
+            f"{life.event} was given up although only {counted} attempts count",
+        )
+    require(
+        lasted >= least or simulation.scenario.jumps,
+        f"{life.event} was given up after {lasted:.0f} s instead of {least:.0f} s",
+    )
+
+
+def failing_is_probed_gently(simulation: Simulation, since: float) -> None:
+    """While all answers since `since` were failures: what was sent, from the fifth second on."""
+    now = simulation.runtime.clock.now
+    recent = [r for r in simulation.pagerduty.requests if since + 5.0 < r.started <= now]
+    allowed = 2.0 * (now - since)
+    require(len(recent) <= allowed, f"{len(recent)} requests in {now - since:.0f} s of failures")
 
 
 def kept_on_disk(simulation: Simulation) -> None:

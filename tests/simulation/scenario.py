@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import msgspec
@@ -30,6 +31,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     weather: Weather
     disk: DiskTrouble
     outages: list[tuple[float, float]]
+    failing: list[tuple[float, float]]
     full_disk: list[tuple[float, float]]
     stops: list[float]
     operations: int
@@ -42,6 +44,8 @@ class Scenario(msgspec.Struct, kw_only=True):
 def draw_scenario(chance: random.Random) -> Scenario:
     """A scenario: some calm, most of them with a few kinds of trouble, some with everything."""
     duration = chance.choice([5.0, 30.0, 120.0, 400.0])
+    if chance.random() < 0.003:
+        duration = 4_000.0
     some = _Some(chance)
     return Scenario(
         keys=[RoutingKey(f"key-{n}") for n in range(chance.choice([1, 1, 2, 3, 5]))],
@@ -51,6 +55,8 @@ def draw_scenario(chance: random.Random) -> Scenario:
         policy=Policy(
             max_queue_length=chance.choice([2, 5, 10, 1000]),
             max_attempts=chance.choice([1, 2, 3, 60]),
+            least_failing=chance.choice([0.0, 5.0, 60.0, 3_600.0]),
+            give_up_after=chance.choice([20.0, 100.0, 86_400.0, math.inf]),
         ),
         passivate_after=chance.choice([0.0, 0.1, 2.0, 30.0]),
         retention=chance.choice([1.0, 30.0, 300.0, 1e6]),
@@ -62,6 +68,8 @@ def draw_scenario(chance: random.Random) -> Scenario:
             rate_limit=some.of(0.1, 0.4),
             trouble=some.of(0.1, 0.4),
             strange=some.of(0.05),
+            odd=some.of(0.05, 0.3),
+            poison=some.of(0.05, 0.3),
             timeout=some.of(0.05, 0.2),
             reset=some.of(0.1, 0.4),
             unreachable=some.of(0.05, 0.3),
@@ -75,6 +83,7 @@ def draw_scenario(chance: random.Random) -> Scenario:
             unreadable=some.of(0.02),
         ),
         outages=some.windows(duration, 0.3),
+        failing=some.windows(duration, 0.3, longest=3_600.0 if duration > 400 else 90.0),
         full_disk=some.windows(duration, 0.15),
         stops=[chance.random() * duration for _ in range(chance.choice([0, 0, 0, 1, 2]))],
         operations=chance.choice([0, 0, 3, 10]),
@@ -96,9 +105,11 @@ class _Some:
         """One of these, or 0."""
         return 0.0 if self._chance.random() < self._none else self._chance.choice(likelihoods)
 
-    def windows(self, duration: float, likelihood: float) -> list[tuple[float, float]]:
+    def windows(
+        self, duration: float, likelihood: float, longest: float = 90.0
+    ) -> list[tuple[float, float]]:
         """Times from and to which something lasts."""
         chance = self._chance
         count = chance.choice([1, 1, 3]) if chance.random() < likelihood else 0
         starts = [chance.random() * duration for _ in range(count)]
-        return [(start, start + chance.choice([1.0, 10.0, 90.0])) for start in starts]
+        return [(start, start + chance.choice([1.0, 10.0, longest])) for start in starts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from store.memory_journal import MemoryJournal
 from store.port import Journal
 from tests.simulation import promises
 from tests.simulation.disk import DiskTrouble, SimulatedDisk
-from tests.simulation.pagerduty import Request, SimulatedPagerDuty, Weather
+from tests.simulation.pagerduty import FAILURES, Request, SimulatedPagerDuty, Weather
 from tests.simulation.people import People
 from tests.simulation.runtime import Crash, Moment, Runtime
 from tests.simulation.scenario import draw_scenario
@@ -48,7 +49,11 @@ class Simulation:
         self.trace: list[str] = []
         if traced:
             self.runtime.trace = self.trace
-        self.witness = Witness(self.scenario.policy.max_queue_length)
+        policy = self.scenario.policy
+        self.witness = Witness(
+            policy.max_queue_length, math.inf if self.scenario.jumps else policy.give_up_after
+        )
+        self.witness.died = lambda life, record: promises.given_up_rightly(self, life, record)
         limit = self.scenario.journal_limit
         memory = MemoryJournal(limit=limit)
         self.disk = SimulatedDisk(
@@ -69,6 +74,7 @@ class Simulation:
         self._mutations = mutations or []
         self._troubled = True
         self._stop_wanted = False
+        self._failing_since: list[float] = []
 
     def run(self) -> None:
         """From the first start to an idle agent with nothing left to do."""
@@ -99,6 +105,8 @@ class Simulation:
         self.people.plan(self.witness)
         for start, end in scenario.outages:
             self._window(start, end, self._set_outage)
+        for start, end in scenario.failing:
+            self._window(start, end, self._set_failing)
         for start, end in scenario.full_disk:
             self._window(start, end, self._set_full)
         for when in scenario.stops:
@@ -176,6 +184,15 @@ class Simulation:
     def _set_outage(self, on: bool) -> None:
         self.pagerduty.outage = on and self._troubled
 
+    def _set_failing(self, on: bool) -> None:
+        now = self.runtime.clock.now
+        if on and self._troubled:
+            self.pagerduty.failure = self.chance.choice(FAILURES)
+            self._failing_since.append(now)
+        elif self._failing_since:
+            promises.failing_is_probed_gently(self, self._failing_since.pop(0))
+            self.pagerduty.failure = None
+
     def _set_full(self, on: bool) -> None:
         self.disk.full = on and self._troubled
 
@@ -195,6 +212,8 @@ class Simulation:
         """Trouble ends; all that was accepted must come to its end by itself."""
         self._troubled = False
         self.pagerduty.outage = False
+        self.pagerduty.failure = None
+        self._failing_since.clear()
         self.pagerduty.weather = Weather()
         self.disk.trouble = DiskTrouble()
         self.disk.full = self.scenario.full_at_the_end

@@ -23,6 +23,13 @@ SEEDS = 2_000
         (mutants.slower_after_each_refusal, "is paced below the documented rate"),
         (mutants.lost_wakeup_after_restart, "still wait after"),
         (mutants.ignored_fingerprint, "was given for another event under its key"),
+        (mutants.a_login_page_is_a_delivery, "recorded as delivered, but never was"),
+        (mutants.any_4xx_is_a_refusal, "that PagerDuty did not refuse"),
+        (mutants.every_attempt_counts, "attempts count"),
+        (mutants.given_up_within_the_hour, "was given up after"),
+        (mutants.never_given_up_after_all, "is still tried after give_up_after"),
+        (mutants.retry_after_of_limits_alone, "s instead of"),
+        (mutants.each_key_probes_alone, "s of failures"),
     ],
 )
 def test_a_fault_in_the_program_is_found(

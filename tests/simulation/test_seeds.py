@@ -116,6 +116,7 @@ def test_all_that_is_simulated_does_happen() -> None:
         "429",
         "403",
     }
+    wanted |= {"odd", "poison", "failure"}
     wanted |= {str(code) for code in (*FINAL, *TROUBLE, *STRANGE)}
     wanted |= {"queue_full", "journal_full", "unavailable", "superseded"}
     seen: set[str] = set()

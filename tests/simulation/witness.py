@@ -6,7 +6,8 @@ broken promise raises `Violation`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -55,6 +56,9 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     requeued: bool = False
     again: bool = False
     superseded: bool = False
+    retries: int = 0
+    tried_at: float | None = None
+    failing_since: float | None = None
 
 
 class Line(msgspec.Struct, kw_only=True, eq=False):
@@ -72,10 +76,12 @@ class Line(msgspec.Struct, kw_only=True, eq=False):
 class Witness:
     """All queues by id and all events by id, as told by the records alone."""
 
-    def __init__(self, max_queue_length: int) -> None:
+    def __init__(self, max_queue_length: int, give_up_after: float = math.inf) -> None:
         self.lines: dict[QueueId, Line] = {}
         self.lives: dict[EventId, Life] = {}
+        self.died: Callable[[Life, EventDeadLettered], None] = lambda life, record: None
         self._limit = max_queue_length
+        self._give_up_after = give_up_after
 
     def line(self, queue: QueueId) -> Line:
         """A queue, made known if it is new."""
@@ -90,13 +96,13 @@ class Witness:
             case DeliveryStarted():
                 self._started(line, record)
             case DeliveryDeferred():
-                self._ended(line, record.event, "waiting")
+                self._deferred(self._ended(line, record.event, "waiting"), record)
             case EventDelivered():
                 life = self._ended(line, record.event, "delivered")
                 line.delivered += 1
                 self._supersede(life)
             case EventDeadLettered():
-                self._ended(line, record.event, "dead")
+                self.died(self._ended(line, record.event, "dead"), record)
                 line.dead += 1
             case EventRetried():
                 self._retried(line, record)
@@ -154,6 +160,7 @@ class Witness:
         )
         life = self.lives[event]
         life.attempts += 1
+        life.tried_at = record.at if life.tried_at is None else life.tried_at
         require(record.attempt == life.attempts, f"{event}: attempt {record.attempt} is miscounted")
         line.in_flight = event
 
@@ -166,8 +173,20 @@ class Witness:
             line.waiting.remove(event)
         return life
 
+    def _deferred(self, life: Life, record: DeliveryDeferred) -> None:
+        if record.reason == "unreachable":
+            life.failing_since = None
+        elif record.reason != "rate_limited":
+            if life.failing_since is None:
+                life.failing_since = record.at
+            require(
+                record.at - life.failing_since < self._give_up_after,
+                f"{life.event} is still tried after give_up_after",
+            )
+
     def _retried(self, line: Line, record: EventRetried) -> None:
         life = self.lives[record.event]
+        life.retries += 1
         if life.state == "dead":
             require(
                 record.forced or not life.superseded,
@@ -175,7 +194,7 @@ class Witness:
             )
             line.dead -= 1
             line.waiting.append(life.event)
-            life.state, life.requeued = "waiting", True
+            life.state, life.requeued, life.failing_since = "waiting", True, None
         require(
             life.state == "waiting" and line.in_flight != life.event,
             f"{life.event} was retried while {life.state}",

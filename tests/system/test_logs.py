@@ -92,7 +92,7 @@ def test_the_log_tells_the_life_of_each_event_and_of_an_outage_once(
     about_the_link = [line["message"] for line in lines(agent) if "PagerDuty" in line["message"]]
     assert len(about_the_link) == 2, about_the_link
     assert about_the_link[0].startswith("PagerDuty can't be reached (127.0.0.1:")
-    assert "is reached again after" in about_the_link[1]
+    assert "accepts events again after" in about_the_link[1]
     queues = {line["event"]: line["queue"] for line in lines(agent) if "event" in line}
     assert queues == {
         first: "database",
@@ -144,7 +144,7 @@ def test_log_level_warning_leaves_out_what_is_usual_and_nothing_else(
         agent.wait_for(lambda: "can't be reached" in agent.log(), "the log tells of the outage")
         sandbox.behave(down=False)
         agent.wait_until_drained()
-        agent.wait_for(lambda: "reached again" in agent.log(), "the log tells of its end")
+        agent.wait_for(lambda: "accepts events again" in agent.log(), "the log tells of its end")
         agent.stop()
         assert {line.split()[1] for line in agent.log().splitlines()} == {"WARNING"}
 

@@ -38,8 +38,9 @@ def told(record: Json) -> tuple[str, str]:
         case "DeliveryStarted":
             return "attempt", f"{get('attempt')} begins"
         case "DeliveryDeferred":
-            # While PagerDuty is unreachable, there is no certain time.
-            again = "" if get("reason") == "unreachable" else f"; again at {get('retry_at')}"
+            # While no key gets through, the shared probe decides when.
+            probes = get("reason") == "unreachable" or get("link_failing")
+            again = "" if probes else f"; again at {get('retry_at')}"
             return "deferred", f"{_failure(record)}{again}"
         case "EventDelivered":
             return "delivered", f"{_attempt(record)}HTTP {get('status')} after {get('seconds')} s"

@@ -27,9 +27,10 @@ def happened(before: StatusReport, after: StatusReport, now: datetime) -> Iterat
     if before.agent.started_at != after.agent.started_at:
         yield Happening(now, "warning", f"the agent was started again (pid {after.agent.pid})")
     was, now_is = before.pagerduty.state, after.pagerduty.state
-    if now_is == "unreachable" != was:
+    if after.pagerduty.is_down and now_is != was:
         why = f": {one_line(after.pagerduty.last_error)}" if after.pagerduty.last_error else ""
-        yield Happening(now, "bad", f"PagerDuty can't be reached{why}")
+        what = "accepts no event" if now_is == "failing" else "can't be reached"
+        yield Happening(now, "bad", f"PagerDuty {what}{why}")
     elif now_is == "reachable" != was:
         outage = after.pagerduty.last_outage_seconds
         length = "" if outage is None else f" after {duration(outage)}"

@@ -116,16 +116,16 @@ def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
     lasts = f" for {age(pagerduty.since, now)}" if pagerduty.since else ""
     right = f"{pagerduty.in_flight} in flight "
     match pagerduty.state:
-        case "unreachable":
+        case "unreachable" | "failing" as state:
             since = f" (since {clock(pagerduty.since)})" if pagerduty.since else ""
-            text = f" PagerDuty UNREACHABLE{lasts}{since}"
+            text = f" PagerDuty {state.upper()}{lasts}{since}"
             if pagerduty.last_error:
                 text += f": {one_line(pagerduty.last_error)}"
             return _sides(text, "", width, "bold white on red")
         case "reachable":
             text = f" PagerDuty reachable{lasts}"
             if pagerduty.last_outage_seconds is not None:
-                text += f", after {duration(pagerduty.last_outage_seconds)} unreachable"
+                text += f", after an outage of {duration(pagerduty.last_outage_seconds)}"
             return _sides(text, right, width, "bold black on green")
         case _ if pagerduty.in_flight:
             text = " PagerDuty has not answered yet: the first delivery is under way"

@@ -45,7 +45,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
             news += happened(self.report, report, now)
         if self.lost is not None and not any(one.at == now for one in news):
             news.append(Happening(now, "good", "the agent answers again"))
-        backlog = self.backlog or report.pagerduty.state == "unreachable"
+        backlog = self.backlog or report.pagerduty.is_down
         if backlog and report.totals.waiting == 0:
             backlog = False
             news.append(Happening(now, "good", "all events of the outage are delivered"))

@@ -83,7 +83,11 @@ _OK: Json = {"type": "string", "const": "OK"}
 _READY = Call(
     "Whether the agent can store and deliver.",
     {
-        200: Answer("It can.", _OK, TEXT),
+        200: Answer(
+            "It can. While PagerDuty accepts nothing, a second line says since when and why.",
+            {"type": "string", "pattern": "^OK"},
+            TEXT,
+        ),
         503: Answer("It can't, and why.", Errors),
     },
     secret=False,

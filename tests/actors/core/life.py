@@ -60,9 +60,11 @@ def accept(id_: EventId, **fields: Any) -> AcceptEvent:
     return AcceptEvent(NewEvent(id=id_, **{**given_fields, **fields}))
 
 
-def finish(id_: EventId, verdict: Verdict, chance: float = NEXT_TO_NONE) -> FinishDelivery:
+def finish(
+    id_: EventId, verdict: Verdict, chance: float = NEXT_TO_NONE, **known: bool
+) -> FinishDelivery:
     """An attempt ended."""
-    return FinishDelivery(id_, verdict, chance)
+    return FinishDelivery(id_, verdict, chance, **known)
 
 
 # Records
@@ -85,10 +87,17 @@ def delivered(id_: EventId, at: float = NOW, status: int = 202) -> EventDelivere
 
 
 def deferred(
-    id_: EventId, reason: str = "server_error", *, at: float = NOW, retry_at: float = NOW
+    id_: EventId,
+    reason: str = "server_error",
+    *,
+    at: float = NOW,
+    retry_at: float = NOW,
+    counts: bool | None = True,
 ) -> DeliveryDeferred:
     """It is to be tried again."""
-    return DeliveryDeferred(event=id_, reason=reason, detail="", at=at, retry_at=retry_at)
+    return DeliveryDeferred(
+        event=id_, reason=reason, detail="", at=at, retry_at=retry_at, counts=counts
+    )
 
 
 def died(id_: EventId, at: float = NOW, attempt: int = 1) -> tuple[Record, Record]:

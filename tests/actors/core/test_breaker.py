@@ -1,4 +1,4 @@
-"""The circuit breaker: after the first unreachable attempt, one probe at a time."""
+"""The state of the link, and the breaker: while nothing gets through, one probe a second."""
 
 from __future__ import annotations
 
@@ -6,64 +6,130 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.core.breaker import PROBE_PAUSE, Breaker
+from actors.core.breaker import (
+    FEW,
+    LONG_PATIENCE,
+    LONGEST_PROBE,
+    MANY,
+    PATIENCE,
+    PROBE_PAUSE,
+    Breaker,
+)
+from store.records import QueueId
+
+A, B = QueueId(1), QueueId(2)
+BAD = "HTTP 503"
 
 
 def opened(now: float = 0.0) -> Breaker:
     breaker = Breaker()
-    breaker.unreachable(now, "connection refused", was_probe=False)
+    breaker.unreachable(now, "connection refused")
+    return breaker
+
+
+def failing(now: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    breaker.failed(now - PATIENCE, A, BAD)
+    breaker.failed(now, B, BAD)
+    assert breaker.state == "failing"
     return breaker
 
 
 def test_it_lets_all_through_while_pagerduty_answers() -> None:
     breaker = Breaker()
-    assert not breaker.is_open
-    assert all(breaker.allows(now) for now in range(10))
+    assert breaker.state == "unknown"
+    breaker.accepted(3.0)
+    assert (breaker.state, breaker.since) == ("reachable", 3.0)
+    for now in range(10):
+        breaker.began(now)
+        assert breaker.allows(now)
 
 
 def test_the_first_unreachable_attempt_opens_it_and_says_since_when_and_why() -> None:
     breaker = opened(7.0)
-    breaker.unreachable(9.0, "timed out", was_probe=False)
-    assert (breaker.open_since, breaker.last_error) == (7.0, "timed out")
+    breaker.unreachable(9.0, "timed out")
+    assert (breaker.state, breaker.since, breaker.last_error) == ("unreachable", 7.0, "timed out")
 
 
-def test_a_probe_may_begin_after_the_pause_and_no_other_beside_it() -> None:
-    breaker = opened()
-    assert not breaker.allows(PROBE_PAUSE - 0.001)
-    assert breaker.allows(PROBE_PAUSE)
-    breaker.probe_started()
-    assert not breaker.allows(100.0)
+def test_a_probe_begins_a_pause_after_the_end_of_the_one_before() -> None:
+    for breaker in (opened(), failing()):
+        assert not breaker.allows(PROBE_PAUSE - 0.001)
+        assert breaker.allows(PROBE_PAUSE)
+        breaker.began(5.0)
+        assert not breaker.allows(5.9)
+        breaker.unreachable(5.9, "timed out")
+        assert not breaker.allows(5.9 + PROBE_PAUSE - 0.001)
+        assert breaker.allows(5.9 + PROBE_PAUSE)
 
 
-def test_a_failed_probe_is_followed_by_a_pause_and_the_next() -> None:
-    breaker = opened()
-    breaker.probe_started()
-    breaker.unreachable(5.0, "connection refused", was_probe=True)
-    assert not breaker.allows(5.0 + PROBE_PAUSE - 0.001)
-    assert breaker.allows(5.0 + PROBE_PAUSE)
-    assert breaker.open_since == 0.0
+def test_a_probe_of_which_nothing_comes_does_not_keep_others_from_probing() -> None:
+    for breaker, patience in ((opened(), LONGEST_PROBE), (failing(), PROBE_PAUSE)):
+        breaker.began(5.0)
+        assert not breaker.allows(5.0 + patience - 0.001)
+        assert breaker.allows(5.0 + patience)
 
 
-def test_an_attempt_that_was_under_way_before_does_not_end_the_probe() -> None:
-    breaker = opened()
-    breaker.probe_started()
-    breaker.unreachable(1.0, "timed out", was_probe=False)
-    assert not breaker.allows(50.0)
+def test_an_accepted_event_closes_it_and_tells_how_long_the_outage_was() -> None:
+    breaker = opened(10.0)
+    breaker.failed(15.0, A, BAD)
+    assert (breaker.state, breaker.since, breaker.last_error) == ("failing", 15.0, BAD)
+    breaker.accepted(30.0)
+    assert (breaker.state, breaker.since, breaker.last_outage) == ("reachable", 30.0, 20.0)
+    assert breaker.allows(30.0)
 
 
-def test_a_probe_that_is_lost_makes_room_for_the_next() -> None:
-    breaker = opened()
-    breaker.probe_started()
-    breaker.probe_lost()
-    assert breaker.allows(PROBE_PAUSE)
+def test_two_keys_without_an_accepted_event_for_a_while_mean_that_it_is_failing() -> None:
+    breaker = Breaker()
+    breaker.failed(0.0, A, BAD)
+    breaker.failed(1.0, B, BAD)
+    assert breaker.state == "reachable", "it answers, and it is early"
+    breaker.failed(PATIENCE, A, BAD)
+    assert breaker.state == "failing"
 
 
-def test_any_answer_closes_it() -> None:
-    breaker = opened()
-    breaker.probe_started()
-    breaker.reached()
-    assert not breaker.is_open
-    assert breaker.allows(0.0)
+def test_an_accepted_event_begins_the_count_anew() -> None:
+    breaker = Breaker()
+    for now in range(100):
+        breaker.failed(now, A, BAD)
+        breaker.failed(now + 0.1, B, BAD)
+        breaker.accepted(now + 0.2)
+    assert breaker.state == "reachable"
+
+
+def test_many_failures_at_once_need_no_patience() -> None:
+    breaker = Breaker()
+    for queue in range(MANY):
+        assert breaker.state != "failing"
+        breaker.failed(0.0, QueueId(queue), BAD)
+    assert breaker.state == "failing"
+
+
+def test_a_single_key_has_to_fail_a_few_times_for_longer() -> None:
+    breaker = Breaker()
+    for now in range(int(LONG_PATIENCE)):
+        breaker.failed(now, A, BAD)
+        assert breaker.state == "reachable"
+    breaker.failed(LONG_PATIENCE, A, BAD)
+    assert breaker.state == "failing"
+    breaker = Breaker()
+    for attempt in range(1, FEW):
+        breaker.failed(attempt * LONG_PATIENCE, A, BAD)
+        assert breaker.state == "reachable"
+    breaker.failed(FEW * LONG_PATIENCE, A, BAD)
+    assert breaker.state == "failing"
+
+
+def test_rate_limits_and_suspects_alone_have_more_time_and_have_to_be_several() -> None:
+    breaker = Breaker()
+    for now in range(int(LONG_PATIENCE)):
+        breaker.failed(now, QueueId(now % 7), "HTTP 429", weak=True)
+        assert breaker.state == "reachable"
+    breaker.failed(LONG_PATIENCE, A, "HTTP 429", weak=True)
+    assert breaker.state == "failing"
+    breaker = Breaker()
+    for now in range(1_000):
+        breaker.failed(now, A, BAD, weak=True)
+        assert breaker.state == "reachable"
 
 
 class Callers(RuleBasedStateMachine):
@@ -73,9 +139,8 @@ class Callers(RuleBasedStateMachine):
     def begin(self) -> None:
         self.breaker = Breaker()
         self.now = 0.0
-        self.ordinary = 0
-        self.probing = False
-        self.ended_at = -1.0
+        self.under_way = 0
+        self.probed_at = -PROBE_PAUSE
 
     @rule(seconds=st.floats(0.01, 3.0))
     def time_passes(self, seconds: float) -> None:
@@ -85,43 +150,36 @@ class Callers(RuleBasedStateMachine):
     @rule()
     def begin_one(self) -> None:
         if self.breaker.is_open:
-            assert not self.probing, "one probe at a time"
-            assert self.now >= self.ended_at + PROBE_PAUSE
-            self.breaker.probe_started()
-            self.probing = True
-        else:
-            self.ordinary += 1
+            assert self.now - self.probed_at >= PROBE_PAUSE
+            self.probed_at = self.now
+        self.breaker.began(self.now)
+        self.under_way += 1
 
-    @precondition(lambda self: self.probing)
-    @rule(answered=st.booleans())
-    def end_probe(self, answered: bool) -> None:
-        self.probing = False
-        if answered:
-            self.breaker.reached()
-        else:
-            self.breaker.unreachable(self.now, "refused", was_probe=True)
-            self.ended_at = self.now
-
-    @precondition(lambda self: self.ordinary and not self.probing)
-    @rule(answered=st.booleans())
-    def end_ordinary(self, answered: bool) -> None:
-        self.ordinary -= 1
-        if answered:
-            self.breaker.reached()
-        else:
-            self.breaker.unreachable(self.now, "refused", was_probe=False)
-            self.ended_at = self.now
-
-    @precondition(lambda self: self.probing)
-    @rule()
-    def lose_probe(self) -> None:
-        self.probing = False
-        self.breaker.probe_lost()
+    @precondition(lambda self: self.under_way)
+    @rule(
+        outcome=st.sampled_from(["accepted", "failed", "limited", "unreachable"]),
+        queue=st.just(A) | st.just(B),
+    )
+    def end_one(self, outcome: str, queue: QueueId) -> None:
+        self.under_way -= 1
+        was_open = self.breaker.is_open
+        match outcome:
+            case "accepted":
+                self.breaker.accepted(self.now)
+                assert self.breaker.state == "reachable"
+            case "unreachable":
+                self.breaker.unreachable(self.now, "refused")
+                assert self.breaker.state == "unreachable"
+            case _:
+                self.breaker.failed(self.now, queue, BAD, weak=outcome == "limited")
+                assert self.breaker.state == "failing" or not was_open
+        if not was_open:
+            self.probed_at = self.now - PROBE_PAUSE  # no probe before this outage
 
     @invariant()
     def something_will_be_allowed_again(self) -> None:
-        if hasattr(self, "breaker") and not self.probing:
-            assert self.breaker.allows(self.now + PROBE_PAUSE)
+        if hasattr(self, "breaker"):
+            assert self.breaker.allows(self.now + LONGEST_PROBE)
 
 
 TestCallers = Callers.TestCase

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from actors.core.commands import Policy, ResumeQueue, StartDelivery
 from actors.core.decide import AwaitVerdict, Deliver, Nothing, WakeAfter
 from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected
-from store.records import ActorRestarted, DeliveryDeferred, EventDeadLettered, EventDelivered
+from store.records import (
+    ActorRestarted,
+    DeliveryDeferred,
+    EventDeadLettered,
+    EventDelivered,
+    Record,
+)
 from tests.actors.core.life import (
     NOW,
     A,
@@ -112,24 +120,94 @@ def test_what_a_deferral_counts_for(reason: DeferReason) -> None:
     assert bool(state.pace.interval) == paces
 
 
+HOUR = 3_600.0
+
+
+def failed(reason: DeferReason, *at: float, counts: bool = True) -> list[Record]:
+    """The life of A, which was tried at these times and failed."""
+    history: list[Record] = [accepted(A)]
+    for attempt, moment in enumerate(at, 1):
+        history += [started(A, attempt, moment)]
+        history += [deferred(A, reason, at=moment, retry_at=moment, counts=counts)]
+    return history
+
+
+def fate(history: list[Record], now: float, reason: DeferReason, *, counts: bool = True) -> Record:
+    """What becomes of one more attempt, which fails at `now`."""
+    state = given(*history, started(A, len(history), now))
+    verdict = Deferred(reason=reason, detail="HTTP 500")
+    (record,) = when(  # type: ignore[misc]
+        state, finish(A, verdict, counts=counts), now=now, policy=Policy(max_attempts=3)
+    )
+    assert isinstance(record, Record)
+    return record
+
+
 @REASONS
-def test_an_event_that_pagerduty_fails_on_too_often_is_given_up_and_no_other(
+def test_an_event_is_given_up_after_enough_attempts_that_count_over_an_hour(
     reason: DeferReason,
 ) -> None:
-    policy = Policy(max_attempts=3)
-    history = [accepted(A)]
-    for attempt in (1, 2):
-        history += [started(A, attempt), deferred(A, reason)]
-    state = given(*history, started(A, 3))
-    (record,) = when(  # type: ignore[misc]
-        state, finish(A, Deferred(reason=reason, detail="HTTP 500")), policy=policy
-    )
+    history = failed(reason, NOW, NOW + 1800)
+    record = fate(history, NOW + HOUR, reason)
     if POLICY[reason][0]:
         assert isinstance(record, EventDeadLettered)
         assert record.reason == "gave_up"
-        assert record.detail == "3 attempts failed, the last: HTTP 500"
+        assert record.detail == (
+            "max_attempts: 3 attempts failed in 60 minutes, while PagerDuty accepted other events; "
+            "the last: HTTP 500"
+        )
     else:
         assert isinstance(record, DeliveryDeferred)
+    assert isinstance(fate(history, NOW + HOUR - 1, reason), DeliveryDeferred), "too early"
+    assert isinstance(fate(history, NOW + HOUR, reason, counts=False), DeliveryDeferred)
+
+
+@REASONS
+def test_an_event_is_given_up_when_it_has_failed_for_a_day(reason: DeferReason) -> None:
+    hours = [NOW + n * HOUR for n in range(24)]
+    history = failed(reason, *hours, counts=False)
+    assert isinstance(fate(history, NOW + 24 * HOUR - 1, reason, counts=False), DeliveryDeferred)
+    record = fate(history, NOW + 24 * HOUR, reason, counts=False)
+    if POLICY[reason][0]:
+        assert isinstance(record, EventDeadLettered)
+        assert record.reason == "gave_up"
+        assert record.detail == (
+            "give_up_after: all attempts failed for 24 hours; the last: HTTP 500"
+        )
+    else:
+        assert isinstance(record, DeliveryDeferred)
+
+
+def test_with_never_no_event_is_given_up_for_its_age() -> None:
+    history = failed("server_error", *(NOW + n * HOUR for n in range(1_000)), counts=False)
+    verdict = Deferred(reason="server_error")
+    state = given(*history, started(A, 1_001))
+    (record,) = when(  # type: ignore[misc]
+        state, finish(A, verdict), now=NOW + 1_000 * HOUR, policy=Policy(give_up_after=math.inf)
+    )
+    assert isinstance(record, DeliveryDeferred)
+
+
+def test_a_clock_that_jumps_or_days_without_the_agent_count_as_an_hour_at_most() -> None:
+    history = failed("server_error", NOW, NOW + 5 * 24 * HOUR, counts=False)
+    late = fate(history, NOW + 10 * 24 * HOUR, "server_error", counts=False)
+    assert isinstance(late, DeliveryDeferred)
+    assert given(*history).waiting[A].failing_for == HOUR
+
+
+def test_a_weekend_without_network_does_not_count() -> None:
+    history = failed("server_error", NOW, counts=False)
+    for attempt in range(2, 60):
+        at = NOW + attempt * HOUR
+        history += [started(A, attempt, at), deferred(A, "unreachable", at=at)]
+    assert isinstance(fate(history, NOW + 60 * HOUR, "server_error"), DeliveryDeferred)
+    assert given(*history).waiting[A].failing_for == 0
+
+
+def test_records_of_the_previous_version_count_as_they_did() -> None:
+    state = given(accepted(A), started(A), deferred(A, counts=None))
+    event = state.waiting[A]
+    assert (event.strikes, event.failing_for, event.failed_at) == (1, 0.0, None)
 
 
 def test_attempts_that_are_nobodys_fault_do_not_count_towards_giving_up() -> None:
@@ -140,6 +218,23 @@ def test_attempts_that_are_nobodys_fault_do_not_count_towards_giving_up() -> Non
     state = given(*history, started(A, 200))
     (record,) = when(state, finish(A, Deferred(reason="server_error")))  # type: ignore[misc]
     assert isinstance(record, DeliveryDeferred)
+
+
+def test_while_the_link_fails_for_all_the_probe_says_when_unless_pagerduty_does() -> None:
+    for wish, wait in ((None, 0.0), (17.0, 17.0)):
+        verdict = Deferred(reason="server_error", retry_after=wish)
+        state = given(*TWO, started(A))
+        (record,) = when(state, finish(A, verdict, 0.5, link_failing=True))  # type: ignore[misc]
+        assert isinstance(record, DeliveryDeferred)
+        assert (record.link_failing, record.retry_at) == (True, NOW + wait)
+        assert given(*TWO, started(A), record).failures == 0, "the key does not back off"
+
+
+def test_a_wish_for_no_wait_does_not_make_a_hasty_retry() -> None:
+    verdict = Deferred(reason="server_error", retry_after=0.0)
+    (record,) = when(given(*TWO, started(A)), finish(A, verdict, chance=0.5))  # type: ignore[misc]
+    assert isinstance(record, DeliveryDeferred)
+    assert record.retry_at == NOW + 0.5
 
 
 @REASONS

@@ -11,6 +11,7 @@ from actors.core.restarts import (
     RestartPolicy,
     SteadyRestarts,
 )
+from store.records import QueueId
 
 ROUNDS = 1_000_000
 
@@ -48,11 +49,16 @@ def test_pace() -> None:
 
 def test_breaker() -> None:
     breaker, now = Breaker(), 0.0
-    breaker.unreachable(now, "connection refused", was_probe=False)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS // 2):
         now += PROBE_PAUSE
         assert breaker.allows(now)
-        breaker.probe_started()
-        breaker.unreachable(now, "connection refused", was_probe=True)
-    breaker.reached()
+        breaker.began(now)
+        breaker.unreachable(now, "connection refused")
+    for queue in range(ROUNDS // 2):
+        now += PROBE_PAUSE
+        assert breaker.allows(now)
+        breaker.began(now)
+        breaker.failed(now, QueueId(queue % 7), "HTTP 503")
+    breaker.accepted(now)
     assert breaker.allows(now)
+    assert breaker.last_outage == now - PROBE_PAUSE

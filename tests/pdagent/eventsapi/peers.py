@@ -159,4 +159,5 @@ def answer(status: int, body: bytes = b"{}", *headers: str) -> bytes:
     return f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode() + body
 
 
-ACCEPTED = answer(202, b'{"status":"success","message":"Event processed","dedup_key":"d"}')
+SUCCESS = b'{"status":"success","message":"Event processed","dedup_key":"d"}'
+ACCEPTED, ACCEPTED_V1 = answer(202, SUCCESS), answer(200, SUCCESS)

@@ -13,7 +13,7 @@ from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
 from pdagent.eventsapi import EventsApi
 from pdagent.eventsapi.connection import InUse, LeanConnection
-from tests.pdagent.eventsapi.peers import ACCEPTED, PATIENCE, Link, Peer, answer
+from tests.pdagent.eventsapi.peers import ACCEPTED, ACCEPTED_V1, PATIENCE, Link, Peer, answer
 from tests.pdagent.eventsapi.samples import KINDS, an_event
 
 StartPeer = Callable[..., Peer]
@@ -41,7 +41,7 @@ def closed_by_peer(server: Peer) -> None:
 def test_all_kinds_of_events_share_one_connection(
     peer: StartPeer, client: MakeClient, certificate: str | None
 ) -> None:
-    server = peer(lambda link: link.answer_requests(*[ACCEPTED] * 30), certificate)
+    server = peer(lambda link: link.answer_requests(*[ACCEPTED_V1] * 30), certificate)
     api = client(server.url)
     for _ in range(10):
         for kind in KINDS:

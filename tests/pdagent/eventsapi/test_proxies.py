@@ -13,7 +13,7 @@ import pytest
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
 from pdagent.eventsapi import EventsApi
-from tests.pdagent.eventsapi.peers import ACCEPTED, Link, Peer, answer
+from tests.pdagent.eventsapi.peers import ACCEPTED, ACCEPTED_V1, Link, Peer, answer
 from tests.pdagent.eventsapi.samples import KINDS, an_event
 
 StartPeer = Callable[..., Peer]
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("_localhost_is_trusted")
 
 
 def accept(link: Link) -> None:
-    link.answer_requests(*[ACCEPTED] * 10)
+    link.answer_requests(*[ACCEPTED_V1] * 10)  # right for all kinds of events
 
 
 def tunnel(link: Link) -> None:

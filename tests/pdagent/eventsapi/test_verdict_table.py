@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -24,28 +25,77 @@ def verdict(
     return verdict_of_answer(kind, status, retry_after, body, NOW, 0.25)
 
 
-def policy(kind: Kind, status: int) -> object:
+SUCCESS = b'{"status":"success","message":"Event processed"}'
+REFUSAL = b'{"status":"invalid event","message":"Event object is invalid","errors":[]}'
+PAGE = b"<html><head><title>Sign in</title></head><body>guest network</body></html>"
+BODIES = {
+    "success": SUCCESS,
+    "refusal": REFUSAL,
+    "page": PAGE,
+    "nothing": b"",
+    "other JSON": b'{"ok":true}',
+    "a list": b"[1]",
+    "cut": SUCCESS[:20],
+}
+
+
+def policy(kind: Kind, status: int, body: str) -> object:
     """The table of the design, written a second time."""
     if status in RATE_LIMITED[kind]:
         return "rate_limited"
-    return {2: Delivered, 4: f"http_{status}", 5: "server_error"}.get(
-        status // 100, "not_understood"
-    )
+    if status // 100 == 2:
+        taken = {
+            "v1": status == 200 and body == "success",
+        }.get(kind, body not in ("refusal", "page") if status == 202 else body == "success")
+        return Delivered if taken else "not_understood"
+    if status // 100 == 4 and body in ("success", "refusal"):
+        return f"http_{status}"
+    return "server_error" if status // 100 == 5 else "not_understood"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_status_has_the_verdict_of_the_policy(kind: Kind) -> None:
+@pytest.mark.parametrize("body", BODIES)
+def test_each_status_has_the_verdict_of_the_policy(kind: Kind, body: str) -> None:
     for status in range(100, 600):
-        found = verdict(kind, status)
-        expected = policy(kind, status)
+        found = verdict(kind, status, body=BODIES[body])
+        expected = policy(kind, status, body)
         assert found.seconds == 0.25
         match found:
             case Delivered():
                 assert (expected, found.status) == (Delivered, status)
-            case Deferred():
-                assert (found.reason, found.detail) == (expected, f"HTTP {status}")
-            case Rejected():
-                assert (found.reason, found.detail) == (expected, "")
+            case Deferred() | Rejected():
+                assert found.reason == expected
+                assert (found.detail == f"HTTP {status}: not PagerDuty: HTML page 'Sign in'") == (
+                    body == "page"
+                )
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        (b"<title>Sign in</title>", " 'Sign in'"),
+        (b"\xef\xbb\xbf\r\n <!DOCTYPE html><TITLE lang=en>\n Sign&nbsp;in </TITLE>", " 'Sign in'"),
+        ("\ufeff<html><title>W</title>".encode("utf-16-le"), " 'W'"),
+        (b"HTTP error <html><title>W</title>", " 'W'"),
+        (b"<html><title>a\x1b[31m\xe2\x80\xaeb&#27;[0m</title>", " 'a[31mb[0m'"),
+        (b"<html><title>" + KEY.encode() + b"</title>", f" '{KEY[:4]}\u2026{KEY[-4:]}'"),
+        (b"<html><title>" + b"x " * 250 + b"</title>", f" '{'x ' * 39}x\u2026'"),
+        (b"<html><title></title>", ""),
+        (b"<html><title>without end", ""),
+        (b"<?xml version='1.0'?><Error/>", ""),
+        (b"<html>upstream", ""),
+    ],
+)
+def test_a_page_is_named_by_its_title(page: bytes, name: str) -> None:
+    found = verdict("v2", 202, body=page)
+    assert isinstance(found, Deferred)
+    assert found.detail == f"HTTP 202: not PagerDuty: HTML page{name}"
+
+
+def test_a_page_full_of_titles_costs_no_time() -> None:
+    began = time.process_time()
+    verdict("v2", 503, body=b"<title>" * 9_000)
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,12 +154,12 @@ def test_no_retry_after_raises_or_leaves_the_range(header: str) -> None:
     assert found.retry_after is None or 0.0 <= found.retry_after <= 3600.0
 
 
-def test_only_rate_limits_set_the_time_of_the_next_try() -> None:
+def test_every_answer_may_set_the_time_of_the_next_try() -> None:
     for kind in KINDS:
         for status in range(100, 600):
-            found = verdict(kind, status, "7")
-            expected = 7.0 if status in RATE_LIMITED[kind] else None
-            assert getattr(found, "retry_after", None) == expected
+            for body in (PAGE, b"", REFUSAL):
+                found = verdict(kind, status, "7", body)
+                assert getattr(found, "retry_after", 7.0) == 7.0
 
 
 def explained(body: object) -> str:
@@ -141,10 +191,7 @@ def test_a_rejection_carries_pagerdutys_message_and_all_its_errors() -> None:
         ({"message": "no", "errors": []}, "no"),
         ({"message": 5, "errors": [5, None, {"a": 1}, "b"]}, "b"),
         ({"message": None, "errors": None}, ""),
-        ({}, ""),
-        ([], ""),
-        ("text", ""),
-        (7, ""),
+        ({"status": "invalid event"}, ""),
     ],
 )
 def test_an_explanation_of_another_shape_is_used_as_far_as_it_goes(
@@ -154,13 +201,11 @@ def test_an_explanation_of_another_shape_is_used_as_far_as_it_goes(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"<html>blocked: {}</html>", b'{"message": "cut', b"\xff\xfe", b"[" * 60_000, b"{}}"],
+    "body", [b"", b"7", b'{"message": "cut', b"\xff\xfe", b"[" * 60_000, b"{}}", b'"text"', b"{}"]
 )
-def test_what_is_not_pagerdutys_json_explains_nothing(body: bytes) -> None:
+def test_what_is_not_pagerdutys_json_is_not_understood_and_not_quoted(body: bytes) -> None:
     found = verdict("v2", 400, body=body)
-    assert isinstance(found, Rejected)
-    assert found.detail == ""
+    assert found == Deferred(reason="not_understood", detail="HTTP 400", seconds=0.25)
 
 
 def test_server_errors_carry_the_explanation_behind_their_code() -> None:

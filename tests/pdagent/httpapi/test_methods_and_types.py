@@ -112,10 +112,10 @@ def test_an_unknown_path_gets_a_404_in_json(agent: AgentProcess, method: str) ->
 
 def test_head_gets_the_headers_of_get(agent: AgentProcess) -> None:
     with RawConnection(agent) as connection:
-        answer = connection.send(head(agent, "/health", "HEAD")).answer("HEAD")
+        answer = connection.send(head(agent, "/health/live", "HEAD")).answer("HEAD")
         assert (answer.status, answer.body) == (200, b"")
         assert answer.headers["content-length"] == "2"
-        assert connection.send(head(agent, "/health", "GET")).answer("GET").body == b"OK"
+        assert connection.send(head(agent, "/health/live", "GET")).answer("GET").body == b"OK"
 
 
 @pytest.mark.parametrize("path", [*PAGERDUTY_PATHS, "/health", "/send/batch"])

@@ -132,9 +132,9 @@ def test_an_outage_is_told_once_then_once_a_minute_with_counts_and_when_it_ends(
     (began,) = log.lines(*[failed(AT + n) for n in range(60)])
     assert "WARNING PagerDuty can't be reached (refused): events are kept" in began
     (still,) = log.lines(*[failed(AT + n) for n in range(60, 120)])
-    assert "PagerDuty can't be reached for 60 s, 61 attempts" in still
+    assert "PagerDuty can't be reached (refused) for 60 s, 61 attempts" in still
     ended, after = log.lines(delivered(AT + 125))
-    assert "PagerDuty is reached again after 125 s, 120 attempts failed" in ended
+    assert "PagerDuty accepts events again after 125 s, 120 attempts failed" in ended
     assert " delivered event=" in after
     assert len(log.lines(delivered(AT + 126))) == 1
 
@@ -153,7 +153,7 @@ def test_a_refusal_by_pagerduty_ends_an_outage_as_well() -> None:
     log = Log()
     log.lines(failed(AT))
     rejected = EventDeadLettered(event=EVENT, reason="http_400", detail="", seconds=0, at=AT + 9)
-    assert "reached again after 9 s, 1 attempts failed" in log.lines(rejected)[0]
+    assert "accepts events again after 9 s, 1 attempts failed" in log.lines(rejected)[0]
 
 
 def test_a_pagerduty_that_answers_errors_does_not_fill_the_log() -> None:
