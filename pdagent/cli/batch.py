@@ -158,6 +158,8 @@ class _BatchRun:
         if refused:
             # What follows would overtake: its turn comes when everything is sent again.
             numbers = ranges([result.line for result in refused])
+            if any(result.may_have_been_stored for result in refused):
+                numbers = f"perhaps {numbers}"
             rest = self._rest(f"{numbers} and all after line {self._next - 1}")
             raise CommandFailed(
                 f"the agent takes nothing for now: {'; '.join(refused[0].errors)}; {rest}",

@@ -51,6 +51,7 @@ def explained(error: AgentError, session: Session, undone: str) -> CommandFailed
         case Refused(status=status) if status == _UNAUTHORIZED:
             return CommandFailed(_wrong_secret(loaded))
         case Refused(status=status) if status in _FOR_NOW:
+            told = told.removesuffix("; retry later")
             wait = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
             return CommandFailed(
                 f"the agent takes nothing for now: {told}; {undone}, try again {wait}",
@@ -68,8 +69,8 @@ def explained(error: AgentError, session: Session, undone: str) -> CommandFailed
 def without_answer(error: NoAnswer, session: Session, key: str) -> CommandFailed:
     """The agent may have stored an event that was sent with Idempotency-Key `key`, or not."""
     return CommandFailed(
-        f"the agent at {session.loaded.config.address} gave no answer ({error}): it isn't known "
-        "whether the event is stored; send the same again with "
+        f"the agent at {session.loaded.config.address} did not confirm the event ({error}): it "
+        "isn't known whether the event is stored; send the same again with "
         f"--idempotency-key '{key}', and nothing is stored twice"
     )
 

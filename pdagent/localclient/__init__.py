@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +22,7 @@ from pdagent.localclient.errors import (
     Refused,
     Unreachable,
 )
-from pdagent.localclient.transport import Transport
+from pdagent.localclient.transport import FOR_NOW, PAUSES, Transport
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
@@ -67,6 +68,7 @@ class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: int | None = None
     errors: tuple[str, ...] = ()
     retry_after: float | None = None
+    may_have_been_stored: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -110,11 +112,11 @@ class LocalClient:
     def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> Receipt:
         """Hand over one event, as JSON in PagerDuty's own form with its routing key.
 
-        A connection that breaks is tried once more: `idempotency_key` keeps the agent from storing
-        the event twice.
+        Repeated while it isn't known whether the event is stored: `idempotency_key` keeps the agent
+        from storing it twice.
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
-        answer = self._transport.call_twice("POST", "/send", body=event, headers=headers)
+        answer = self._transport.call_until_known("POST", "/send", body=event, headers=headers)
         return self._decoded(answer, Receipt)
 
     def send_batch(
@@ -122,9 +124,25 @@ class LocalClient:
     ) -> list[LineResult]:
         """Hand over events of one kind, one a line; the results of the lines that aren't blank.
 
-        `first` is the number of the first line. A connection that breaks is tried once more:
-        `idempotency_key` and the numbers keep the agent from storing an event twice.
+        `first` is the number of the first line. Repeated while it isn't known which of them are
+        stored: `idempotency_key` and the numbers keep the agent from storing an event twice.
         """
+        uncertain: set[int] = set()
+        for pause in PAUSES:
+            time.sleep(pause)
+            results = self._send_lines(kind, lines, first, idempotency_key)
+            uncertain.update(each.line for each in results if each.may_have_been_stored)
+            uncertain.intersection_update(each.line for each in results if each.status in FOR_NOW)
+            if not uncertain:
+                break
+        return [
+            msgspec.structs.replace(each, may_have_been_stored=each.line in uncertain)
+            for each in results
+        ]
+
+    def _send_lines(
+        self, kind: EventKind, lines: Sequence[bytes], first: int, idempotency_key: str
+    ) -> list[LineResult]:
         headers = {
             "Content-Type": "application/x-ndjson",
             "Pd-Event-Version": kind,
@@ -132,7 +150,7 @@ class LocalClient:
             "Idempotency-Key": idempotency_key,
         }
         body = b"".join(line + b"\n" for line in lines)
-        answer = self._transport.call_twice("POST", "/send/batch", body=body, headers=headers)
+        answer = self._transport.call_until_known("POST", "/send/batch", body=body, headers=headers)
         results = [self._transport.decode(line, LineResult) for line in answer.content.splitlines()]
         sent = [number for number, line in enumerate(lines, first) if line.strip()]
         if [result.line for result in results] != sent:
@@ -145,7 +163,7 @@ class LocalClient:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
         query = _of_key(routing_key) | {"show_keys": "1" if show_keys else "0"}
         return self._decoded(
-            self._transport.call_twice("GET", "/queue/status", query=query), JsonObject
+            self._transport.call_until_known("GET", "/queue/status", query=query), JsonObject
         )
 
     def events(
@@ -237,7 +255,7 @@ class LocalClient:
         return answer.text.strip()
 
     def _get(self, path: str, query: Mapping[str, str]) -> requests.Response:
-        return self._transport.call_twice("GET", path, query=query)
+        return self._transport.call_until_known("GET", path, query=query)
 
     def _post(
         self, path: str, query: Mapping[str, str], wish: Mapping[str, object], kind: type[_Expected]

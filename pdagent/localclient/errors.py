@@ -27,6 +27,10 @@ class Broken(NoAnswer):
     """The connection ended early: unlike with a silent agent, another try may do at once."""
 
 
+class Unconfirmed(Broken):
+    """The agent answered that the event may have been stored."""
+
+
 class NotUnderstood(AgentError):
     """Something answered, but not as the agent does."""
 

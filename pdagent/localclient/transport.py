@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -22,12 +23,17 @@ from pdagent.localclient.errors import (
     NotUnderstood,
     OtherScheme,
     Refused,
+    Unconfirmed,
     Unreachable,
 )
 from pdagent.localclient.tls import PinnedAdapter, speaks_tls, why_not_tls
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
+PAUSES = (0.0, 0.2, 2.0)
+"""Seconds before each try of a request whose outcome is not known. The third comes after a commit
+that failed has been tried again."""
+FOR_NOW = (429, 503)
 _NO_SUCH_PATH = "404 Not Found"
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -44,16 +50,25 @@ class Transport:
         self._config = config
         self._answer_seconds = answer_seconds or _ANSWER_SECONDS
 
-    def call_twice(self, method: str, path: str, **request: Any) -> requests.Response:
-        """As `call`; a connection that breaks is tried once more."""
-        try:
-            return self.call(method, path, **request)
-        except Broken as first:
+    def call_until_known(self, method: str, path: str, **request: Any) -> requests.Response:
+        """As `call`, repeated while it isn't known whether the agent acted on the request.
+
+        For requests that may be repeated: they change nothing, or have an Idempotency-Key.
+        """
+        unknown: list[str] = []
+        for pause in PAUSES:
+            time.sleep(pause)
             try:
                 return self.call(method, path, **request)
-            except Unreachable as second:
-                # Nothing saw the second request, but the agent may have stored the first.
-                raise NoAnswer(f"{first}, then {second}") from None
+            except Broken as error:
+                unknown.append(str(error))
+            except (Unreachable, Refused) as error:
+                final = isinstance(error, Refused) and error.status not in FOR_NOW
+                if final or not unknown:
+                    raise
+                # This one was not stored, but one before it may be.
+                unknown.append(str(error))
+        raise NoAnswer(", then ".join(dict.fromkeys(unknown)))
 
     def call(
         self,
@@ -167,11 +182,14 @@ class Transport:
 
     def _refusal(self, answer: requests.Response) -> AgentError:
         try:
-            errors = msgspec.json.decode(answer.content, type=_Errors).errors
+            refusal = msgspec.json.decode(answer.content, type=_Errors)
         except _UNDECODABLE:
-            if answer.status_code in (429, 503):
+            if answer.status_code in FOR_NOW:
                 return Refused(answer.status_code, (), _seconds(answer.headers.get("Retry-After")))
             return NotUnderstood(self.stranger(f"it answered HTTP {answer.status_code}"))
+        if refusal.may_have_been_stored:
+            return Unconfirmed("; ".join(refusal.errors))
+        errors = refusal.errors
         if answer.status_code == HTTPStatus.NOT_FOUND and errors == (_NO_SUCH_PATH,):
             # The agent says more than that; its sandbox, for one, does not.
             return NotUnderstood(self.stranger(f"it answered '{_NO_SUCH_PATH}'"))
@@ -195,6 +213,7 @@ class Transport:
 
 class _Errors(msgspec.Struct):
     errors: tuple[str, ...]
+    may_have_been_stored: bool = False
 
 
 def _seconds(text: str | None) -> float | None:

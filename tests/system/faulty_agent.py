@@ -4,7 +4,8 @@ Each fault raises a few times, with a routing key and more in the error's text, 
 `deliver` in a Sender, `decide` in a Sequencer, `accept` in the HTTP API's event loop, `spooled`
 where that takes in what was spooled. `clock` raises nothing: it is a day ahead for as long as HOME
 has a file `clock_ahead`. Nor does `hang`: commits wait while HOME has a file `hang`, and half a
-second is too long for one.
+second is too long for one. `commit` fails although its events are on disk, `slow commit` takes
+longer than the agent waits for it, `endless commit` does not end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.agent_process import AgentProcess
 
 TIMES = int(os.environ.get("PDAGENT_FAULT_TIMES", "2"))
 
@@ -79,13 +82,63 @@ def install(fault: str) -> None:
 
             system.COMMIT_WITHIN = 0.5
             LmdbJournal.commit = hanging(LmdbJournal.commit)  # type: ignore[method-assign]
+        case "commit" | "slow commit" | "endless commit":
+            from pdagent.httpapi import agent, batch_run
+            from store.errors import CommitFailedError
+
+            def trouble() -> None:
+                if fault == "commit":
+                    raise CommitFailedError("a commit to the journal failed: Input/output error")
+                time.sleep(0.9 if fault == "slow commit" else 60)
+
+            after_commits_with_events(trouble)
+            if fault != "endless commit":
+                agent.ANSWER_WITHIN = batch_run.ANSWER_WITHIN = 0.3  # type: ignore[attr-defined]
         case _:
             raise SystemExit(f"no such fault: {fault}")
+
+
+def after_commits_with_events(trouble: Callable[[], None]) -> None:
+    """What follows upon the first `TIMES` commits in which events are accepted."""
+    from store.lmdb_journal import LmdbJournal
+    from store.records import EventAccepted
+
+    commit, left = LmdbJournal.commit, [TIMES]
+
+    def commit_with_trouble(journal: LmdbJournal, batch: Any) -> int:
+        seq = commit(journal, batch)
+        records = [record for append in batch for record in append.records]
+        if left[0] > 0 and any(isinstance(record, EventAccepted) for record in records):
+            left[0] -= 1
+            trouble()
+        return seq
+
+    LmdbJournal.commit = commit_with_trouble  # type: ignore[method-assign]
 
 
 def key_of_the_test() -> str:
     """A Sequencer doesn't know its key, so the error gets another one to tell."""
     return "s3quenc3r" * 3 + "k3y0z"
+
+
+class FaultyAgent(AgentProcess):
+    """An agent with one of the faults of `faulty_agent.py`."""
+
+    fault = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        config = ["--config", str(self.config)]
+        if arguments == ("server",) and self.fault:
+            return [
+                sys.executable,
+                "-m",
+                "tests.system.faulty_agent",
+                self.fault,
+                *config,
+                "server",
+            ]
+        return super().command(*arguments)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,10 @@ from tests.agent_process import AgentProcess
 from tests.credentials import CredentialShown
 from tests.sandbox_process import SandboxProcess
 from tests.system import faulty_agent
+from tests.system.faulty_agent import FaultyAgent
 from tests.system.numbered_events import trigger
 
 DATABASE, UNNAMED = "d4t4b4s3" * 4, "k3y" * 10 + "z9"
-
-
-class FaultyAgent(AgentProcess):
-    """An agent with one of the faults of `faulty_agent.py`."""
-
-    fault = ""
-
-    def command(self, *arguments: str) -> list[str]:
-        """The command line."""
-        config = ["--config", str(self.config)]
-        if arguments == ("server",) and self.fault:
-            return [
-                sys.executable,
-                "-m",
-                "tests.system.faulty_agent",
-                self.fault,
-                *config,
-                "server",
-            ]
-        return super().command(*arguments)
 
 
 @pytest.fixture

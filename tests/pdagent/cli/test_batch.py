@@ -285,15 +285,15 @@ def test_without_an_agent_nothing_is_stored(cli: CommandLine, tmp_path: Path) ->
     assert "nothing was stored" in done.error
 
 
-def test_a_connection_that_breaks_is_tried_once_more_with_the_same_keys(
+def test_a_connection_that_breaks_is_tried_again_with_the_same_keys(
     user: CommandLine, agent: AgentStandIn, tmp_path: Path
 ) -> None:
-    agent.tricks += [hang_up, hang_up]
+    agent.tricks += [hang_up] * 3
     done = user("enqueue", "--batch", written(tmp_path, trigger()))
     assert done.code == 1
     assert "note: not stored: perhaps line 1 and all after it; send the same again" in done.err
     assert "--idempotency-key" in done.err
-    first, second = agent.received
+    first, second, _ = agent.received
     for name in ("idempotency-key", "pd-first-line", "pd-event-version"):
         assert first.headers[name] == second.headers[name]
 

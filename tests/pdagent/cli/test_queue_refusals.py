@@ -65,7 +65,7 @@ def test_every_refusal_is_one_line_and_the_exit_code_that_fits(
         assert told in line
     agent.tricks.append(speak_otherwise)
     assert queue(words)[0] == 1
-    agent.tricks += [hang_up, hang_up]
+    agent.tricks += [hang_up] * 3
     code, _, err = queue(words)
     assert code == 1
     assert "gave no answer" in err

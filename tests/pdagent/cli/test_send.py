@@ -117,7 +117,7 @@ def test_each_event_carries_an_idempotency_key_of_its_own(
 
 
 @pytest.mark.parametrize("trick", [hang_up, stop_in_the_middle])
-def test_a_broken_connection_is_tried_once_more_under_the_same_idempotency_key(
+def test_a_broken_connection_is_tried_again_under_the_same_idempotency_key(
     user: CommandLine, agent: AgentStandIn, trick: object
 ) -> None:
     agent.tricks.append(trick)  # type: ignore[arg-type]
@@ -127,16 +127,30 @@ def test_a_broken_connection_is_tried_once_more_under_the_same_idempotency_key(
     assert len({request.headers["idempotency-key"] for request in agent.received}) == 1
 
 
-def test_a_connection_that_breaks_twice_leaves_the_outcome_open(
+def test_an_event_that_may_have_been_stored_is_not_called_refused_by_what_follows(
     user: CommandLine, agent: AgentStandIn
 ) -> None:
-    agent.tricks.extend([hang_up, hang_up])
+    uncertain = {"errors": ["may have been stored"], "may_have_been_stored": True}
+    agent.next_answers.append((503, {}, json.dumps(uncertain).encode()))
+    for _ in range(2):
+        agent.refuse_next(503, "the disk fails")
     done = user(*TRIGGER)
     assert done.code == 1
     assert "it isn't known whether the event is stored" in done.error
-    first, second = agent.received
+    assert "(may have been stored, then the disk fails)" in done.error
+    assert len({request.headers["idempotency-key"] for request in agent.received}) == 1
+
+
+def test_a_connection_that_breaks_each_time_leaves_the_outcome_open(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    agent.tricks.extend([hang_up] * 3)
+    done = user(*TRIGGER)
+    assert done.code == 1
+    assert "it isn't known whether the event is stored" in done.error
+    first, second, third = agent.received
     key = first.headers["idempotency-key"]
-    assert key == second.headers["idempotency-key"]
+    assert key == second.headers["idempotency-key"] == third.headers["idempotency-key"]
     assert f"send the same again with --idempotency-key '{key}'" in done.error
 
 
