@@ -93,6 +93,9 @@ def json_file(value: str) -> dict[str, msgspec.Raw]:
     if len(data) > _LARGEST_DETAILS:
         raise click.BadParameter(f"{name} is larger than {_LARGEST_DETAILS} bytes.")
     try:
-        return rawjson.read(data)[0]
+        members, warnings = rawjson.read(data)
     except rawjson.MalformedJsonError as error:
         raise click.BadParameter(f"{name} {str(error).removeprefix('the body: ')}.") from None
+    for warning in warnings:
+        say("warning", f"{name} {warning.removeprefix('the body: ')}")
+    return members

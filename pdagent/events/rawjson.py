@@ -19,10 +19,9 @@ MAX_DEPTH = 256
 TOO_DEEP = f"the body: is nested deeper than {MAX_DEPTH} levels"
 EMPTY = "the body: is empty, it takes a JSON object"
 LATIN_1 = "the body: is not UTF-8, read as Latin-1"
-HALF_CHARACTERS = "the body: half characters (lone surrogates) replaced by U+FFFD"
+HALF_CHARACTERS = "the body: has half characters (lone surrogates), replaced by U+FFFD"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_WHITE_SPACE = b" \t\r\n"
 _ROUND = bytes.maketrans(b"{}[]", b"()()")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 # A pair of surrogates, one on its own, or any other escape, so that `\\ud83d` is not one.
@@ -56,12 +55,11 @@ _encoder = msgspec.json.Encoder()
 def read(body: bytes) -> tuple[Members, tuple[str, ...]]:
     """Return the members of a JSON object from outside, and a warning for each repair.
 
-    A byte order mark and white space around the object are dropped. What is not UTF-8 is read as
+    A byte order mark is dropped. What is not UTF-8 is read as
     Latin-1. Half characters, which no valid UTF-8 has, become U+FFFD. Of members with the same name
     the last one counts, as in every common parser. Raises `MalformedJsonError`.
     """
-    # Here, because `kind_of` looks at the first byte of a value.
-    body = body.removeprefix(BYTE_ORDER_MARK).strip(_WHITE_SPACE)
+    body = body.removeprefix(BYTE_ORDER_MARK)
     warnings: tuple[str, ...] = ()
     try:
         if not body.isascii():
@@ -122,7 +120,10 @@ def raw(value: Mapping[str, Raw] | Sequence[Raw] | Mapping[str, str] | str) -> R
 
 
 def kind_of(value: Raw) -> str:
-    """Say in words what a JSON value is: "an object", "text", "a number", "null" and so on."""
+    """Say in words what a JSON value is: "an object", "text", "a number", "null" and so on.
+
+    `value` must not begin with white space; members and items never do.
+    """
     return _KINDS.get(memoryview(value)[0], "a number")
 
 
@@ -143,11 +144,10 @@ def _decoded(body: bytes) -> Members:
     except RecursionError:
         raise MalformedJsonError(TOO_DEEP) from None
     except msgspec.ValidationError:
-        raise MalformedJsonError(
-            f"the body: is {kind_of(Raw(body))}, it takes a JSON object"
-        ) from None
+        kind = kind_of(Raw(body.lstrip()))
+        raise MalformedJsonError(f"the body: is {kind}, it takes a JSON object") from None
     except msgspec.DecodeError:
-        if not body:
+        if not body.strip():
             raise MalformedJsonError(EMPTY) from None
         raise MalformedJsonError(f"the body: is not JSON: {_why_not_json(body)}") from None
 

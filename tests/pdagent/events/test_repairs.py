@@ -186,7 +186,7 @@ def test_half_characters_become_replacement_characters() -> None:
         summary = json.loads(parsed.body)["payload"]["summary"]
         assert set(summary.removesuffix(" full")) == {"\ufffd"}
         assert parsed.warnings == (
-            "the body: half characters (lone surrogates) replaced by U+FFFD",
+            "the body: has half characters (lone surrogates), replaced by U+FFFD",
         )
     kept = body.replace(b"Disk", b"\\ud83d\\ude00 \\\\ud83d")
     assert json.loads(parse_body("v2", kept).body)["payload"]["summary"] == "😀 \\ud83d full"
