@@ -1,27 +1,34 @@
-"""Where each queue is: its id, its Sequencer if one runs, its state for status.
+"""Where each queue is: its id, its Sequencer if one runs, its state, the commands that wait.
 
-The Supervisor alone changes entries (a Sequencer publishes its own state); any thread reads them,
-so accepting and status need no detour over the Supervisor.
+Commands wait here and not in the Sequencer's own inbox: its successor finds them, in their order.
+Any thread reads entries; what has to change together is changed under one lock.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
 import pykka
 
-from actors.core.state import QueueState
+from actors.core.state import Counters, QueueState, compact
+from actors.messages import Perform, PerformAll
 from store.records import QueueId, RoutingKey
 
-Phase = Literal["resting", "running", "passivating", "restarting", "quarantined"]
+Phase = Literal["stopped", "running", "restarting", "quarantined"]
 
 
 class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
     """One queue. `state` is the Sequencer's live state: read it, never change it.
 
-    `tail` counts the records behind the snapshot as long as `state` is what the start has read and
-    no Sequencer has had it; then it is None.
+    `commands` is None while no Sequencer runs and no command waits for one. `tail` counts the
+    records behind the snapshot as long as `state` is what the start has read and no Sequencer has
+    had it; then it is None. `forgetting`: its removal from the journal has been requested.
+    `oldest_at` is the time of its oldest record, as the janitor has last seen it.
     """
 
     id: QueueId
@@ -30,49 +37,142 @@ class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
     tail: int | None = None
     sequencer: pykka.ActorRef[Any] | None = None
     incarnation: int = 0
-    phase: Phase = "resting"
+    phase: Phase = "stopped"
+    commands: deque[Perform | PerformAll] | None = None
+    forgetting: bool = False
+    oldest_at: float | None = None
 
     def __repr__(self) -> str:
         return f"QueueEntry(id={self.id}, phase={self.phase!r})"
 
 
 class Directory:
-    """All queues by key and by id."""
+    """All queues by key and by id. A known key without a Sequencer costs less than 1 kB."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._by_key: dict[RoutingKey, QueueEntry] = {}
         self._by_id: dict[QueueId, QueueEntry] = {}
+        self._active: dict[QueueId, QueueEntry] = {}
         self._last = 0
+        self.forgotten = Counters()
+        """The sum over all queues that are forgotten."""
 
-    def add(self, entry: QueueEntry) -> None:
+    def add(self, entry: QueueEntry) -> QueueEntry:
         """Make a queue known."""
-        self._by_id[entry.id] = entry
+        self._by_id[entry.id] = self._by_key[entry.routing_key] = entry
         self._last = max(self._last, entry.id)
-        self._by_key[entry.routing_key] = entry
+        return entry
 
     def by_key(self, key: RoutingKey) -> QueueEntry | None:
         """The queue of a routing key."""
         return self._by_key.get(key)
 
     def by_id(self, queue: QueueId) -> QueueEntry:
-        """The queue with this id; it must exist."""
+        """The queue with this id. Raises KeyError once it is forgotten."""
         return self._by_id[queue]
+
+    def get(self, queue: QueueId) -> QueueEntry | None:
+        """The queue with this id, or None once it is forgotten."""
+        return self._by_id.get(queue)
 
     def entries(self) -> list[QueueEntry]:
         """All queues, oldest first."""
         return list(self._by_id.values())
 
-    def next_id(self) -> QueueId:
-        """An id for a new queue."""
-        return QueueId(self._last + 1)
+    def active(self) -> list[QueueEntry]:
+        """The queues with a Sequencer or with commands; all others need no attention."""
+        with self._lock:
+            return list(self._active.values())
 
-    def tell(self, queue: QueueId, message: Any) -> bool:
-        """Tell a queue's Sequencer; False if none runs: it will look for itself when it starts."""
-        sequencer = self._by_id[queue].sequencer
-        if sequencer is None:
-            return False
-        try:
-            sequencer.tell(message)
-        except pykka.ActorDeadError:
-            return False
-        return True
+    def totals(self) -> tuple[list[QueueEntry], Counters]:
+        """All queues, and the sum of the counters of those that are forgotten."""
+        with self._lock:
+            return self.entries(), self.forgotten
+
+    def put(self, key: RoutingKey, command: Perform | PerformAll) -> QueueEntry:
+        """Leave a command for the Sequencer of this key, whether or not one runs."""
+        with self._lock:
+            entry = self._by_key.get(key)
+            if entry is None:
+                entry = self.add(self._new(key))
+            if entry.commands is None:
+                entry.commands = deque()
+                self._active[entry.id] = entry
+            entry.commands.append(command)
+            return entry
+
+    def take_commands(self, entry: QueueEntry) -> list[Perform | PerformAll]:
+        """Remove all that waits for a Sequencer that does not run, to be refused."""
+        with self._lock:
+            commands = list(entry.commands or ())
+            entry.commands = None
+            self._active.pop(entry.id, None)
+            return commands
+
+    def tell(self, queue: QueueId, message: Any) -> None:
+        """Tell a queue's Sequencer; if none runs, the next one looks for itself when it starts."""
+        entry = self.get(queue)
+        sequencer = None if entry is None else entry.sequencer
+        if sequencer is not None:
+            with contextlib.suppress(pykka.ActorDeadError):
+                sequencer.tell(message)
+
+    # The life of a Sequencer
+
+    def attach(self, entry: QueueEntry, start: Callable[[int], pykka.ActorRef[Any]]) -> None:
+        """Start a Sequencer of the next incarnation."""
+        with self._lock:
+            entry.incarnation += 1
+            if entry.commands is None:
+                entry.commands = deque()
+            self._active[entry.id] = entry
+            entry.sequencer = start(entry.incarnation)
+            entry.phase = "running"
+
+    def detach(self, entry: QueueEntry) -> pykka.ActorRef[Any] | None:
+        """Take the queue and its commands from a Sequencer, for a successor; returns the former."""
+        with self._lock:
+            entry.incarnation += 1
+            old, entry.sequencer, entry.phase = entry.sequencer, None, "stopped"
+            waiting: deque[Perform | PerformAll] = deque()
+            while entry.commands:
+                waiting.append(entry.commands.popleft())
+            entry.commands = waiting
+            return old
+
+    def leave(self, entry: QueueEntry, incarnation: int) -> QueueEntry | None:
+        """A Sequencer stops: all that it knows is on disk. Returns the queue if commands wait.
+
+        Nothing but a summary stays in memory. A queue that is removed from the journal goes.
+        """
+        with self._lock:
+            if entry.incarnation != incarnation:
+                return None
+            entry.sequencer, entry.phase = None, "stopped"
+            commands = entry.commands
+            if entry.forgetting:
+                self.forgotten = self.forgotten.plus(entry.state.counters)
+                del self._by_id[entry.id], self._by_key[entry.routing_key]
+                self._active.pop(entry.id, None)
+                if not commands:
+                    return None
+                entry = self.add(self._new(entry.routing_key))
+                entry.commands = commands
+                self._active[entry.id] = entry
+            if commands:
+                return entry
+            entry.commands = None
+            self._active.pop(entry.id, None)
+            compact(entry.state)
+            return None
+
+    def close(self) -> list[Perform | PerformAll]:
+        """The agent has stopped: returns all commands that are left."""
+        for entry in self.entries():
+            entry.sequencer = None
+        return [command for entry in self.active() for command in self.take_commands(entry)]
+
+    def _new(self, key: RoutingKey) -> QueueEntry:
+        queue = QueueId(self._last + 1)
+        return QueueEntry(id=queue, routing_key=key, state=QueueState(queue=queue))

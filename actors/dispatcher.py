@@ -8,6 +8,7 @@ stay pykka's in every other respect: mailbox, references, failure hooks, registr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
@@ -15,6 +16,7 @@ import threading
 from collections import deque
 from typing import Any
 
+import pykka
 from pykka._envelope import Envelope
 
 from actors.supervised import Report, SupervisedActor
@@ -29,9 +31,14 @@ class _TurnOver(Exception):
 
 
 class Mailbox:
-    """An actor's inbox that has its actor scheduled when a message arrives."""
+    """An actor's inbox that has its actor scheduled when a message arrives.
+
+    `commands` is a second lane that outlives the actor, None while the actor takes nothing from it.
+    Its owner adds to it and calls `schedule`. Messages in the inbox come first.
+    """
 
     def __init__(self) -> None:
+        self.commands: deque[Any] | None = None
         self._messages: deque[Envelope[Any]] = deque()
         self._scheduled = False
         self._left = 0
@@ -49,13 +56,17 @@ class Mailbox:
 
     def get(self) -> Envelope[Any]:
         """The next message of this turn; raises `_TurnOver` at its end."""
-        if not self._messages or not self._left:
-            raise _TurnOver
-        self._left -= 1
-        return self._messages.popleft()
+        if self._left:
+            self._left -= 1
+            if self._messages:
+                return self._messages.popleft()
+            if self.commands:
+                with contextlib.suppress(IndexError):  # the Supervisor may have taken them away
+                    return Envelope(self.commands.popleft())
+        raise _TurnOver
 
     def empty(self) -> bool:
-        """Whether no message waits."""
+        """Whether no message waits; commands don't count, they are the successor's."""
         return not self._messages
 
     def schedule(self) -> None:
@@ -70,8 +81,13 @@ class Mailbox:
         self._scheduled = False
         self._left = _TURN
 
+    def end_turn(self) -> None:
+        """Schedule the actor again if there is more to do."""
+        if self._messages or self.commands:
+            self.schedule()
+
     def begin_last_turn(self) -> None:
-        """Let `get` hand out all that is left."""
+        """Let `get` hand out all messages that are left."""
         self._scheduled = False
         self._left = sys.maxsize
 
@@ -102,12 +118,18 @@ class DispatchedActor(SupervisedActor):
         try:
             self._actor_loop_running()
         except _TurnOver:
-            if not self.actor_inbox.empty():
-                self.actor_inbox.schedule()
+            self.actor_inbox.end_turn()
         else:
             # A message that is put in after the end has this done once more.
             self.actor_inbox.begin_last_turn()
             self._actor_loop_teardown()
+
+
+def wake(actor: pykka.ActorRef[Any]) -> None:
+    """Have a dispatched actor look at its commands."""
+    mailbox = actor.actor_inbox
+    assert isinstance(mailbox, Mailbox)
+    mailbox.schedule()
 
 
 class Dispatcher:
@@ -135,5 +157,5 @@ class Dispatcher:
         while (actor := self._ready.get()) is not None:
             try:
                 actor.run_turn()
-            except Exception:
+            except BaseException:
                 logger.exception("%s could not be run", type(actor).__name__)

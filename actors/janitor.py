@@ -17,7 +17,7 @@ from actors.core.commands import Answer, Command, ExpireDeadLetters, LimitDeadLe
 from actors.core.state import ATTEMPTS_KEPT
 from actors.directory import QueueEntry
 from actors.journal_writer import Admission, Remove
-from actors.messages import Perform, Route, SaveSnapshot
+from actors.messages import Perform, SaveSnapshot
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
 from actors.surroundings import Surroundings
 from store.records import Entry, EventId, QueueId
@@ -30,6 +30,7 @@ TIGHT = 7 / 8  # of the journal's limit: history goes before events are refused
 _BELIEVED_AFTER = 600  # looks
 _BATCH = 5_000
 _NO_LIMIT = 1 << 62
+_MOST_WAKES = 1_000  # Sequencers started in one round: each takes memory while it runs
 
 
 class Janitor(SupervisedActor):
@@ -56,6 +57,7 @@ class Janitor(SupervisedActor):
         self._old = 0
         self._shortened: dict[QueueId, tuple[EventId, int]] = {}
         self._clock_ahead_by: deque[float] = deque(maxlen=_BELIEVED_AFTER)
+        self._wakes = 0
 
     @staticmethod
     def _create_actor_inbox() -> DeadlineInbox:
@@ -103,7 +105,10 @@ class Janitor(SupervisedActor):
         elif tight:
             history = max(before, now - RETENTION_WHEN_TIGHT[tight - 1])
         share, more = self._share_of_dead_letters(), False
+        self._wakes = _MOST_WAKES
         for entry in self._around.directory.entries():
+            if self._is_quiet(entry, history, now):
+                continue
             dead = entry.state.dead
             if dead.older_than(before, now):
                 self._perform(entry, ExpireDeadLetters(before))
@@ -114,7 +119,38 @@ class Janitor(SupervisedActor):
             if tight:
                 # Only what a saved snapshot covers can be removed, in the next round then.
                 self._around.directory.tell(entry.id, SaveSnapshot())
-        return more
+        return more or not self._wakes
+
+    def _is_quiet(self, entry: QueueEntry, before: float, now: float) -> bool:
+        """Whether there is nothing to remove of a queue without a Sequencer.
+
+        One is started where it alone can go on: a queue that is empty removes itself as it stops,
+        and saves a snapshot, behind which its old records can be removed.
+        """
+        state, journal = entry.state, self._around.journal
+        if entry.sequencer is not None or state.waiting or state.dead:
+            return False
+        self._fronts.pop(entry.id, None)
+        if entry.oldest_at is not None and before <= entry.oldest_at <= now:
+            return True
+        oldest = next(journal.entries(entry.id), None)
+        if oldest is None:
+            if state.hold is None:
+                self._wake(entry)
+            return True
+        entry.oldest_at = oldest.record.at
+        if before <= entry.oldest_at <= now:
+            return True
+        snapshot = journal.snapshot(entry.id)
+        if snapshot is not None and snapshot.seq >= oldest.seq:
+            return False
+        self._wake(entry)
+        return True
+
+    def _wake(self, entry: QueueEntry) -> None:
+        if self._wakes:
+            self._wakes -= 1
+            self._around.ask_for_successor(entry.id)
 
     def _share_of_dead_letters(self) -> int:
         """How many bytes of dead letters a key may keep.
@@ -131,7 +167,7 @@ class Janitor(SupervisedActor):
         return share
 
     def _perform(self, entry: QueueEntry, command: Command) -> None:
-        self._around.supervisor().tell(Route(entry.routing_key, Perform(command, _ignore)))
+        self._around.command(entry.routing_key, Perform(command, _ignore))
 
     def _sweep(self, entry: QueueEntry, before: float, now: float) -> bool:
         """True if there is more to remove than one batch takes."""

@@ -188,6 +188,8 @@ class JournalWriter(SupervisedActor):
         self._statistics.sizes[min(len(valid).bit_length(), COMMIT_SIZES - 1)] += 1
         self._statistics.seconds += time.perf_counter() - started
         for write in valid:
+            if write.last:
+                self._current.pop(write.append.queue, None)
             if write.delivery is not None:
                 self._hand_over(write.delivery)
             for reply, answer in write.replies:

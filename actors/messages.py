@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pykka
@@ -11,7 +11,7 @@ import pykka
 from actors.core.commands import Answer, Command, Refusal
 from actors.slots import SenderId
 from store.port import Append
-from store.records import EventId, QueueId, RoutingKey
+from store.records import EventId, QueueId
 
 Reply = Callable[[Answer], None]
 
@@ -34,14 +34,10 @@ class PerformAll(msgspec.Struct, frozen=True):
     reply: Reply
 
 
-class Route(msgspec.Struct, frozen=True):
-    """To the Supervisor: for the queue of this key, whose Sequencer has to be started first."""
+class Needed(msgspec.Struct, frozen=True):
+    """To the Supervisor: this queue has work and no Sequencer."""
 
-    routing_key: RoutingKey
-    perform: Perform | PerformAll
-
-    def __repr__(self) -> str:
-        return "Route(...)"
+    queue: QueueId
 
 
 class VerdictReady(msgspec.Struct, frozen=True):
@@ -61,30 +57,11 @@ class SaveSnapshot(msgspec.Struct, frozen=True):
 
 
 class IdleCheck(msgspec.Struct, frozen=True):
-    """To a Sequencer: it may have been idle long enough to rest."""
+    """To a Sequencer: it may have been idle long enough to stop."""
 
 
-class WantsRest(msgspec.Struct, frozen=True):
-    """To the Supervisor: nothing waits in this queue, its thread could go."""
-
-    queue: QueueId
-    incarnation: int
-
-
-class Rest(msgspec.Struct, frozen=True):
-    """To a Sequencer: nobody is sent to you any more, so come to rest if you are still idle."""
-
-
-class Rested(msgspec.Struct, frozen=True):
-    """To the Supervisor: what became of a wish to rest.
-
-    `rests`: all that was written is on disk, the actor can be stopped. `stays`: work came in
-    between. `lost`: nobody knows what of its writes is on disk, or it died.
-    """
-
-    queue: QueueId
-    incarnation: int
-    outcome: Literal["rests", "stays", "lost"]
+class Saved(msgspec.Struct, frozen=True):
+    """To a Sequencer that stops: all that it has written is on disk."""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -106,12 +83,16 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Write(msgspec.Struct, kw_only=True):
-    """To the JournalWriter: commit, then answer and hand over what had to wait for the commit."""
+    """To the JournalWriter: commit, then answer and hand over what had to wait for the commit.
+
+    After the `last` one, the incarnation may write no more.
+    """
 
     append: Append
     incarnation: int
     replies: tuple[tuple[Reply, Answer], ...] = ()
     delivery: Delivery | None = None
+    last: bool = False
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -130,13 +111,17 @@ class FencePassed(msgspec.Struct, frozen=True):
 
 
 class WriteFailed(msgspec.Struct, frozen=True):
-    """To a Sequencer: a commit failed, your state may not be what is on disk."""
+    """To a Sequencer: a commit failed, so that its state may not be what is on disk."""
 
 
 UNAVAILABLE = Refusal(
     reason="unavailable",
     message="the agent could not store the event just now: send it again",
     retry_after=5,
+)
+
+STOPPING = Refusal(
+    reason="unavailable", message="the agent is stopping: send the event again", retry_after=5
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from actors.core.commands import Answer, Done, NewEvent
 from actors.core.state import QueueState, to_snapshot
 from actors.directory import QueueEntry
@@ -40,12 +42,6 @@ class Outbox:
         """The queue was read from the journal, with `tail` records behind its snapshot."""
         self._since_snapshot = tail
 
-    def start_over(self) -> None:
-        """A commit failed: what was decided since is void, what was sent before may be lost."""
-        self.records.clear()
-        self._storing.clear()
-        self._named = False
-
     def remember(self, event: NewEvent) -> None:
         """Know an event by its id until it is on disk, where a repeated request finds it then.
 
@@ -58,24 +54,44 @@ class Outbox:
         """The event with this id that is being stored, if it is one that is remembered."""
         return self._storing.get(event)
 
-    def flush(self, state: QueueState | None) -> None:
+    def flush(self, state: QueueState) -> None:
         """Send the writer all that has gathered, as one append."""
         snapshot = self._snapshot_if_due(state)
         if self._unsent:
             self.replies.append((self._forgetting(tuple(self._unsent)), Done()))
             self._unsent.clear()
-        if not (self.records or self.replies or snapshot):
-            return
+        if self.records or self.replies or snapshot:
+            self._send(snapshot)
+
+    def close(self, state: QueueState, reply: Reply, *, forget: bool) -> None:
+        """Send the last write: a snapshot if there is anything new, or the queue's removal."""
+        self.replies.append((reply, Done()))
+        if forget:
+            self._send(forget=msgspec.to_builtins(state.counters))
+        else:
+            self.wants_snapshot = True
+            self._send(self._snapshot_if_due(state), last=True)
+
+    def _send(
+        self,
+        snapshot: bytes | None = None,
+        *,
+        last: bool = False,
+        forget: dict[str, int] | None = None,
+    ) -> None:
+        named = self._named and forget is None
         write = Write(
             append=Append(
                 queue=self._entry.id,
                 records=tuple(self.records),
-                routing_key=None if self._named else self._entry.routing_key,
+                routing_key=None if named else self._entry.routing_key,
                 snapshot=snapshot,
+                forget=forget,
             ),
             incarnation=self._incarnation,
             replies=tuple(self.replies),
             delivery=self.delivery,
+            last=last or forget is not None,
         )
         if not self._tell_writer(write):
             for reply, _ in self.replies:
@@ -94,12 +110,10 @@ class Outbox:
 
         return forget
 
-    def _snapshot_if_due(self, state: QueueState | None) -> bytes | None:
+    def _snapshot_if_due(self, state: QueueState) -> bytes | None:
         """Taken only here: it stands for all records up to and including those of its append."""
         self._since_snapshot += len(self.records)
         wanted, self.wants_snapshot = self.wants_snapshot, False
-        if state is None:
-            return None
         size = len(state.waiting) + len(state.dead)
         if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
             return None

@@ -118,11 +118,12 @@ class SenderPool:
         What it was busy with counts as without an answer. Returns the queue concerned, if any.
         """
         with self._lock:
-            ref, port = self._refs.pop(number), self._ports.pop(number)
-        with contextlib.suppress(pykka.ActorDeadError):
-            ref.stop(block=False)
-        # Before its event may be tried by another: a late write would reopen a resolved incident.
-        with contextlib.suppress(OSError):
-            port.close()
+            ref, port = self._refs.pop(number, None), self._ports.pop(number, None)
+        if ref is not None and port is not None:
+            with contextlib.suppress(pykka.ActorDeadError):
+                ref.stop(block=False)
+            # Before its event may be tried by another: a late write would reopen an incident.
+            with contextlib.suppress(OSError):
+                port.close()
         with self._lock:
             return self._slots.abandon(number, _FAILED)

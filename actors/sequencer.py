@@ -2,7 +2,7 @@
 
 The state runs ahead of the disk by the commit that is under way; whatever leaves the actor (a
 receipt, a delivery) travels with its records and goes out after their commit. If that commit
-fails, the state is thrown away and read from the journal again.
+fails, the actor ends, and a successor reads the queue from the journal.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections import deque
-from typing import Any, Literal
+from typing import Any
 
 import pykka
 
@@ -20,18 +19,17 @@ from actors.core.commands import (
     Answer,
     Answers,
     Command,
-    DiscardEvents,
     Done,
     FinishDelivery,
     Receipt,
     Refusal,
     ResumeQueue,
-    RetryEvents,
     StartDelivery,
+    answer,
 )
 from actors.core.decide import Deliver, WakeAfter, decide, repeated, resume
 from actors.core.evolve import evolve
-from actors.core.state import QueueState
+from actors.core.state import QueueState, expand
 from actors.directory import QueueEntry
 from actors.dispatcher import DispatchedActor
 from actors.messages import (
@@ -42,15 +40,11 @@ from actors.messages import (
     IdleCheck,
     Perform,
     PerformAll,
-    Rest,
-    Rested,
-    Route,
+    Saved,
     SaveSnapshot,
     TimerReplaced,
     VerdictReady,
     Wake,
-    WantsRest,
-    Write,
     WriteFailed,
 )
 from actors.outbox import Outbox
@@ -58,84 +52,66 @@ from actors.recovery import recover_queue
 from actors.slots import Grant
 from actors.supervised import Report
 from actors.surroundings import Surroundings
-from actors.timer import Schedule
-from store.records import EventAccepted, EventId, Record, event_of
+from store.records import EventAccepted, EventId, Record
 
 
 class Sequencer(DispatchedActor):
-    """Recovers its queue behind a fence, then runs; until then it keeps messages back."""
+    """Waits for its fence, reads its queue, runs until it is idle, saves its state, stops.
+
+    Commands wait in the directory's entry and are taken only while it runs. What is left when it
+    stops, or fails, is its successor's.
+    """
 
     def __init__(self, report: Report, entry: QueueEntry, around: Surroundings) -> None:
         super().__init__(report, around.dispatcher)
         self._entry = entry
         self._incarnation = entry.incarnation
         self._around = around
-        self._state: QueueState | None = None
-        self._stash: deque[Any] = deque()
-        self._resting = False
-        self._out = Outbox(entry, entry.incarnation, self._tell_writer)
+        self._state: QueueState | None = None  # while it runs
+        self._out = Outbox(entry, entry.incarnation, around.tell_writer)
+        self._answered: Any = None  # or its answer is on its way
         self._wake_at: float | None = None
         self._wants_turn = False
         self._idle_since: float | None = None
         self._idle_check_pending = False
-        self._handled: Any = None
-        self._answered: Any = None
 
     def begin(self) -> None:
         """Ask the writer to let everything pass that an earlier incarnation had sent it."""
-        if self._is_superseded():
-            return  # its fence would shut out the one that runs
-        self._tell_writer(Fence(self._entry.id, self._incarnation, self.actor_ref))
+        if not self._is_superseded():  # its fence would shut out the one that runs
+            self._around.tell_writer(Fence(self._entry.id, self._incarnation, self.actor_ref))
 
     def receive(self, message: Any) -> None:
         """A table of what a Sequencer reacts to."""
-        if self._resting or self._is_superseded():
-            self._forward(message)
-            return
-        self._handled = message
         match message:
+            case _ if self._is_superseded():
+                self.abandon(message)
+                return
             case FencePassed():
                 self._recover()
             case WriteFailed():
-                self._start_over()
-            case _ if self._state is None:
-                self._handled = None
-                self._stash.append(message)
-                return
-            case Rest():
-                self._rest(self._state)
-            case _:
+                self._make_room_for_successor()
+            case Saved():
+                self._leave()
+            case _ if self._state is not None:
                 self._handle(self._state, message)
-        if self._state is not None and not self._resting:
+        if self._state is not None:
             self._proceed(self._state)
             self._out.flush(self._state)
         self._answered = message
 
     def on_stop(self) -> None:
-        """Have the last verdict recorded: its message may come too late for a stopping agent."""
-        if self._resting:
+        """The agent stops: carry out what was asked for, and have the last verdict recorded."""
+        if self._state is None or self._failed or self._is_superseded():
             return
-        if self._state is not None and not self._failed and not self._is_superseded():
-            self._claim(self._state)
-            self._out.flush(self._state)
-        while self._stash:
-            self._forward(self._stash.popleft())
+        while self.actor_inbox.commands:
+            self.receive(self.actor_inbox.commands.popleft())
+        self._claim(self._state)
+        self._out.flush(self._state)
 
     def abandon(self, message: Any) -> None:
-        """A command that this incarnation will not carry out: its successor may.
-
-        But not the one that it failed on, which might make that one fail as well.
-        """
-        if self._stash and self._stash[-1] is message:
-            self._stash.pop()  # here it is
-        if message is self._answered:
-            pass  # whatever failed came after its answer had been passed on
-        elif message is self._handled and isinstance(message, Perform | PerformAll):
+        """The command that this actor failed on might make its successor fail as well."""
+        if isinstance(message, Perform | PerformAll) and message is not self._answered:
             message.reply(UNAVAILABLE)
-        else:
-            self._forward(message)
-        while self._stash:
-            self.abandon(self._stash.popleft())
 
     def _handle(self, state: QueueState, message: Any) -> None:
         match message:
@@ -155,47 +131,46 @@ class Sequencer(DispatchedActor):
                 self._wake_at = self._idle_since = None
                 self._idle_check_pending = False
             case IdleCheck():
-                self._consider_rest(state)
+                self._stop_if_idle(state)
             case SaveSnapshot():
                 self._out.wants_snapshot = True
 
     def _recover(self) -> None:
         around, entry = self._around, self._entry
+        if entry.forgetting and around.journal.snapshot(entry.id) is None:
+            self._leave()  # the commit that removed the queue has only seemed to fail
+            return
+        entry.forgetting = False
         if entry.tail is None:
             entry.state, tail = recover_queue(around.journal, entry.id)
         else:
             # The start has read it just so: thousands of queues need not be read a second time
             # while the first events wait to be accepted.
             tail, entry.tail = entry.tail, None
+            expand(entry.state)
         self._state = state = entry.state
         self._out.recovered(tail)
-        self._wake_at = None
         if state.in_flight is not None:
             self._claim(state)
-        if state.in_flight is not None and not around.slots.is_delivering(self._entry.id):
+        if state.in_flight is not None and not around.slots.is_delivering(entry.id):
             who = "the agent" if self._incarnation == 1 else "the queue's actor"
             reason = f"{who} ended while event {state.in_flight} was on its way"
             self._apply(state, ResumeQueue(reason))
         # A turn that an earlier incarnation was given is used now or given back.
         self._wants_turn = True
-        while self._stash:
-            # Kept until it is done: if it is the one that fails, whoever sent it gets an answer.
-            self.receive(self._stash[0])
-            self._stash.popleft()
-
-    def _start_over(self) -> None:
-        self._state = None
-        self._out.start_over()
-        self.begin()
+        self.actor_inbox.commands = entry.commands
+        if not (state.waiting or entry.commands):
+            self._idle_since = time.monotonic() - around.passivate_after  # it can stop at once
+            self._check_idle_in(0.0)
 
     def _perform(self, state: QueueState, message: Perform) -> None:
-        answer = self._carry_out(state, message.command)
-        if isinstance(answer, Refusal) and answer.reason != "idempotency_key_reused":
+        outcome = self._carry_out(state, message.command)
+        if isinstance(outcome, Refusal) and outcome.reason != "idempotency_key_reused":
             self._answered = message
-            message.reply(answer)
+            message.reply(outcome)
         else:
             # That key is used only once the commit of the first event has succeeded.
-            self._out.replies.append((message.reply, answer))
+            self._out.replies.append((message.reply, outcome))
 
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
@@ -208,7 +183,7 @@ class Sequencer(DispatchedActor):
             return result
         if isinstance(command, AcceptEvent) and command.event.idempotent:
             self._out.remember(command.event)
-        return _answer(command, result)
+        return answer(command, result)
 
     def _stored(self, event: EventId) -> EventAccepted | None:
         entry = self._around.journal.accepted(event)
@@ -249,7 +224,10 @@ class Sequencer(DispatchedActor):
                     self._out.delivery = Delivery(queue, sender, event, attempt)
                     self._wants_turn = False
             case WakeAfter(seconds=seconds):
-                self._wake_in(seconds)
+                due = time.monotonic() + seconds
+                if self._wake_at is None or due < self._wake_at - 0.01:
+                    self._wake_at = due
+                    self._around.tell_later(self.actor_ref, Wake(), seconds)
         if self._wants_turn and not isinstance(owed, Deliver):
             self._wants_turn = False
             if state.in_flight is None:
@@ -261,31 +239,16 @@ class Sequencer(DispatchedActor):
             self._idle_since = time.monotonic()
             self._check_idle_in(self._around.passivate_after)
 
-    def _wake_in(self, seconds: float) -> None:
-        due = time.monotonic() + seconds
-        if self._wake_at is None or due < self._wake_at - 0.01:
-            self._wake_at = due
-            self._tell_later(Wake(), seconds)
-
     def _check_idle_in(self, seconds: float) -> None:
         if not self._idle_check_pending:
             self._idle_check_pending = True
-            self._tell_later(IdleCheck(), seconds)
+            self._around.tell_later(self.actor_ref, IdleCheck(), seconds)
 
-    def _tell_later(self, message: Any, seconds: float) -> None:
-        # A timer that just died is replaced, and all are told: then it is asked for again.
-        with contextlib.suppress(pykka.ActorDeadError):
-            self._around.timer().tell(Schedule(self.actor_ref, message, seconds))
+    def _stop_if_idle(self, state: QueueState) -> None:
+        """Take no more commands and save the state; `Saved` says that all of it is on disk.
 
-    def _tell_writer(self, message: Fence | Write) -> bool:
-        """False if the writer died; with a new one the Supervisor starts all Sequencers anew."""
-        try:
-            self._around.writer().tell(message)
-        except pykka.ActorDeadError:
-            return False
-        return True
-
-    def _consider_rest(self, state: QueueState) -> None:
+        A queue without anything in the journal that is worth keeping is removed from it.
+        """
         self._idle_check_pending = False
         idle = self._idle_since
         if idle is None or state.waiting:
@@ -294,46 +257,31 @@ class Sequencer(DispatchedActor):
         if left > 0.01:
             self._check_idle_in(left)
             return
-        self._out.wants_snapshot = True
-        self._around.supervisor().tell(WantsRest(self._entry.id, self._incarnation))
+        self._entry.forgetting = not (
+            state.dead or state.hold or any(self._around.journal.entries(self._entry.id))
+        )
+        self._state = self.actor_inbox.commands = None
+        self._out.close(state, self._saved, forget=self._entry.forgetting)
 
-    def _rest(self, state: QueueState) -> None:
-        if state.waiting:
-            self._idle_since = None
-            self._tell_rested("stays")
-            return
-        self._out.wants_snapshot = True
-        # Through the writer: if it can't commit what was written before, this state is false.
-        self._out.replies.append((self._rested, Done()))
-        self._out.flush(self._state)
-        self._resting = True
+    def _saved(self, outcome: Answer) -> None:
+        if isinstance(outcome, Done):  # otherwise `WriteFailed` comes
+            with contextlib.suppress(pykka.ActorDeadError):
+                self.actor_ref.tell(Saved())
 
-    def _rested(self, answer: Answer) -> None:
-        self._tell_rested("lost" if isinstance(answer, Refusal) else "rests")
+    def _leave(self) -> None:
+        """End here: the directory keeps a summary. What was asked for meanwhile starts another."""
+        entry = self._around.directory.leave(self._entry, self._incarnation)
+        if entry is not None:
+            self._around.ask_for_successor(entry.id)
+        self.stop()
 
-    def _tell_rested(self, outcome: Literal["rests", "stays", "lost"]) -> None:
-        with contextlib.suppress(pykka.ActorDeadError):
-            self._around.supervisor().tell(Rested(self._entry.id, self._incarnation, outcome))
-
-    def _forward(self, message: Any) -> None:
-        if not isinstance(message, Perform | PerformAll):
-            return
-        try:
-            self._around.supervisor().tell(Route(self._entry.routing_key, message))
-        except pykka.ActorDeadError:
-            message.reply(UNAVAILABLE)  # the agent stops
+    def _make_room_for_successor(self) -> None:
+        """End here with a state that may not be what is on disk."""
+        self._state = self.actor_inbox.commands = None
+        self._around.directory.detach(self._entry)
+        self._around.ask_for_successor(self._entry.id)
+        self.stop()
 
     def _is_superseded(self) -> bool:
         """Whether the Supervisor has started another one for this queue, for which all is meant."""
         return self._entry.incarnation != self._incarnation
-
-
-def _answer(command: Command, records: list[Record]) -> Receipt | Done:
-    match command:
-        case AcceptEvent(event=event):
-            return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=event.warnings)
-        case RetryEvents() | DiscardEvents():
-            ids = (event_of(record) for record in records)
-            return Done(events=tuple(id_ for id_ in ids if id_ is not None))
-        case _:
-            return Done()

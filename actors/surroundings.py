@@ -1,4 +1,4 @@
-"""What a Sequencer, and whoever looks after Sequencers, works with."""
+"""What a Sequencer works with, and how commands reach it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ import pykka
 
 from actors.core.commands import Policy
 from actors.directory import Directory
-from actors.dispatcher import Dispatcher
+from actors.dispatcher import Dispatcher, wake
+from actors.messages import STOPPING, Needed, Perform, PerformAll
 from actors.slots import DeliverySlots
+from actors.timer import Schedule
 from store.port import Journal
+from store.records import QueueId, RoutingKey
 
 
 class Surroundings(msgspec.Struct, kw_only=True, eq=False):
-    """What a Sequencer works with. The refs are asked for at each use: actors get restarted."""
+    """Shared by all Sequencers, the Supervisor and the Janitor.
+
+    The refs are asked for at each use: actors get restarted.
+    """
 
     journal: Journal
     dispatcher: Dispatcher
@@ -28,3 +34,33 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     writer: Callable[[], pykka.ActorRef[Any]]
     timer: Callable[[], pykka.ActorRef[Any]]
     supervisor: Callable[[], pykka.ActorRef[Any]]
+
+    def command(self, key: RoutingKey, command: Perform | PerformAll) -> None:
+        """Have a key's Sequencer carry out a command; one is started if none runs."""
+        entry = self.directory.put(key, command)
+        sequencer = entry.sequencer
+        if sequencer is not None:
+            wake(sequencer)
+        elif not _tell(self.supervisor(), Needed(entry.id)):
+            for refused in self.directory.take_commands(entry):
+                refused.reply(STOPPING)
+
+    def tell_writer(self, message: Any) -> bool:
+        """False if the writer died; with a new one all Sequencers read their queues again."""
+        return _tell(self.writer(), message)
+
+    def ask_for_successor(self, queue: QueueId) -> None:
+        """Have a Sequencer started for this queue. Without a Supervisor, the agent stops."""
+        _tell(self.supervisor(), Needed(queue))
+
+    def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
+        """A timer that died is replaced, and all are told: then it is asked for again."""
+        _tell(self.timer(), Schedule(to, message, seconds))
+
+
+def _tell(ref: pykka.ActorRef[Any], message: Any) -> bool:
+    try:
+        ref.tell(message)
+    except pykka.ActorDeadError:
+        return False
+    return True

@@ -11,12 +11,13 @@ import msgspec
 import pykka
 
 from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
+from actors.core.state import Counters
 from actors.directory import Directory, QueueEntry
 from actors.dispatcher import Dispatcher
 from actors.heartbeat import Heartbeat
 from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
-from actors.messages import Perform, PerformAll, Reply, Route
+from actors.messages import STOPPING, Perform, PerformAll, Reply
 from actors.ports import HeartbeatPort
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
@@ -90,7 +91,10 @@ class ActorSystem:
         recovered = recover_all(self._journal)
         for queue, key in self._journal.queues().items():
             state, tail = recovered[queue]
-            self.directory.add(QueueEntry(id=queue, routing_key=key, state=state, tail=tail))
+            entry = QueueEntry(id=queue, routing_key=key, state=state)
+            entry.tail = tail if state.waiting else None
+            self.directory.add(entry)
+        self.directory.forgotten = msgspec.convert(self._journal.forgotten(), Counters)
         self._recovered = True
 
     def start(self) -> None:
@@ -127,25 +131,13 @@ class ActorSystem:
         if refusal is not None and not any(_may_be_repeated(event, refusal) for event in events):
             reply(refusal)
         else:
-            self._tell(key, PerformAll([AcceptEvent(event, refusal) for event in events], reply))
+            self._around.command(
+                key, PerformAll([AcceptEvent(event, refusal) for event in events], reply)
+            )
 
     def perform(self, key: RoutingKey, command: Command, reply: Reply) -> None:
         """Have a queue carry out a command; `reply` is called once."""
-        self._tell(key, Perform(command, reply))
-
-    def _tell(self, key: RoutingKey, message: Perform | PerformAll) -> None:
-        entry = self.directory.by_key(key)
-        sequencer = None if entry is None else entry.sequencer
-        if sequencer is not None:
-            try:
-                sequencer.tell(message)
-                return
-            except pykka.ActorDeadError:
-                pass  # the Supervisor starts another one
-        try:
-            self._singles[SUPERVISOR].tell(Route(key, message))
-        except pykka.ActorDeadError:
-            message.reply(_stopping())
+        self._around.command(key, Perform(command, reply))
 
     def trouble(self) -> list[str]:
         """Why the agent can't do its work, one sentence each; empty if it can."""
@@ -178,13 +170,14 @@ class ActorSystem:
 
     def totals(self) -> dict[str, int]:
         """Sums over all queues: each accepted event is in exactly one of the other four."""
-        states = [entry.state for entry in self.directory.entries()]
+        entries, forgotten = self.directory.totals()
+        states = [entry.state for entry in entries]
         return {
-            "accepted": sum(state.counters.accepted for state in states),
-            "delivered": sum(state.counters.delivered for state in states),
+            "accepted": forgotten.accepted + sum(s.counters.accepted for s in states),
+            "delivered": forgotten.delivered + sum(s.counters.delivered for s in states),
             "waiting": sum(len(state.waiting) for state in states),
             "dead_lettered": sum(len(state.dead) for state in states),
-            "discarded": sum(state.counters.discarded for state in states),
+            "discarded": forgotten.discarded + sum(s.counters.discarded for s in states),
         }
 
     def link(self) -> Link:
@@ -201,9 +194,11 @@ class ActorSystem:
         while self.slots.busy() and time.monotonic() < deadline:
             time.sleep(0.005)
         _stop([self._singles[SUPERVISOR]])
-        _stop([e.sequencer for e in self.directory.entries() if e.sequencer is not None])
+        _stop([e.sequencer for e in self.directory.active() if e.sequencer is not None])
         _stop([ref for name, ref in self._singles.items() if name != HEARTBEAT])
         self._dispatcher.stop()
+        for command in self.directory.close():
+            command.reply(STOPPING)
 
     def _start_singles(self) -> dict[str, Start]:
         starts: dict[str, Start] = {
@@ -244,9 +239,3 @@ def _stop(refs: list[pykka.ActorRef[Any]]) -> None:
 def _may_be_repeated(event: NewEvent, refusal: Refusal) -> bool:
     """With a full journal, the receipt of an earlier request can be given again all the same."""
     return event.idempotent and refusal.reason == "journal_full"
-
-
-def _stopping() -> Refusal:
-    return Refusal(
-        reason="unavailable", message="the agent is stopping: send the event again", retry_after=5
-    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import msgspec
@@ -18,7 +20,7 @@ from store.errors import (
 )
 from store.headroom import Headroom
 from store.inspection.data_file import refuse_damage
-from store.lmdb_reader import LmdbReader, check_format, queue_key
+from store.lmdb_reader import LmdbReader, check_format, forgotten_row, queue_key, read_forgotten
 from store.lock import JournalLock
 from store.port import Append, Snapshot, Usage
 from store.records import Entry, EventAccepted
@@ -125,12 +127,27 @@ class LmdbJournal(LmdbReader):
                         value = _snapshot_value(key, Snapshot(seq, append.snapshot))
                         written += len(value)
                         put(key, value, db=self._snapshots)
+                    if append.forget is not None:
+                        self._forget(txn, append)
         except (lmdb.Error, OSError) as error:
             raise CommitFailedError(f"a commit to the journal failed: {error}") from error
         self._entries += seq - self._last
         self._last = seq
         self._unmeasured += written
         return seq
+
+    def _forget(self, txn: Any, append: Append) -> None:
+        queue, key = append.queue, append.routing_key
+        assert key is not None
+        cursor = txn.cursor(self._by_queue)
+        if cursor.set_range(queue_key(queue)) and cursor.key().startswith(queue_key(queue)):
+            return  # a queue that is not empty is never removed
+        txn.delete(key.encode(), db=self._queues)
+        txn.delete(queue_key(queue), db=self._snapshots)
+        txn.delete(codec.routing_key_seal(queue, key)[0], db=self._meta)
+        sums = Counter(read_forgotten(txn, self._meta))
+        sums.update(append.forget)
+        txn.put(*forgotten_row(sums), db=self._meta)
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """As `store.port.Journal.remove`."""

@@ -41,6 +41,22 @@ def check_format(env: lmdb.Environment, meta: Any, directory: Path) -> None:
         raise JournalNewerError(directory, version, codec.FORMAT_VERSION)
 
 
+_FORGOTTEN = b"forgotten"
+
+
+def forgotten_row(sums: dict[str, int]) -> tuple[bytes, bytes]:
+    """The row of `meta` with the figures of all queues that were removed."""
+    return _FORGOTTEN, codec.sealed(_FORGOTTEN, msgspec.msgpack.encode(dict(sums)))
+
+
+def read_forgotten(txn: Any, meta: Any) -> dict[str, int]:
+    """What `forgotten_row` stored. Raises `codec.BadRecordError`."""
+    value = txn.get(_FORGOTTEN, db=meta)
+    if value is None:
+        return {}
+    return msgspec.msgpack.decode(codec.check(_FORGOTTEN, value), type=dict[str, int])
+
+
 class LmdbReader:
     """Read access to a journal directory, without a lock and without changing a byte.
 
@@ -95,6 +111,16 @@ class LmdbReader:
                         f"the routing key of queue {queue}: {error}", directory=self.directory
                     ) from None
         return keys
+
+    def forgotten(self) -> dict[str, int]:
+        """As `store.port.Journal.forgotten`."""
+        with self._reading() as txn:
+            try:
+                return read_forgotten(txn, self._meta)
+            except (codec.BadRecordError, msgspec.MsgspecError) as error:
+                raise JournalDamagedError(
+                    f"the figures of removed queues: {error}", directory=self.directory
+                ) from None
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from store import codec
@@ -24,6 +25,7 @@ class MemoryJournal:
         self._queues: dict[QueueId, RoutingKey] = {}
         self._events: dict[EventId, int] = {}
         self._snapshots: dict[QueueId, Snapshot] = {}
+        self._forgotten: Counter[str] = Counter()
         self._last = 0
         self._used = 0
 
@@ -42,6 +44,10 @@ class MemoryJournal:
                     self._events[record.event] = self._last
             if append.snapshot is not None:
                 self._snapshots[append.queue] = Snapshot(self._last, append.snapshot)
+            if append.forget is not None and not self._by_queue.get(append.queue):
+                for table in (self._queues, self._snapshots, self._by_queue):
+                    table.pop(append.queue, None)
+                self._forgotten.update(append.forget)
         return self._last
 
     def remove(self, entries: Iterable[Entry]) -> None:
@@ -67,6 +73,10 @@ class MemoryJournal:
     def queues(self) -> dict[QueueId, RoutingKey]:
         """As `store.port.Journal.queues`."""
         return dict(self._queues)
+
+    def forgotten(self) -> dict[str, int]:
+        """As `store.port.Journal.forgotten`."""
+        return dict(self._forgotten)
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,13 +15,15 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     """What one queue adds in one transaction.
 
     `routing_key` is given with a queue's first append, `snapshot` is the folded state after
-    `records` (and all appends before).
+    `records` (and all appends before). `forget` removes a queue that has no entries any more; it
+    holds figures that the journal adds up over all such queues.
     """
 
     queue: QueueId
     records: Sequence[Record] = ()
     routing_key: RoutingKey | None = None
     snapshot: bytes | None = None
+    forget: Mapping[str, int] | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -66,7 +68,10 @@ class Journal(Protocol):
         """How much room is used and left."""
 
     def queues(self) -> dict[QueueId, RoutingKey]:
-        """All queues ever seen."""
+        """All queues but those that were forgotten."""
+
+    def forgotten(self) -> dict[str, int]:
+        """The sums of the figures that were given with forgotten queues."""
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """The last saved snapshot of a queue."""

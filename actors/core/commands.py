@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.verdict import Verdict
-from store.records import EventId, EventKind
+from store.records import EventId, EventKind, Record, event_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +158,18 @@ class Answers(msgspec.Struct, frozen=True):
 
 
 Answer = Receipt | Refusal | Done | Answers
+
+
+def answer(command: Command, records: Sequence[Record]) -> Receipt | Done:
+    """What a command is answered that has led to these records."""
+    match command:
+        case AcceptEvent(event=event):
+            return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=event.warnings)
+        case RetryEvents() | DiscardEvents():
+            ids = (event_of(record) for record in records)
+            return Done(events=tuple(id_ for id_ in ids if id_ is not None))
+        case _:
+            return Done()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

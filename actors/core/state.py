@@ -65,6 +65,11 @@ class Counters(msgspec.Struct, kw_only=True):
     discarded: int = 0
     restarts: int = 0
 
+    def plus(self, other: Counters) -> Counters:
+        """The sums."""
+        names = self.__struct_fields__
+        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
 
 class QueueState(msgspec.Struct, kw_only=True):
     """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
@@ -148,3 +153,22 @@ def from_snapshot(data: bytes) -> QueueState:
     state.waiting = OrderedDict((event.id, event) for event in folded.waiting)
     state.dead = DeadLetters(folded.dead)
     return state
+
+
+# Shared by all queues that are idle: two empty tables for each would cost more than all the rest.
+_NONE_WAITS: OrderedDict[EventId, WaitingEvent] = OrderedDict()
+_NONE_DIED = DeadLetters()
+
+
+def compact(state: QueueState) -> None:
+    """Let go of empty tables. Before the state is changed again, `expand` it."""
+    state.waiting = state.waiting or _NONE_WAITS
+    state.dead = state.dead or _NONE_DIED
+
+
+def expand(state: QueueState) -> None:
+    """The inverse of `compact`."""
+    if state.waiting is _NONE_WAITS:
+        state.waiting = OrderedDict()
+    if state.dead is _NONE_DIED:
+        state.dead = DeadLetters()

@@ -62,6 +62,9 @@ class FaultyJournal:
     def queues(self) -> dict[QueueId, RoutingKey]:
         return self._journal.queues()
 
+    def forgotten(self) -> dict[str, int]:
+        return self._journal.forgotten()
+
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         self.before_snapshot(queue)
         return self._journal.snapshot(queue)

@@ -57,8 +57,10 @@ class WallClock:
 
     def __init__(self) -> None:
         self.now = 1.8e9
+        self.reads = 0
 
     def __call__(self) -> float:
+        self.reads += 1
         return self.now
 
 

@@ -34,6 +34,11 @@ class ScriptedPagerDuty:
         self.ports_made += 1
         return _Port(self)
 
+    def forget(self) -> None:
+        """Forget all that came, so that it takes no memory."""
+        for table in (self.attempts, self.delivered, self.most_at_once, self._under_way):
+            table.clear()
+
     def enter(self, event: OutgoingEvent) -> None:
         """An attempt begins."""
         with self._lock:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from actors.core.commands import Answer, HoldQueue, Receipt, ReleaseQueue
-from actors.core.verdict import Deferred
-from actors.messages import WantsRest
+from actors import janitor
+from actors.core.commands import HoldQueue, Receipt, ReleaseQueue, RetryEvents
+from actors.core.verdict import Deferred, Delivered, Rejected
+from actors.directory import QueueEntry
 from store.errors import CommitFailedError
 from store.port import Append
-from store.records import EventAccepted, EventDelivered, EventId
-from tests.actors.running_actors import KEY, OTHER_KEY, RunningActors, idempotent, wait_for
+from store.records import EventDelivered, EventId, RoutingKey
+from tests.actors.running_actors import (
+    KEY,
+    OTHER_KEY,
+    RunningActors,
+    WallClock,
+    idempotent,
+    wait_for,
+)
 
+DAY = 86_400.0
 SOON = 0.02
 ROUNDS = 300
 
@@ -31,7 +41,7 @@ def test_a_queue_with_nothing_waiting_rests_and_comes_back_for_the_next_event(
         for _ in range(5):
             events += actors.accepted()
             actors.wait_until_delivered(events)
-            wait_for(lambda: actors.entry().phase == "resting", "rest")
+            wait_for(lambda: actors.entry().phase == "stopped", "rest")
             assert actors.entry().sequencer is None
         assert actors.restarts("sequencer") == 0
 
@@ -39,7 +49,7 @@ def test_a_queue_with_nothing_waiting_rests_and_comes_back_for_the_next_event(
 def test_a_queue_saves_its_state_before_it_rests(tmp_path: Path) -> None:
     with RunningActors(tmp_path, passivate_after=SOON) as actors:
         actors.wait_until_delivered(actors.accepted(count=3))
-        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        wait_for(lambda: actors.entry().phase == "stopped", "rest")
         wait_for(lambda: actors.journal.snapshot(actors.entry().id), "a snapshot")
 
 
@@ -50,29 +60,31 @@ def test_a_queue_rests_after_a_command_that_left_nothing_to_do(tmp_path: Path) -
         actors.wait_until_delivered([EventId("once")])
         for command in (HoldQueue("test"), ReleaseQueue()):
             actors.perform(command)
-            wait_for(lambda: actors.entry().phase == "resting", "rest")
+            wait_for(lambda: actors.entry().phase == "stopped", "rest")
         assert isinstance(actors.accept(event=idempotent("once")).answer(), Receipt)
-        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        wait_for(lambda: actors.entry().phase == "stopped", "rest")
 
 
 def test_a_queue_whose_last_records_are_lost_does_not_rest_on_a_false_state(
     tmp_path: Path,
 ) -> None:
     with RunningActors(tmp_path, passivate_after=0.0) as actors:
-        resting = threading.Event()
+        failed = threading.Event()
 
         def fail_the_last(batch: Sequence[Append]) -> None:
             records = [record for append in batch for record in append.records]
-            if not resting.is_set() and any(isinstance(r, EventDelivered) for r in records):
-                wait_for(lambda: actors.entry().phase == "passivating", "the way to rest")
-                resting.set()
+            if not failed.is_set() and any(isinstance(r, EventDelivered) for r in records):
+                writer = actors.single("writer")
+                # Behind the record of the delivery, the snapshot with which the queue stops.
+                wait_for(lambda: not writer.actor_inbox.empty(), "the last write")
+                failed.set()
                 raise CommitFailedError("no space left on device")
 
         actors.journal.before_commit = fail_the_last
         event = actors.accepted()[0]
         wait_for(lambda: len(actors.delivered()) == 2, "the delivery that was recorded")
         assert actors.delivered() == [event, event]
-        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        wait_for(lambda: actors.entry().phase == "stopped", "rest")
         assert actors.entry().state.counters.delivered == 1
 
 
@@ -85,75 +97,182 @@ def test_a_queue_with_an_event_that_waits_does_not_rest(tmp_path: Path) -> None:
         assert actors.entry().phase == "running"
 
 
-def test_events_that_come_while_a_queue_goes_to_rest_are_answered(tmp_path: Path) -> None:
-    """Each is delivered in the order of acceptance, which is known only for what was waited for.
-
-    Of the three that race nobody waits for the answer to one before the next is sent.
-    """
+def test_events_that_come_while_a_queue_stops_are_accepted_in_the_order_in_which_they_came(
+    tmp_path: Path,
+) -> None:
     rng = random.Random(5)
     with RunningActors(tmp_path, passivate_after=0.0) as actors:
-        answers: list[Answer] = []
-        delivered = actors.pagerduty.delivered
+        sent: list[EventId] = []
         for _ in range(ROUNDS):
-            before = len(delivered.get(KEY, ()))
-            answers.append(actors.accept().answer(timeout=10))
-            wait_for(lambda n=before: len(delivered.get(KEY, ())) > n, "the delivery")
-            # From here on the queue goes to rest; the next events meet it somewhere on its way.
+            events = actors.accepted()
+            _delivered(actors, len(sent) + 1)
+            # From here on the queue stops; the next events meet it somewhere on its way.
             end = time.perf_counter() + rng.uniform(0.0, 0.004)
             while time.perf_counter() < end:
                 pass
-            racing = [actors.accept() for _ in range(3)]
-            answers += [pending.answer(timeout=10) for pending in racing]
-            wait_for(lambda n=before: len(delivered.get(KEY, ())) == n + 4, "the deliveries")
-        assert all(isinstance(answer, Receipt) for answer in answers)
-        sent = [answer.event for answer in answers if isinstance(answer, Receipt)]
-        arrived = actors.delivered()
-        records = [entry.record for entry in actors.journal.scan()]
-        assert arrived == [record.event for record in records if isinstance(record, EventAccepted)]
-        assert len(arrived) == len(sent) == 4 * ROUNDS
-        for first in range(0, len(sent), 4):
-            assert arrived[first] == sent[first]
-            assert set(arrived[first : first + 4]) == set(sent[first : first + 4])
+            for pending in [actors.accept() for _ in range(3)]:
+                answer = pending.answer(timeout=10)
+                assert isinstance(answer, Receipt)
+                events.append(answer.event)
+            sent += events
+            _delivered(actors, len(sent))
+        assert actors.delivered() == sent
         assert actors.entry().incarnation > ROUNDS // 10, "the race was run"
         assert actors.restarts("sequencer") == 0
 
 
-@pytest.mark.parametrize("waiting", [0, 1])
-def test_a_queue_that_dies_on_the_way_to_rest_comes_back(tmp_path: Path, waiting: int) -> None:
+def test_an_idle_queue_keeps_what_operators_ask_for(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=SOON) as actors:
+        actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
+        dead = actors.accepted()
+        actors.perform(HoldQueue("maintenance"))
+        wait_for(lambda: actors.entry().phase == "stopped", "its end")
+        state = actors.entry().state
+        assert (list(state.dead), state.hold, state.counters.accepted) == (dead, "maintenance", 1)
+        actors.pagerduty.answer = lambda event: Delivered(status=202)
+        actors.perform(RetryEvents(None))
+        actors.perform(ReleaseQueue())
+        actors.wait_until_delivered(dead)
+
+
+def test_after_a_start_only_queues_with_work_have_a_sequencer_and_a_full_state(
+    tmp_path: Path,
+) -> None:
+    keys = [f"{number:032d}" for number in range(20)]
     with RunningActors(tmp_path) as actors:
+        actors.pagerduty.answer = lambda event: (
+            Deferred(reason="server_error", retry_after=60.0)
+            if event.routing_key == keys[0]
+            else Delivered(status=202)
+        )
+        for key in keys:
+            actors.accepted(key)
+        wait_for(lambda: actors.system.totals()["waiting"] == 1, "the deliveries")
+    with RunningActors(tmp_path) as actors:
+        wait_for(lambda: actors.entry(keys[0]).sequencer, "its actor")
+        assert [entry.routing_key for entry in actors.system.directory.active()] == keys[:1]
+        idle = [actors.entry(key).state for key in keys[1:]]
+        assert len({id(state.waiting) for state in idle}) == 1, "they share their empty tables"
+        assert actors.system.totals()["delivered"] == len(idle)
+        actors.wait_until_delivered(actors.accepted(keys[1]), keys[1])
+        assert not idle[1].waiting
+
+
+def test_an_idle_key_costs_less_than_a_kilobyte(tmp_path: Path) -> None:
+    count = 100
+    with RunningActors(tmp_path, passivate_after=0.0) as actors:
+        for number in range(count):
+            actors.accepted(f"{number:032x}")
+        _all_stopped(actors)
+        gc.collect()
+        tracemalloc.start()
+        for number in range(count, 2 * count):
+            actors.accepted(f"{number:032x}")
+        _all_stopped(actors)
+        actors.pagerduty.forget()
+        gc.collect()
+        used = tracemalloc.get_traced_memory()[0] / count
+        tracemalloc.stop()
+    assert used < 1_024
+
+
+def _delivered(actors: RunningActors, count: int) -> None:
+    wait_for(lambda: len(actors.delivered()) == count, f"{count} deliveries")
+
+
+def _all_stopped(actors: RunningActors) -> None:
+    wait_for(
+        lambda: not actors.system.directory.active() and actors.system.totals()["waiting"] == 0,
+        "the end of all sequencers",
+    )
+
+
+def test_a_queue_without_history_is_forgotten_and_its_counters_are_not(tmp_path: Path) -> None:
+    def totals() -> dict[str, int]:
+        return actors.system.totals()
+
+    with RunningActors(tmp_path, passivate_after=SOON, retention=0.2) as actors:
+        actors.wait_until_delivered(actors.accepted(count=3))
+        before = totals()
+        wait_for(lambda: _by_key(actors) is None, "the end of the queue")
+        assert actors.journal.queues() == {}
+        assert totals() == before
+        actors.wait_until_delivered(actors.accepted(OTHER_KEY), OTHER_KEY)
+    with RunningActors(tmp_path, passivate_after=SOON, retention=0.2) as actors:
+        assert totals()["delivered"] == 4
+        wait_for(lambda: not actors.system.directory.entries(), "the end of the other")
+        assert totals()["accepted"] == totals()["delivered"] == 4
         events = actors.accepted()
-        actors.wait_until_delivered(events)
-        if waiting:
-            actors.perform(HoldQueue("test"))
-            events += actors.accepted()
-        sequencer = actors.entry().sequencer
-        assert sequencer is not None
-        with blocked_dispatcher(actors):
-            sequencer.stop(block=False)  # it dies before it can answer the Supervisor
-            actors.single("supervisor").tell(WantsRest(actors.entry().id, 1))
-            wait_for(lambda: actors.entry().phase == "passivating", "the way to rest")
-            late = actors.accept()
-        answer = late.answer()
-        assert isinstance(answer, Receipt)
-        if waiting:
-            actors.perform(ReleaseQueue())
-        actors.wait_until_delivered([*events, answer.event])
+        wait_for(lambda: actors.delivered(), "the delivery of one whose queue was forgotten")
+        assert actors.delivered() == events
+    with RunningActors(tmp_path) as actors:
+        assert totals()["delivered"] == 5
 
 
-@contextmanager
-def blocked_dispatcher(actors: RunningActors) -> Iterator[None]:
-    """Keep the thread that runs all Sequencers busy with one of them."""
-    busy, release = threading.Event(), threading.Event()
+@pytest.mark.parametrize("kept", ["held", "dead"])
+def test_a_queue_that_is_held_or_has_a_dead_letter_is_not_forgotten(
+    tmp_path: Path, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = WallClock()
+    monkeypatch.setattr(janitor, "PERIOD", 0.02)
+    with RunningActors(tmp_path, passivate_after=SOON, retention=DAY, clock=clock) as actors:
+        actors.wait_until_delivered(actors.accepted(count=3))
+        if kept == "held":
+            actors.perform(HoldQueue("maintenance"))
+        else:
+            clock.now += 2 * DAY
+            actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
+            actors.accepted()
+        actors.accepted(OTHER_KEY)
+        wait_for(lambda: not actors.system.directory.active(), "the end of all sequencers")
+        clock.now += DAY / 2
+        if kept == "held":
+            clock.now += 2 * DAY
+            wait_for(lambda: _by_key(actors, OTHER_KEY) is None, "the end of the other")
+        else:
+            wait_for(lambda: actors.journal.usage().entries < 9, "the end of the history")
+        state = actors.entry().state
+        assert state.counters.delivered == 3
+        assert state.hold if kept == "held" else state.dead
 
-    def block(event: str) -> None:
-        if event == "blocker":
-            busy.set()
-            assert release.wait(15)
 
-    actors.journal.before_accepted = block
-    actors.accept(OTHER_KEY, idempotent("blocker"))
-    assert busy.wait(15)
-    try:
-        yield
-    finally:
+def test_an_event_for_a_queue_that_is_just_being_forgotten_is_accepted(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=0.0, retention=0.05) as actors:
+        removed, release = threading.Event(), threading.Event()
+
+        def wait(batch: Sequence[Append]) -> None:
+            if any(append.forget is not None for append in batch) and not removed.is_set():
+                removed.set()
+                assert release.wait(15)
+
+        actors.journal.after_commit = wait
+        first = actors.accepted()
+        assert removed.wait(15)
+        pending = [actors.accept() for _ in range(3)]
         release.set()
+        later = [each.answer() for each in pending]
+        assert all(isinstance(answer, Receipt) for answer in later)
+        sent = first + [answer.event for answer in later if isinstance(answer, Receipt)]
+        wait_for(lambda: len(actors.delivered()) == 4, "the deliveries")
+        assert actors.delivered() == sent
+        assert actors.system.totals()["accepted"] == 4
+
+
+def test_a_removal_that_only_seemed_to_fail_is_counted_once(tmp_path: Path) -> None:
+    with RunningActors(tmp_path, passivate_after=0.0, retention=0.05) as actors:
+        failures = []
+
+        def fail(batch: Sequence[Append]) -> None:
+            if any(append.forget is not None for append in batch) and not failures:
+                failures.append(True)
+                raise CommitFailedError("no space left on device")
+
+        actors.journal.after_commit = fail
+        actors.accepted(count=2)
+        wait_for(lambda: failures and _by_key(actors) is None, "the end of the queue")
+        assert actors.system.totals()["delivered"] == 2
+        assert actors.journal.forgotten()["delivered"] == 2
+
+
+def _by_key(actors: RunningActors, key: str = KEY) -> QueueEntry | None:
+    return actors.system.directory.by_key(RoutingKey(key))

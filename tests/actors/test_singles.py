@@ -140,7 +140,7 @@ def test_a_queue_rests_although_the_timer_died_that_was_to_say_so(tmp_path: Path
     with RunningActors(tmp_path, passivate_after=0.5) as actors:
         actors.wait_until_delivered(actors.accepted())
         kill_timer(actors)
-        wait_for(lambda: actors.entry().phase == "resting", "rest")
+        wait_for(lambda: actors.entry().phase == "stopped", "rest")
 
 
 def test_a_janitor_that_fails_is_replaced_and_tries_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pykka
@@ -217,16 +218,19 @@ def test_more_than_five_failures_in_a_minute_quarantine_one_key_while_others_go_
     actors.wait_until_delivered([*waiting, *later])
 
 
-def test_an_event_that_asks_for_a_queue_during_the_restart_delay_waits_for_the_restart(
+def test_events_that_come_during_the_restart_delay_are_accepted_in_their_order_after_it(
     actors: RunningActors,
 ) -> None:
-    actors.accepted()
+    events = actors.accepted()
     for failures in range(1, restarts.LIMIT + 1):
         assert isinstance(actors.make_sequencer_fail().answer(), Refusal)
-        # The delay begins; what comes earlier is refused by the actor that is just ending.
         wait_for(lambda n=failures: actors.restarts("sequencer") == n, "the restart is planned")
-    assert isinstance(actors.accept().answer(), Receipt)
+    for pending in [actors.accept() for _ in range(20)]:
+        answer = pending.answer()
+        assert isinstance(answer, Receipt)
+        events.append(answer.event)
     assert actors.restarts("sequencer") == restarts.LIMIT
+    actors.wait_until_delivered(events)
 
 
 def test_an_actor_that_died_without_a_word_is_found_and_its_events_are_delivered(
@@ -274,12 +278,53 @@ def test_a_keyboard_interrupt_in_an_actor_does_not_leave_a_dead_agent_that_looks
     )
 
 
-def test_the_supervisors_own_failure_is_reported_to_the_program(actors: RunningActors) -> None:
-    actors.accepted()
+def test_a_failure_in_the_supervisors_own_code_concerns_one_key_only(
+    actors: RunningActors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = supervisor.Sequencer.start
+    faults = iter([MemoryError(), SystemExit(), KeyboardInterrupt(), RecursionError()])
+
+    def fail(report: Any, entry: Any, around: Any) -> Any:
+        if entry.routing_key == KEY:
+            for fault in faults:
+                raise fault
+        return start(report, entry, around)
+
+    monkeypatch.setattr(supervisor.Sequencer, "start", fail)
+    pending = actors.accept()
+    actors.wait_until_delivered(actors.accepted(OTHER_KEY, count=3), OTHER_KEY)
+    answer = pending.answer()
+    assert isinstance(answer, Receipt)
+    actors.wait_until_delivered([answer.event])
+    assert actors.restarts("sequencer") == 4
     assert actors.system.supervisor_failure() is None
-    with pytest.raises(LookupError):
-        actors.single("supervisor").ask(supervisor.WantsRest(99, 1), timeout=15)
-    wait_for(lambda: actors.system.supervisor_failure() is not None, "the report")
-    assert "the supervisor actor is not running" in actors.system.trouble()
-    with pytest.raises(pykka.ActorDeadError):
-        actors.single("supervisor").tell(None)
+
+
+def test_a_message_that_the_supervisor_lost_is_made_up_for(
+    actors: RunningActors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see_to = supervisor.Supervisor.see_to
+    fault = times(1, MemoryError())
+
+    def fail(*given: Any) -> None:
+        fault()
+        see_to(*given)
+
+    monkeypatch.setattr(supervisor.Supervisor, "see_to", fail)
+    actors.wait_until_delivered(actors.accepted())
+
+
+def test_a_supervisor_that_can_not_start_is_reported_to_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: supervisor.Supervisor, number: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(supervisor.Supervisor, "_start_sender", fail)
+    with RunningActors(tmp_path) as actors:
+        wait_for(lambda: actors.system.supervisor_failure() is not None, "the report")
+        wait_for(
+            lambda: "the supervisor actor is not running" in actors.system.trouble(), "the trouble"
+        )
+        with pytest.raises(pykka.ActorDeadError):
+            actors.single("supervisor").tell(None)

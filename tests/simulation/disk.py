@@ -11,15 +11,21 @@ from store.errors import CommitFailedError, JournalFullError, JournalUnavailable
 from store.indexes import IndexSums
 from store.port import Append, Journal, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
-from tests.simulation.runtime import Runtime
+from tests.simulation.runtime import Injected, Runtime
 from tests.simulation.witness import Witness
 
 
 class DiskTrouble(msgspec.Struct, kw_only=True):
-    """How likely each trouble is: per commit, per removal or per read."""
+    """How likely each trouble is: per commit, per removal or per read.
+
+    A `mistake` raises what nobody expects, in so many commits in a row. One of two that `hang`
+    never return: then the process is killed.
+    """
 
     crash: float = 0.0
     failure: float = 0.0
+    mistake: float = 0.0
+    hang: float = 0.0
     removal_failure: float = 0.0
     unreadable: float = 0.0
 
@@ -46,6 +52,8 @@ class SimulatedDisk:
         self._clock = runtime.clock
         self._draw = chance.random
         self._broken_until = 0.0
+        self._mistakes = 0
+        self._hangs = False
 
     @property
     def agent_id(self) -> str:
@@ -59,7 +67,7 @@ class SimulatedDisk:
     @property
     def works(self) -> bool:
         """Whether commits can succeed just now."""
-        return self._clock.now >= self._broken_until
+        return self._clock.now >= self._broken_until and not self._hangs
 
     def reopen(self) -> None:
         """The process that had it open ended, another one begins."""
@@ -79,7 +87,28 @@ class SimulatedDisk:
             self._perhaps(lambda: self._commit(batch))
             self._break()
             raise CommitFailedError("the disk has just broken")
+        if trouble.mistake and self._draw() < trouble.mistake:
+            self._mistakes = 10
+        if self._mistakes and trouble.mistake:
+            self._mistakes -= 1
+            self._perhaps(lambda: self._commit(batch))
+            self.disturbances.append(self._clock.now)
+            raise Injected("in a commit")
+        if trouble.hang and self._draw() < trouble.hang:
+            self._hang(batch)
         return self._commit(batch)
+
+    def _hang(self, batch: Sequence[Append]) -> None:
+        self._hangs = True
+        self._runtime.note(lambda: "disk: hangs")
+        try:
+            self._runtime.hang(self._draw() * 60)
+        finally:
+            self._hangs = False
+        self.disturbances.append(self._clock.now)
+        if self._draw() < 0.5:
+            self._perhaps(lambda: self._commit(batch))
+            self._runtime.crash("in a commit that never returned")
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Remove, or fail before or after it."""
@@ -105,6 +134,10 @@ class SimulatedDisk:
     def queues(self) -> dict[QueueId, RoutingKey]:
         """Of the journal."""
         return self._inner.queues()
+
+    def forgotten(self) -> dict[str, int]:
+        """Of the journal."""
+        return self._inner.forgotten()
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """Of the journal, if it can be read."""
@@ -160,6 +193,8 @@ class SimulatedDisk:
     def _commit(self, batch: Sequence[Append]) -> int:
         last = self._inner.commit(batch)
         for append in batch:
+            if append.forget is not None:
+                self._witness.forgotten(append.queue)
             for record in append.records:
                 self._note(append.queue, record)
                 self._witness.see(append.queue, record)

@@ -66,6 +66,18 @@ class People:
         self.agent = None
         self.calls.clear()
 
+    def send_one(self, key: RoutingKey) -> EventId:
+        """One new event of this key, asked for once."""
+        event = self._new_event(f"last-{key}", idempotent=False)
+
+        def take(answer: Answer) -> None:
+            if isinstance(answer, Receipt):
+                self.acknowledged[event.id] = key
+
+        assert self.agent is not None
+        self.agent.accept(key, event, self._call(take))
+        return event.id
+
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         def act() -> None:
             self.plans -= 1

@@ -12,7 +12,7 @@ from actors.core.state import QueueState, to_snapshot
 from actors.core.verdict import Deferred, Delivered
 from actors.directory import QueueEntry
 from actors.recovery import recover_all, recover_queue
-from store.records import EventDeadLettered
+from store.records import EventDeadLettered, QueueId
 from tests.simulation.pagerduty import Request
 from tests.simulation.witness import Life, Violation, require
 
@@ -165,7 +165,7 @@ def the_agent_is_idle(simulation: Simulation) -> None:
     assert agent is not None
     for entry in agent.directory.entries():
         require(
-            entry.phase == "resting" and entry.sequencer is None,
+            entry.phase == "stopped" and entry.sequencer is None,
             f"queue {entry.id} is {entry.phase} after {entry.state.condition}",
         )
     slots = agent.slots
@@ -228,7 +228,7 @@ def _counters_add_up(simulation: Simulation) -> None:
 def _deliveries_are_true_and_in_order(simulation: Simulation) -> None:
     """PagerDuty's own list: each key's events took effect first in the order of acceptance."""
     lives = simulation.witness.lives
-    last: dict[str, int] = {}
+    last: dict[QueueId, int] = {}
     seen: set[str] = set()
     for request in simulation.pagerduty.requests:
         if not request.took_effect or request.event in seen:
@@ -238,10 +238,10 @@ def _deliveries_are_true_and_in_order(simulation: Simulation) -> None:
         if life.requeued or life.again:
             continue
         require(
-            life.place > last.get(request.key, 0),
-            f"{request.event} ({life.place}) was delivered after {last.get(request.key)}",
+            life.place > last.get(life.queue, 0),
+            f"{request.event} ({life.place}) was delivered after {last.get(life.queue)}",
         )
-        last[request.key] = life.place
+        last[life.queue] = life.place
     for life in lives.values():
         if life.state.startswith("delivered"):
             require(life.event in seen, f"{life.event} is recorded as delivered, but never was")

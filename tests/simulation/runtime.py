@@ -18,6 +18,7 @@ from pykka._envelope import Envelope
 
 from actors.dispatcher import DispatchedActor
 from actors.supervised import DeadlineInbox, SupervisedActor
+from actors.supervisor import ActorId, Supervisor
 
 Moment = Literal["before", "after"]
 
@@ -89,6 +90,7 @@ class Runtime:
         self.steps = 0
         self.crashing = False
         self.violation: BaseException | None = None
+        self.running: SupervisedActor | None = None
         self.trace: list[str] | None = None
         self.disturb: Callable[[SupervisedActor], Moment | None] = lambda actor: None
         self.before_step: Callable[[], None] = lambda: None
@@ -141,6 +143,15 @@ class Runtime:
             self._first[actor] = message
             self._list(actor)
 
+    def hang(self, seconds: float) -> None:
+        """The actor that handles a message just now takes so long; meanwhile the others go on."""
+        actor = self.running
+        assert actor is not None
+        self.block(actor)
+        self.run_for(seconds)
+        self._blocked.discard(actor)
+        self._list(actor)
+
     def crash(self, where: str) -> NoReturn:
         """End the process here. Actors may try to catch it; from now on nothing leaves them."""
         self.crashing = True
@@ -182,7 +193,7 @@ class Runtime:
         clock, ready = self.clock, self._ready
         following = self._agenda[0][0] if self._agenda else _NEVER
         for inbox, actor in self._timed:
-            if inbox.deadline is not None:
+            if inbox.deadline is not None and actor not in self._blocked:
                 if inbox.deadline <= clock.now:
                     self._list(actor)
                 elif inbox.deadline < following:
@@ -220,13 +231,15 @@ class Runtime:
         self.note(lambda: f"{type(actor).__name__}{f' fails {moment}' if moment else ''}")
         if moment is not None:
             _let_fail(actor, moment)
+        outer, self.running = self.running, actor
         if isinstance(actor, DispatchedActor):
             actor.run_turn()
         else:
             self._run_thread(actor)
+        self.running = outer
         if moment is not None:
-            actor.__dict__.pop("begin", None)
-            actor.__dict__.pop("receive", None)
+            for name in ("begin", "receive", "see_to"):
+                actor.__dict__.pop(name, None)
         if actor.actor_stopped.is_set():
             self._end(actor)
 
@@ -276,6 +289,10 @@ def _handle(actor: SupervisedActor, envelope: Envelope[Any]) -> None:
 def _let_fail(actor: SupervisedActor, moment: Moment) -> None:
     """Have the actor's next handler raise, before or after it did what it does."""
     begun = getattr(actor, "has_begun", False) or actor.__dict__.get("_begun")
+    if isinstance(actor, Supervisor):
+        if begun:
+            _let_supervisor_fail(actor, moment)
+        return
     name = "receive" if begun else "begin"
     handler = getattr(actor, name)
 
@@ -285,3 +302,20 @@ def _let_fail(actor: SupervisedActor, moment: Moment) -> None:
         raise Injected(f"{moment} {name}")
 
     setattr(actor, name, fail)
+
+
+def _let_supervisor_fail(supervisor: Supervisor, moment: Moment) -> None:
+    """Its own code fails: before, so that nothing is done, or after it has done something."""
+    see_to = supervisor.see_to
+
+    def fail(actor: ActorId, step: Callable[..., None], *given: Any) -> None:
+        if moment == "before":
+            raise Injected("before a step of the supervisor")
+
+        def fail_after(*arguments: Any) -> None:
+            step(*arguments)
+            raise Injected("after a step of the supervisor")
+
+        see_to(actor, fail_after, *given)
+
+    supervisor.see_to = fail  # type: ignore[method-assign]

@@ -79,6 +79,8 @@ def draw_scenario(chance: random.Random) -> Scenario:
         disk=DiskTrouble(
             crash=some.of(0.01, 0.05),
             failure=some.of(0.01, 0.1),
+            mistake=some.of(0.01, 0.05),
+            hang=some.of(0.01),
             removal_failure=some.of(0.1),
             unreadable=some.of(0.02),
         ),

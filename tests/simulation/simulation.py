@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from actors.core.commands import ReleaseQueue
 from actors.supervised import SupervisedActor
-from actors.supervisor import Supervisor
 from actors.system import ActorSystem
 from store.errors import JournalError
 from store.memory_journal import MemoryJournal
@@ -91,6 +90,7 @@ class Simulation:
                 self._live()
                 self._drain()
                 self._rest()
+                self._live_again()
             finally:
                 self.runtime.lose_everything()
                 self.disk.close()
@@ -165,7 +165,7 @@ class Simulation:
             self.runtime.crash("at a step")
 
     def _perhaps_failing(self, actor: SupervisedActor) -> Moment | None:
-        if not self.scenario.failure or not self._troubled or isinstance(actor, Supervisor):
+        if not self.scenario.failure or not self._troubled:
             return None
         if self.chance.random() >= self.scenario.failure:
             return None
@@ -256,8 +256,27 @@ class Simulation:
         self.runtime.run_for(self.scenario.passivate_after + _IDLE)
         # The janitor may have just woken a queue, to expire its dead letters.
         self.runtime.run_until(
-            lambda: all(entry.phase == "resting" for entry in agent.directory.entries()),
+            lambda: all(entry.phase == "stopped" for entry in agent.directory.entries()),
             _IDLE + 10 * self.scenario.passivate_after,
         )
         promises.the_agent_is_idle(self)
         require(not self.witness.waiting(), "something waits again")
+
+    def _live_again(self) -> None:
+        """A new event of every key is accepted and delivered, whatever was the matter before."""
+        agent, runtime = self.agent, self.runtime
+        assert agent is not None
+        self.disk.full = False
+        # What can't be discarded fills the smallest journals.
+        runtime.run_until(lambda: agent.admission.refusal is None, _IDLE)
+        if agent.admission.refusal is not None and self.scenario.journal_limit < 1 << 30:
+            return
+        events = [self.people.send_one(key) for key in self.scenario.keys]
+        lives = self.witness.lives
+        runtime.run_until(
+            lambda: all(e in lives and lives[e].state.startswith("delivered") for e in events),
+            _IDLE,
+        )
+        for event in events:
+            require(event in self.people.acknowledged, f"{event} was not accepted at the end")
+            require(lives[event].state.startswith("delivered"), f"{event} is {lives[event].state}")

@@ -102,6 +102,10 @@ def substitutes(
             runtime.violation = error
         report_failure(actor, error)
 
+    def survive(actor: SupervisedActor, error: BaseException) -> None:
+        if isinstance(error, Violation):
+            runtime.violation = error
+
     return [
         *((module, "time", runtime.clock) for module in _USE_TIME),
         (sequencer, "random", chance),
@@ -112,6 +116,7 @@ def substitutes(
         (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
         (SupervisedActor, "_start_actor_loop", lambda actor: runtime.adopt(actor)),
         (SupervisedActor, "_fail", fail),
+        (supervisor.Supervisor, "survive", survive),
         (SupervisedActor, "_create_future", staticmethod(SimulatedFuture)),
     ]
 

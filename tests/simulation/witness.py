@@ -128,6 +128,13 @@ class Witness:
                 )
                 life.state += ", removed"
 
+    def forgotten(self, queue: QueueId) -> None:
+        """A queue is removed from the journal: is there nothing left of it?"""
+        line = self.line(queue)
+        require(not line.waiting, f"queue {queue} was forgotten while {line.waiting} wait")
+        require(not line.dead, f"queue {queue} was forgotten with {line.dead} dead letters")
+        require(not line.held, f"queue {queue} was forgotten while it is held")
+
     def waiting(self) -> list[EventId]:
         """All events that are neither delivered nor given up."""
         return [event for line in self.lines.values() for event in line.waiting]
