@@ -101,14 +101,15 @@ class AgentCollector(Collector):
     def _queues(self, now: float) -> Iterator[Metric]:
         system = self._sources.system
         totals = system.totals()
-        entries = system.directory.entries()
+        entries, forgotten = system.directory.totals()
         for name, key, text in (
             ("accepted", "accepted", "Events stored and acknowledged."),
             ("delivered", "delivered", "Events that PagerDuty took."),
             ("discarded", "discarded", "Events given up by an operator or by the retention."),
         ):
             yield _counter(f"pdagent_events_{name}", text, totals[key])
-        dead = sum(entry.state.counters.dead_lettered for entry in entries)
+        dead = forgotten.dead_lettered
+        dead += sum(entry.state.counters.dead_lettered for entry in entries)
         yield _counter("pdagent_events_dead_lettered", "Events that became dead letters.", dead)
 
         named = {name: _Sum() for name in self._names.values()}
@@ -147,7 +148,7 @@ class AgentCollector(Collector):
             "queue",
             {name: queues.age(now) for name, queues in named.items()},
         )
-        yield _gauge("pdagent_queues", "Routing keys ever seen.", len(entries))
+        yield _gauge("pdagent_queues", "Routing keys that have events or history.", len(entries))
         held = sum(entry.state.hold is not None for entry in entries)
         yield _gauge("pdagent_queues_held", "Queues that an operator holds.", held)
         paced = sum(entry.state.pace.interval > 0 for entry in entries)

@@ -170,6 +170,7 @@ def test_turns_of_refused_events_go_back_to_the_others(tmp_path: Path) -> None:
             answer = actors.accept(f"{number:032d}").answer()
             assert isinstance(answer, Refusal)
             wait_until_open(actors)
+            wait_for(lambda: not actors.system.directory.active(), "the end of its sequencer")
         events = actors.accepted(OTHER_KEY, count=3)
         actors.wait_until_delivered(events, OTHER_KEY)
 

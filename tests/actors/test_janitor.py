@@ -60,10 +60,10 @@ def test_dead_letters_expire_after_the_retention_and_no_sooner(
         actors.pagerduty.answer = lambda event: Rejected(reason="http_400")
         actors.accepted()
         wait_for(lambda: actors.entry().state.dead, "a dead letter")
-        clock.now += WEEK
+        clock.now += WEEK - 1
         rounds(clock)
         assert actors.entry().state.dead
-        clock.now += 1
+        clock.now += 2
         wait_for(lambda: not actors.entry().state.dead, "its end")
         assert actors.entry().state.counters.discarded == 1
 
