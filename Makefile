@@ -28,6 +28,7 @@ test: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/bench/accepting.py
+	$(BIN)/python tests/bench/sending.py
 	$(BIN)/python tests/bench/soak.py
 
 soak: $(INSTALLED)

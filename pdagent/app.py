@@ -20,7 +20,7 @@ from actors.core.commands import Policy
 from actors.ports import DeliveryPort, HeartbeatPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
-from pdagent.config import Config, StartRefused
+from pdagent.config import Config, StartRefused, needed
 from pdagent.events import with_routing_key
 from pdagent.eventsapi import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
@@ -82,10 +82,10 @@ def run(config: Config, signals: StopSignals) -> int:
 
 def _run(config: Config, log: LogThread, signals: StopSignals) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
-    with Pidfile(config.pidfile):
+    with Pidfile(needed(config.pidfile)):
         try:
             with signals.interrupting():
-                journal = LmdbJournal(config.database, limit=config.max_journal_mb << 20)
+                journal = LmdbJournal(needed(config.database), limit=config.max_journal_mb << 20)
         except JournalError as error:
             raise StartRefused(str(error)) from None
         try:
@@ -200,7 +200,7 @@ async def _answer(
 
     try:
         if config.spool is not None:
-            intake = SpoolIntake(agent, config.spool)
+            intake = SpoolIntake(agent, needed(config.spool))
             agent.warnings = lambda: [*warnings, *intake.warnings()]
             await intake.take_in()  # first: it came before whatever will come by HTTP
             tasks.append(asyncio.create_task(intake.take_in_for_ever()))

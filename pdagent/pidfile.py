@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,7 +64,7 @@ class Pidfile:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o644)
+            descriptor = os.open(self._path, flags, 0o600)
             try:
                 if self._take(descriptor):
                     return descriptor
@@ -90,8 +91,9 @@ class Pidfile:
             )
         if not _lock(descriptor, fcntl.LOCK_EX) or not self._still_there(status):
             return False
+        os.fchmod(descriptor, 0o600)  # one that an older version left may be wider
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         return True
 
     def _still_there(self, status: os.stat_result) -> bool:
@@ -125,6 +127,24 @@ def running_pid(path: Path) -> int | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def holds(pid: int, path: Path) -> bool:
+    """Whether process `pid`, as this PID namespace numbers it, holds the lock on pidfile `path`.
+
+    The number in the file alone says little: in a container the agent has another number than
+    outside, and what holds the lock need not be an agent.
+
+    Raises:
+        PermissionError: The process belongs to another user.
+    """
+    process = Path("/proc", str(pid))
+    with suppress(FileNotFoundError):  # it or one of its files was closed in this moment
+        file = path.stat()
+        for opened in (process / "fd").iterdir():
+            if os.path.samestat(opened.stat(), file):
+                return "FLOCK" in (process / "fdinfo" / opened.name).read_text()
+    return False
 
 
 def _lock(descriptor: int, kind: int) -> bool:

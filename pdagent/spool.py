@@ -12,11 +12,16 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-_SUFFIX = ".event"
+_SUFFIX, _REFUSED = ".event", ".refused"
+_LARGEST = 1 << 20
+
+
+class FileRefused(Exception):
+    """A file in the spool that isn't taken in; the text says why and holds nothing of it."""
 
 
 class SpooledEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,31 +53,63 @@ def put(directory: Path, event: SpooledEvent) -> None:
         os.close(folder)
 
 
-def waiting(directory: Path) -> list[Path]:
-    """The files of events that wait, oldest first; none if there is no such directory.
+class Content(NamedTuple):
+    """The files of events that `wait`, oldest first, and those that were `refused`."""
+
+    waiting: list[Path]
+    refused: list[Path]
+
+
+def content(directory: Path) -> Content:
+    """What is in the spool; nothing if there is no such directory.
 
     Raises `OSError` if it can't be listed: there may be events in it.
     """
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == _SUFFIX)
+        paths = sorted(directory.iterdir())
     except FileNotFoundError:
-        return []
+        paths = []
+    return Content(*([path for path in paths if path.suffix == end] for end in (_SUFFIX, _REFUSED)))
 
 
-def read(path: Path) -> SpooledEvent | None:
-    """The event in a file, or None if it can't be understood. Raises `OSError`."""
-    # Not blocking: to open a FIFO would wait for whoever writes to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        content = file.read()
+def read(path: Path) -> SpooledEvent:
+    """The event in a file.
+
+    Raises:
+        FileRefused: It is a link, not a regular file, of another user and group, larger than 1 MiB,
+            or not an event.
+        OSError: It can't be read.
+    """
+    # The agent's user may read more than the user who wrote the file, so no link is followed.
+    # Not blocking: to open a FIFO would wait for a writer.
     try:
-        return msgspec.json.decode(content, type=SpooledEvent)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileRefused("it is a symbolic link") from None
+        raise
+    try:
+        _check(os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(_LARGEST)
+    finally:
+        os.close(descriptor)
+    try:
+        return msgspec.json.decode(data, type=SpooledEvent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        raise FileRefused("it isn't a spooled event") from None
+
+
+def _check(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise FileRefused("it isn't a regular file")
+    groups = (os.getegid(), *os.getgroups())
+    if status.st_uid != os.geteuid() and status.st_gid not in groups:
+        raise FileRefused("it belongs neither to the agent's user nor to one of its groups")
+    if status.st_size > _LARGEST:
+        raise FileRefused("it is larger than 1 MiB")
 
 
 def set_aside(path: Path) -> Path:
     """Keep a file that can't be taken in, out of the way; returns its new name."""
-    return path.rename(path.with_suffix(".refused"))
+    return path.rename(path.with_suffix(_REFUSED))

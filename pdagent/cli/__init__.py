@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
-from pdagent.cli.program import main
+import gc
+
+# What is loaded stays: the collector would look through it again and again while it loads.
+gc.set_threshold(50_000, 10, 10)
+
+from pdagent.cli.program import main  # noqa: E402
 
 __all__ = ["main"]

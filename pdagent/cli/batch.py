@@ -6,13 +6,13 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 from click.core import ParameterSource
 
 from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
+from pdagent.cli.output import echo_json
 from pdagent.cli.session import Session
 from pdagent.cli.submission import spooled
 from pdagent.wording import counted, ranges
@@ -20,11 +20,12 @@ from pdagent.wording import counted, ranges
 if TYPE_CHECKING:
     from pdagent.cli.portions import Portion
     from pdagent.events import EventKind
-    from pdagent.localclient import LineResult, LocalClient
+    from pdagent.localclient import LocalClient
+    from pdagent.localclient.answers import LineResult
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
-_ALONGSIDE = frozenset(("batch", "routing_key", "idempotency_key", "as_json"))
+_ALONGSIDE = frozenset(("batch", "routing_key", "idempotency_key", "receipt"))
 _KEY_NAMES = {"v1": "service_key", "v2": "routing_key", "change": "routing_key"}
 _SAID = {
     "v1": "Event processed. Incident Key: {}",
@@ -88,7 +89,7 @@ def hand_over_batch(
         kind,
         routing_key=given["routing_key"],
         idempotency_key=given["idempotency_key"],
-        as_json=given["as_json"],
+        receipt=given["receipt"],
     )
     run.hand_over(given["batch"])
     context.exit()
@@ -107,13 +108,13 @@ class _BatchRun:
         *,
         routing_key: str | None,
         idempotency_key: str | None,
-        as_json: bool,
+        receipt: str | None,
     ) -> None:
         self._session = session
         self._kind = kind
         self._routing_key = None if routing_key is None else session.routing_key(routing_key)
         self._key = idempotency_key or str(uuid.uuid4())
-        self._as_json = as_json
+        self._receipt = receipt
         self._stored = 0
         self._invalid = 0
         self._next = 1
@@ -168,7 +169,8 @@ class _BatchRun:
 
     def _results(self, client: LocalClient, portion: Portion) -> list[LineResult]:
         from pdagent.cli.portions import LONGEST_LINE
-        from pdagent.localclient import AgentError, LineResult, NoAnswer, Unreachable
+        from pdagent.localclient import AgentError, NoAnswer, Unreachable
+        from pdagent.localclient.answers import LineResult
 
         results = [
             LineResult(line=n, status=413, errors=(f"is longer than {LONGEST_LINE} bytes",))
@@ -219,7 +221,7 @@ class _BatchRun:
         return with_member(line, named[0], self._session.routing_key(named[1]))
 
     def _spooled(self, portion: Portion) -> Iterator[LineResult]:
-        from pdagent.localclient import LineResult
+        from pdagent.localclient.answers import LineResult
 
         for number in portion.filled:
             body = portion.lines[number - portion.first]
@@ -233,25 +235,28 @@ class _BatchRun:
                     raise
                 yield LineResult(line=number, status=400, errors=(str(failure),))
             else:
-                yield LineResult(line=number, **msgspec.structs.asdict(receipt))
+                yield LineResult(line=number, **receipt._asdict())
 
     def _tell(self, result: LineResult) -> None:
         if result.status is None:
             self._stored += 1
         elif result.status not in _FOR_NOW:
             self._invalid += 1
-        if self._as_json:
-            self._print(msgspec.json.encode(result).decode())
-        elif result.status is None:
-            self._print(_SAID[self._kind].format(result.incident_key or result.dedup_key))
+        if self._receipt == "json":
+            import msgspec
+
+            self._print(echo_json, msgspec.json.encode(result))
+        elif result.status is None and self._receipt is None:
+            receipt = _SAID[self._kind].format(result.incident_key or result.dedup_key)
+            self._print(click.echo, receipt)
         for warning in result.warnings:
             say("warning", f"line {result.line}: {warning}")
         if result.status is not None and result.status not in _FOR_NOW:
             say("error", f"line {result.line}: {'; '.join(result.errors)}")
 
-    def _print(self, text: str) -> None:
+    def _print(self, echo: Callable[[Any], None], text: str | bytes) -> None:
         try:
-            click.echo(text)
+            echo(text)
         except OSError as error:
             # What was read is to be stored, whether or not somebody reads the receipts.
             abandon_output()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-import msgspec
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.event_options import (
@@ -11,12 +12,15 @@ from pdagent.cli.event_options import (
     field_option,
     key_option,
     link_option,
-    receipt_option,
+    receipt_options,
     timestamp_option,
 )
 from pdagent.cli.parameters import Link, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_change
+
+if TYPE_CHECKING:
+    import msgspec
 
 
 @click.command(
@@ -31,7 +35,7 @@ from pdagent.cli.submission import details, given, submit_change
 @details_option
 @link_option
 @batch_options
-@receipt_option
+@receipt_options
 @pass_session
 @click.pass_context
 def change(
@@ -47,7 +51,7 @@ def change(
     links: tuple[Link, ...],
     batch: str | None,
     idempotency_key: str | None,
-    as_json: bool,
+    receipt: str | None,
 ) -> None:
     """Queue a change event (Events API v2): a deployment, a setting, anything that was changed.
 
@@ -65,4 +69,4 @@ def change(
         "payload": payload,  # even an empty one, so that its summary is what is missing
         **given(links=[given(**link._asdict()) for link in links]),
     }
-    submit_change(session, event, as_json, idempotency_key=idempotency_key)
+    submit_change(session, event, receipt, idempotency_key=idempotency_key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-import msgspec
 from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
@@ -12,12 +13,15 @@ from pdagent.cli.event_options import (
     field_option,
     key_option,
     link_option,
-    receipt_option,
+    receipt_options,
     timestamp_option,
 )
 from pdagent.cli.parameters import Image, Link, image, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
+
+if TYPE_CHECKING:
+    import msgspec
 
 _ACTIONS = click.Choice(["trigger", "acknowledge", "resolve"])
 _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
@@ -57,7 +61,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     help="An image (https); may be repeated. Write a comma in an address as %2C.",
 )
 @batch_options
-@receipt_option
+@receipt_options
 @pass_session
 @click.pass_context
 def enqueue(
@@ -82,7 +86,7 @@ def enqueue(
     images: tuple[Image, ...],
     batch: str | None,
     idempotency_key: str | None,
-    as_json: bool,
+    receipt: str | None,
 ) -> None:
     """Queue an event (Events API v2): trigger, acknowledge or resolve an alert.
 
@@ -113,4 +117,4 @@ def enqueue(
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v2", event, as_json, idempotency_key=idempotency_key)
+    submit_alert(session, "v2", event, receipt, idempotency_key=idempotency_key)

@@ -49,4 +49,13 @@ link_option = click.option(
     multiple=True,
     help="A link; may be repeated. In a query each parameter keeps its own '='.",
 )
-receipt_option = click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
+
+
+def receipt_options(command: _Command) -> _Command:
+    """`--json` and `--quiet`: `receipt` is `json`, `quiet`, or None for a sentence."""
+    for option in (
+        click.option("-q", "--quiet", "receipt", flag_value="quiet", help="Print no receipt."),
+        click.option("--json", "receipt", flag_value="json", help="Print the receipt as JSON."),
+    ):
+        command = option(command)
+    return command

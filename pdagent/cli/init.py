@@ -8,6 +8,7 @@ import click
 
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.session import Session, pass_session
+from pdagent.config import needed
 from pdagent.config.loading import CONFIG_ENV, config_path, user_file
 from pdagent.config.template import tls_files, write_config
 
@@ -42,7 +43,7 @@ def init(session: Session, *, tls: bool, tls_names: tuple[str, ...]) -> None:
     if tls_names and not tls:
         raise click.UsageError("--tls-name says for whom the certificate of --tls is: add --tls")
     named = session.config_file or os.environ.get(CONFIG_ENV)
-    path = config_path(named) if named else user_file()
+    path = config_path(named) if named else needed(user_file())
     try:
         write_config(path, tls_names=names)
     except FileExistsError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import msgspec
 
 from pdagent.cli.failures import say
+
+if TYPE_CHECKING:
+    import msgspec
 
 # PagerDuty takes no more for a whole event; details beyond it can only be a mistake.
 _LARGEST_DETAILS = 512_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import sys
 from collections.abc import Iterator, Sequence
@@ -171,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(_from_system(error), ExitCode.FAILED)
     except Exception as error:  # noqa: BLE001 - a traceback helps no user
         return _failed(_unexpected(error), ExitCode.FAILED)
+    finally:
+        gc.freeze()  # the process ends: its last collection need not look through everything
 
 
 def _failed(message: str, code: int) -> int:

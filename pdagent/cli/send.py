@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.event_options import field_option, key_option, receipt_option
+from pdagent.cli.event_options import field_option, key_option, receipt_options
 from pdagent.cli.parameters import text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import details, given, submit_alert
@@ -31,7 +31,7 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 @click.option("-u", "--client-url", type=text, help="Where to look at it in that tool.")
 @field_option
 @batch_options
-@receipt_option
+@receipt_options
 @pass_session
 @click.pass_context
 def send(
@@ -47,7 +47,7 @@ def send(
     fields: tuple[tuple[str, str], ...],
     batch: str | None,
     idempotency_key: str | None,
-    as_json: bool,
+    receipt: str | None,
 ) -> None:
     """Queue an event (Events API v1): trigger, acknowledge or resolve an incident.
 
@@ -64,4 +64,4 @@ def send(
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v1", event, as_json, idempotency_key=idempotency_key)
+    submit_alert(session, "v1", event, receipt, idempotency_key=idempotency_key)

@@ -12,10 +12,10 @@ import click
 
 from pdagent.cli.failures import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
-from pdagent.config import ConfigError, StartRefused
+from pdagent.config import ConfigError, StartRefused, needed
 from pdagent.config.loading import user_file
 from pdagent.config.template import write_config
-from pdagent.pidfile import running_pid
+from pdagent.pidfile import holds, running_pid
 from pdagent.stopping import StopSignals
 
 _STOP_SECONDS = 30.0
@@ -60,11 +60,17 @@ def server(
 @pass_session
 def stop(session: Session) -> None:
     """Ask the agent to stop, and wait until it has: at most 30 seconds."""
-    path = session.loaded.config.pidfile
+    path = needed(session.loaded.config.pidfile)
     pid = _running(path)
     if pid is None:
         raise CommandFailed(f"no agent is running (nobody holds the pidfile {path})")
     try:
+        if not holds(pid, path) and _running(path) == pid:
+            raise CommandFailed(
+                f"process {pid}, which the pidfile {path} names, does not hold its lock: the agent "
+                "runs in another PID namespace (a container: stop it there), or another program "
+                "locked the file; nothing was stopped"
+            )
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         pass  # it ended in this moment; the wait below sees that
@@ -92,6 +98,8 @@ def _running(path: Path) -> int | None:
 
 def _first_config() -> None:
     path = user_file()
+    if not path.is_absolute():
+        return  # a user without a home directory: the environment may say enough
     # Another server may be starting just now: its file serves as well.
     with contextlib.suppress(FileExistsError):
         try:

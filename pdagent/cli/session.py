@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -73,14 +72,14 @@ class Session:
 
     def command(self, *words: str) -> str:
         """A command line for people to copy: with the global options of this one, but no secret."""
+        import shlex
+
         return shlex.join([_PROGRAM, *self._options(), *words])
 
     def with_options(self, text: str) -> str:
         """`text` of others, with the options of `command` in the command lines that it names."""
-        options = shlex.join(self._options())
-        if not options:
-            return text
-        return _COMMAND_LINE.sub(lambda found: f"{_PROGRAM} {options} ", text)
+        command = self.command()
+        return _COMMAND_LINE.sub(lambda found: f"{command} ", text)
 
     def _options(self) -> list[str]:
         options = ["--config", self.config_file] if self.config_file else []

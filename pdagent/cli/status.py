@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
+from pdagent.cli.output import echo_json
 from pdagent.cli.parameters import text
 from pdagent.cli.queue.options import show_keys_option
 from pdagent.cli.session import Session, pass_session
@@ -91,7 +92,7 @@ def status(
     with session.agent(LOOKED) as client:
         answer = client.status({name: value for name, value in query.items() if value})
     if as_json:
-        click.echo(msgspec.json.encode(answer))
+        echo_json(msgspec.json.encode(answer))
         return
     from pdagent.dashboard.report import status_report
     from pdagent.dashboard.table import print_status

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
+from pdagent.cli.output import echo_json
 from pdagent.cli.session import Session
+from pdagent.config import needed
 
 if TYPE_CHECKING:
+    import msgspec
+
     from pdagent.events import EventKind
     from pdagent.localclient import Receipt
 
@@ -33,43 +37,43 @@ def submit_alert(
     session: Session,
     version: str,
     event: dict[str, object],
-    as_json: bool,
+    form: str | None,
     *,
     idempotency_key: str | None = None,
 ) -> None:
-    """Hand over a v1 or v2 alert event and print its receipt.
+    """Hand over a v1 or v2 alert event and print its receipt in `form` (see `receipt_options`).
 
     Raises:
         CommandFailed: It was neither taken by the agent nor spooled.
     """
     if version == "v1":
         receipt = _hand_over(session, "v1", event, idempotency_key)
-        _tell(receipt, f"Event processed. Incident Key: {receipt.incident_key}", as_json)
+        _tell(receipt, f"Event processed. Incident Key: {receipt.incident_key}", form)
     else:
         receipt = _hand_over(session, "v2", event, idempotency_key)
-        _tell(receipt, f"Event processed. Dedup Key: {receipt.dedup_key}", as_json)
+        _tell(receipt, f"Event processed. Dedup Key: {receipt.dedup_key}", form)
 
 
 def submit_change(
     session: Session,
     event: dict[str, object],
-    as_json: bool,
+    form: str | None,
     *,
     idempotency_key: str | None = None,
 ) -> None:
-    """Hand over a change event and print its receipt.
+    """Hand over a change event and print its receipt in `form` (see `receipt_options`).
 
     Raises:
         CommandFailed: It was neither taken by the agent nor spooled.
     """
     receipt = _hand_over(session, "change", event, idempotency_key)
-    _tell(receipt, "Change event processed.", as_json)
+    _tell(receipt, "Change event processed.", form)
 
 
 def _hand_over(
     session: Session, kind: EventKind, event: dict[str, object], idempotency_key: str | None
 ) -> Receipt:
-    body, key = msgspec.json.encode(event), idempotency_key or str(uuid.uuid4())
+    body, key = _encoded(event), idempotency_key or str(uuid.uuid4())
     with session.agent() as client:
         from pdagent.cli.explanations import without_answer
         from pdagent.localclient import NoAnswer, Unreachable
@@ -84,6 +88,15 @@ def _hand_over(
             return spooled(session, kind, body, key)
 
 
+def _encoded(event: dict[str, object]) -> bytes:
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    except TypeError:  # --details-json: values that stay as they were written
+        import msgspec
+
+        return msgspec.json.encode(event)
+
+
 def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt:
     """Store an event in the configured spool, for an agent that is down.
 
@@ -92,8 +105,7 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
     Raises:
         CommandFailed: The event is invalid, or the spool can't be written.
     """
-    directory = session.loaded.config.spool
-    assert directory is not None
+    directory = needed(session.loaded.config.spool)
     from pdagent.events import InvalidEvent, parse
     from pdagent.events.ids import repeatable_event_id
     from pdagent.localclient import Receipt
@@ -121,11 +133,14 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
     )
 
 
-def _tell(receipt: Receipt, text: str, as_json: bool) -> None:
+def _tell(receipt: Receipt, text: str, form: str | None) -> None:
     for warning in receipt.warnings:
         say("warning", warning)
     try:
-        click.echo(msgspec.json.encode(receipt).decode() if as_json else text)
+        if form == "json":
+            echo_json(receipt.as_json())
+        elif form is None:
+            click.echo(text)
     except OSError as error:
         # The event is stored: a failure here would make a script send it a second time.
         abandon_output()

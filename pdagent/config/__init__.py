@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
-
-import msgspec
+from typing import Literal
 
 from pdagent.masking import mask
 
@@ -34,11 +33,32 @@ class StartRefused(Exception):
     """The server can't start. The text is one line for the person who started it."""
 
 
-def _home(name: str) -> Path:
-    return Path.home() / ".pagerduty-agent" / name
+def expanded(text: str) -> Path:
+    """`text` as a path, a leading `~` replaced unless this user has no home directory."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        if text.partition("/")[0] != "~":
+            raise
+        return Path(text)
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+def needed(path: Path | None) -> Path:
+    """`path`, a setting: a file or directory that a command can't do without.
+
+    Raises:
+        ConfigError: It is in the home directory of a user who has none.
+    """
+    assert path is not None
+    if path.parts[:1] == ("~",):
+        raise ConfigError(
+            f"{path}: this user has no home directory: set the environment variable HOME"
+        )
+    return path
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Config:
     """The settings of one agent, as the server and the commands that talk to it use them.
 
     `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
@@ -51,20 +71,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     require_secret: bool = False
     allowed_hosts: tuple[str, ...] = ()
-    database: Path = msgspec.field(default_factory=lambda: _home("journal"))
-    pidfile: Path = msgspec.field(default_factory=lambda: _home("pidfile"))
+    database: Path = field(default_factory=lambda: expanded("~/.pagerduty-agent/journal"))
+    pidfile: Path = field(default_factory=lambda: expanded("~/.pagerduty-agent/pidfile"))
     spool: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     region: Literal["us", "eu"] = "us"
     events_url: str = ""
     api_url: str = ""
-    routing_keys: dict[str, str] = {}
-    max_in_flight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
-    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 60
+    routing_keys: dict[str, str] = field(default_factory=dict)
+    max_in_flight: int = 16
+    max_attempts: int = 60
     give_up_after: float = _DAY
-    max_queue_length: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 100_000
-    max_journal_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
+    max_queue_length: int = 100_000
+    max_journal_mb: int = 1024
     retention: float = 7 * _DAY
     heartbeat: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -72,9 +92,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.events_url:
-            msgspec.structs.force_setattr(self, "events_url", EVENTS_URLS[self.region])
+            object.__setattr__(self, "events_url", EVENTS_URLS[self.region])
         if not self.api_url:
-            msgspec.structs.force_setattr(self, "api_url", API_URLS[self.region])
+            object.__setattr__(self, "api_url", API_URLS[self.region])
 
     def __repr__(self) -> str:
         return f"Config(address={self.address!r}, database={str(self.database)!r})"

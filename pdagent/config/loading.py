@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from pdagent.config import Config, ConfigError, FlagError
-from pdagent.config.file import ConfigFile, Written, read_config_file, shown
+from pdagent.config import Config, ConfigError, FlagError, expanded
 from pdagent.config.options import OPTIONS, Option, check_routing_key
+from pdagent.config.reading import ConfigFile, Written, read_config_file, shown
 
 ENV_PREFIX = "PAGERDUTY_AGENT_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
-_HOMELESS = "this user has no home directory: set the environment variable HOME"
 SYSTEM_FILE = Path("/etc/pagerduty-agent.yaml")
 
 
@@ -34,13 +31,9 @@ class Loaded(NamedTuple):
 def user_file() -> Path:
     """The user's own config file, which `init` writes and commands look for first.
 
-    Raises:
-        ConfigError: The user has no home directory.
+    It begins with `~` for a user without home directory.
     """
-    try:
-        return Path.home() / ".pagerduty-agent.yaml"
-    except RuntimeError:
-        raise ConfigError(_HOMELESS) from None
+    return expanded("~/.pagerduty-agent.yaml")
 
 
 def load(
@@ -60,7 +53,7 @@ def load(
         ConfigError: A file, key or value can't be used; all is told in one line.
     """
     file = _find(config_file or environ.get(CONFIG_ENV) or None, search)
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file:
         for name, written in file.values.items():
@@ -75,10 +68,7 @@ def load(
             if text:
                 settings[name] = _parsed(option, text, where, Path.cwd())
                 origins[name] = where
-    try:
-        config = msgspec.convert(settings, Config)
-    except RuntimeError:
-        raise ConfigError(_HOMELESS) from None
+    config = Config(**settings)
     return Loaded(config, file.path if file else None, origins, _warnings(file, environ))
 
 
@@ -93,6 +83,8 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
                 f"'pagerduty-agent --config {named} init' writes one"
             ) from None
     for path in (user_file(), SYSTEM_FILE) if search is None else search:
+        if not path.is_absolute():
+            continue  # in the home directory of a user who has none
         try:
             return read_config_file(path)
         except FileNotFoundError:

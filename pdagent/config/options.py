@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
+from pdagent.config import expanded
 
-from pdagent.config import Config
-
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(Config)}
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_RETENTION = 3650 * 86400.0
@@ -64,7 +61,8 @@ def _secret(text: str, _: Path) -> str:
 def _path(text: str, base: Path) -> Path:
     if not text or "\0" in text:
         raise ValueError(text)
-    return base / Path(text).expanduser()
+    path = expanded(text)
+    return path if path.parts[:1] == ("~",) else base / path
 
 
 def _url(text: str, _: Path) -> str:
@@ -97,12 +95,19 @@ def _switch(text: str, _: Path) -> bool:
     return _SWITCH[text.strip().lower()]
 
 
-def _as_declared(name: str) -> Callable[[str, Path], object]:
-    """Read a number or a choice as `Config` declares it, limits included."""
-
+def _whole(lowest: int, highest: int) -> Callable[[str, Path], object]:
     def parse(text: str, _: Path) -> object:
-        # msgspec.ValidationError is a ValueError, as the table promises.
-        return msgspec.convert(text.strip(), _TYPES[name], strict=False)
+        digits = text.strip()
+        if not re.fullmatch("[0-9]{1,9}", digits) or not lowest <= int(digits) <= highest:
+            raise ValueError(text)
+        return int(digits)
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[str, Path], object]:
+    def parse(text: str, _: Path) -> object:
+        return words[words.index(text.strip())]
 
     return parse
 
@@ -192,7 +197,7 @@ _LIST = (
         "PagerDuty's service region of your account.",
         "us or eu",
         "us",
-        _as_declared("region"),
+        _one_of("us", "eu"),
     ),
     Option(
         "events_url",
@@ -220,7 +225,7 @@ _LIST = (
         "Deliveries to PagerDuty under way at once, over all routing keys.",
         "a whole number from 1 to 1000",
         "16",
-        _as_declared("max_in_flight"),
+        _whole(1, 1000),
     ),
     Option(
         "max_attempts",
@@ -228,7 +233,7 @@ _LIST = (
         "events, over at least an hour.",
         "a whole number from 1 to 1000000",
         "60",
-        _as_declared("max_attempts"),
+        _whole(1, 1_000_000),
     ),
     Option(
         "give_up_after",
@@ -242,14 +247,14 @@ _LIST = (
         "Events that may wait per routing key; more are refused.",
         "a whole number from 1 to 100000000",
         "100000",
-        _as_declared("max_queue_length"),
+        _whole(1, 100_000_000),
     ),
     Option(
         "max_journal_mb",
         "Size limit of the journal in MiB; a full one refuses new events.",
         "a whole number from 1 to 1048576",
         "1024",
-        _as_declared("max_journal_mb"),
+        _whole(1, 1_048_576),
     ),
     Option(
         "retention",
@@ -270,14 +275,14 @@ _LIST = (
         "What is logged.",
         "debug, info, warning or error",
         "info",
-        _as_declared("log_level"),
+        _one_of("debug", "info", "warning", "error"),
     ),
     Option(
         "log_format",
         "Logs for people or for machines.",
         "console or json",
         "console",
-        _as_declared("log_format"),
+        _one_of("console", "json"),
     ),
 )
 

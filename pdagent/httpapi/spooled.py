@@ -8,8 +8,9 @@ from pathlib import Path
 
 from actors.core.commands import Refusal
 from pdagent import spool
-from pdagent.events import InvalidEvent, ParsedEvent, parse
+from pdagent.events import InvalidEvent, parse
 from pdagent.httpapi.agent import Agent, accept
+from pdagent.wording import counted
 from store.records import RoutingKey
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class SpoolIntake:
         self._agent = agent
         self._directory = directory
         self._unlisted: str | None = None
+        self._aside: list[Path] = []
         self._failing: dict[str, str] = {}
         self._taken: set[str] = set()
         self._refused: dict[RoutingKey, str] = {}
@@ -36,6 +38,11 @@ class SpoolIntake:
     def warnings(self) -> list[str]:
         """What somebody has to see to, one sentence each."""
         found = [] if self._unlisted is None else [self._unlisted]
+        if self._aside:
+            found.append(
+                f"{counted(len(self._aside), 'file')} in the spool {self._directory} refused, the "
+                f"first is {self._aside[0].name}: the log says why; remove what needs no attention"
+            )
         if self._failing:
             first, more = next(iter(self._failing.values())), len(self._failing) - 1
             found.append(f"{first} (and {more} more, see the log)" if more else first)
@@ -50,7 +57,7 @@ class SpoolIntake:
     async def take_in(self) -> None:
         """Take in all that waits, oldest first; never raises for what is in the spool."""
         try:
-            waiting = spool.waiting(self._directory)
+            waiting, self._aside = spool.content(self._directory)
         except OSError as error:
             self._note_unlisted(error)
             return
@@ -68,10 +75,8 @@ class SpoolIntake:
         for path in waiting:
             try:
                 await self._take_in_file(path, refused)
-            except FileNotFoundError as error:
-                if path.is_symlink():
-                    self._note_failing(path, error)
-                # else it was removed by somebody, which is their right
+            except FileNotFoundError:
+                pass  # somebody removed it, which is their right
             except Exception as error:  # noqa: BLE001 - a mistake of ours concerns this one alone
                 self._note_failing(path, error)
             else:
@@ -83,10 +88,11 @@ class SpoolIntake:
     async def _take_in_file(self, path: Path, refused: dict[RoutingKey, str]) -> None:
         """`refused` are the keys that take nothing in this round: their order has to be kept."""
         if path.name not in self._taken:
-            spooled = spool.read(path)
-            event = None if spooled is None else _parse(spooled, path)
-            if spooled is None or event is None:
-                _set_aside(path)
+            try:
+                spooled = spool.read(path)
+                event = parse(spooled.kind, spooled.body)
+            except (spool.FileRefused, InvalidEvent) as why:
+                self._set_aside(path, why)
                 return
             key = RoutingKey(event.routing_key)
             if key in refused:
@@ -95,8 +101,7 @@ class SpoolIntake:
                 self._agent, event, source="pd-send", idempotency_key=spooled.idempotency_key
             )
             if isinstance(answer, Refusal) and answer.reason == "idempotency_key_reused":
-                logger.error("spooled event %s: %s", path.name, answer.message)
-                _set_aside(path)
+                self._set_aside(path, answer.message)
                 return
             if isinstance(answer, Refusal):
                 self._note_refused(key, answer, refused)
@@ -131,15 +136,7 @@ class SpoolIntake:
             name = self._agent.config.name_of(key)
             logger.warning("spooled events for %s wait: %s", name, refusal.message)
 
-
-def _set_aside(path: Path) -> None:
-    kept = spool.set_aside(path)
-    logger.error("spooled event %s can't be taken in: kept as %s", path.name, kept.name)
-
-
-def _parse(spooled: spool.SpooledEvent, path: Path) -> ParsedEvent | None:
-    try:
-        return parse(spooled.kind, spooled.body)
-    except InvalidEvent as invalid:
-        logger.error("spooled event %s: %s", path.name, invalid)
-        return None
+    def _set_aside(self, path: Path, why: object) -> None:
+        kept = spool.set_aside(path)
+        self._aside.append(kept)
+        logger.error("spooled event %s is refused: %s: kept as %s", path.name, why, kept.name)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
-
-import msgspec
-import requests
 
 from pdagent.config import Config
 from pdagent.localclient.errors import (
@@ -26,11 +24,11 @@ from pdagent.localclient.transport import FOR_NOW, PAUSES, Transport
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
+    from pdagent.localclient.answers import Changed, LineResult, Page
 
 __all__ = [
     "AgentError",
     "BadCertificate",
-    "LineResult",
     "LocalClient",
     "NoAnswer",
     "NotUnderstood",
@@ -45,7 +43,7 @@ JsonObject = dict[str, object]
 _Expected = TypeVar("_Expected")
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(NamedTuple):
     """The agent's word that an event is stored; only one of the two keys is filled in.
 
     `key` is the event's id. A change event has neither `dedup_key` nor `incident_key`.
@@ -56,47 +54,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     incident_key: str = ""
     warnings: tuple[str, ...] = ()
 
-
-class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a line of a batch: a receipt, or the `status` and `errors` of its refusal."""
-
-    line: int
-    key: str = ""
-    dedup_key: str = ""
-    incident_key: str = ""
-    warnings: tuple[str, ...] = ()
-    status: int | None = None
-    errors: tuple[str, ...] = ()
-    retry_after: float | None = None
-    may_have_been_stored: bool = False
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Events as the agent's JSON, and where the next page begins; None at the end."""
-
-    events: list[msgspec.Raw]
-    next: str | None = None
-
-
-class RefusedEvent(msgspec.Struct, frozen=True):
-    """An event that stays as it is, and why; `status` is the HTTP code that fits."""
-
-    id: str
-    error: str
-    status: int = 0
-
-
-class Changed(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events were retried or discarded, and which were not.
-
-    `left` counts the dead letters that were left as they are because their alert was resolved.
-    """
-
-    message: str
-    count: int
-    events: tuple[str, ...] = ()
-    refused: tuple[RefusedEvent, ...] = ()
-    left: int = 0
+    def as_json(self) -> str:
+        """As the agent writes it: without what is empty."""
+        filled = {name: value for name, value in self._asdict().items() if value}
+        return json.dumps(filled, ensure_ascii=False, separators=(",", ":"))
 
 
 class LocalClient:
@@ -117,7 +78,12 @@ class LocalClient:
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
         answer = self._transport.call_until_known("POST", "/send", body=event, headers=headers)
-        return self._decoded(answer, Receipt)
+        receipt = self._transport.decoded(answer)
+        known = {name: receipt[name] for name in Receipt._fields if name in receipt}
+        warnings = known.pop("warnings", [])
+        if not isinstance(warnings, list) or not all(isinstance(v, str) for v in known.values()):
+            raise self._transport.not_expected()
+        return Receipt(**known, warnings=tuple(map(str, warnings)))
 
     def send_batch(
         self, kind: EventKind, lines: Sequence[bytes], *, first: int, idempotency_key: str
@@ -127,6 +93,8 @@ class LocalClient:
         `first` is the number of the first line. Repeated while it isn't known which of them are
         stored: `idempotency_key` and the numbers keep the agent from storing an event twice.
         """
+        from msgspec.structs import replace
+
         uncertain: set[int] = set()
         for pause in PAUSES:
             time.sleep(pause)
@@ -135,14 +103,13 @@ class LocalClient:
             uncertain.intersection_update(each.line for each in results if each.status in FOR_NOW)
             if not uncertain:
                 break
-        return [
-            msgspec.structs.replace(each, may_have_been_stored=each.line in uncertain)
-            for each in results
-        ]
+        return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
 
     def _send_lines(
         self, kind: EventKind, lines: Sequence[bytes], first: int, idempotency_key: str
     ) -> list[LineResult]:
+        from pdagent.localclient.answers import LineResult
+
         headers = {
             "Content-Type": "application/x-ndjson",
             "Pd-Event-Version": kind,
@@ -151,10 +118,10 @@ class LocalClient:
         }
         body = b"".join(line + b"\n" for line in lines)
         answer = self._transport.call_until_known("POST", "/send/batch", body=body, headers=headers)
-        results = [self._transport.decode(line, LineResult) for line in answer.content.splitlines()]
+        results = [self._decoded(line, LineResult) for line in answer.splitlines()]
         sent = [number for number, line in enumerate(lines, first) if line.strip()]
         if [result.line for result in results] != sent:
-            raise NotUnderstood(self._transport.stranger("it answered other lines than were sent"))
+            raise self._transport.stranger("it answered other lines than were sent")
         return results
 
     def queue_status(
@@ -162,9 +129,7 @@ class LocalClient:
     ) -> JsonObject:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
         query = _of_key(routing_key) | {"show_keys": "1" if show_keys else "0"}
-        return self._decoded(
-            self._transport.call_until_known("GET", "/queue/status", query=query), JsonObject
-        )
+        return self._transport.decoded(self._get("/queue/status", query))
 
     def events(
         self,
@@ -179,6 +144,8 @@ class LocalClient:
         `states` are names with commas between, None means all that have not ended; `after` is the
         `next` of the page before.
         """
+        from pdagent.localclient.answers import Page
+
         query = {"limit": str(limit), **_of_key(routing_key)}
         query |= {"state": states} if states else {}
         query |= {"after": after} if after else {}
@@ -187,7 +154,8 @@ class LocalClient:
     def event(self, event: str) -> bytes:
         """One event, by its id or the beginning of it: the agent's JSON, to the letter."""
         answer = self._get(f"/queue/events/{quote(event, safe='')}", {})
-        return bytes(self._decoded(answer, msgspec.Raw))
+        self._transport.decoded(answer)
+        return answer
 
     def retry(
         self,
@@ -202,7 +170,9 @@ class LocalClient:
         triggers of alerts that have been resolved since.
         """
         wish = {"force": force} | ({} if ids is None else {"ids": ids})
-        return self._post("/queue/retry", _of_key(routing_key), wish, Changed)
+        from pdagent.localclient.answers import Changed
+
+        return self._decoded(self._post("/queue/retry", _of_key(routing_key), wish), Changed)
 
     def discard(
         self,
@@ -215,32 +185,32 @@ class LocalClient:
         """Give up the events with `ids`, else those of one key in `states` (see `events`)."""
         query = _of_key(routing_key) | ({"state": states} if states else {})
         wish = {"reason": reason or ""} | ({} if ids is None else {"ids": ids})
-        return self._post("/queue/discard", query, wish, Changed)
+        from pdagent.localclient.answers import Changed
+
+        return self._decoded(self._post("/queue/discard", query, wish), Changed)
 
     def hold(self, routing_key: str, *, reason: str | None = None) -> JsonObject:
         """Accept events of a key, but don't deliver any: `{"message", "queue", ...}`."""
-        wish = {"reason": reason or ""}
-        return self._post("/queue/hold", _of_key(routing_key), wish, JsonObject)
+        answer = self._post("/queue/hold", _of_key(routing_key), {"reason": reason or ""})
+        return self._transport.decoded(answer)
 
     def release(self, routing_key: str) -> JsonObject:
         """Deliver events of a key again: `{"message", "queue", ...}`."""
-        return self._post("/queue/release", _of_key(routing_key), {}, JsonObject)
+        return self._transport.decoded(self._post("/queue/release", _of_key(routing_key), {}))
 
-    @contextmanager
-    def tail(self, routing_key: str | None = None) -> Iterator[Iterator[bytes]]:
+    def tail(self, routing_key: str | None = None) -> AbstractContextManager[Iterator[bytes]]:
         """Transitions of one key, or of all, as JSON lines while they happen.
 
         An empty line comes at once, and whenever nothing happens for some seconds.
         """
-        with self._transport.lines("/queue/tail", _of_key(routing_key)) as lines:
-            yield lines
+        return self._transport.lines("/queue/tail", _of_key(routing_key))
 
     def status(self, query: Mapping[str, str] | None = None) -> JsonObject:
         """The agent, PagerDuty as it sees it, totals and queues.
 
         `query` may have `sort`, `match`, `limit` and `offset`, see `GET /status`.
         """
-        return self._decoded(self._get("/status", query or {}), JsonObject)
+        return self._transport.decoded(self._get("/status", query or {}))
 
     def health(self, *, live: bool = False) -> str:
         """Return what a ready agent answers: `OK`, or that and a line about PagerDuty.
@@ -250,21 +220,23 @@ class LocalClient:
         With `live`, return when it answers at all.
         """
         answer = self._get("/health/live" if live else "/health", {})
-        if answer.content.split(b"\n")[0].strip() != b"OK":
-            raise NotUnderstood(self._transport.stranger("its health isn't OK"))
-        return answer.text.strip()
+        if answer.split(b"\n")[0].strip() != b"OK":
+            raise self._transport.stranger("its health isn't OK")
+        return answer.decode("utf-8", "replace").strip()
 
-    def _get(self, path: str, query: Mapping[str, str]) -> requests.Response:
+    def _get(self, path: str, query: Mapping[str, str]) -> bytes:
         return self._transport.call_until_known("GET", path, query=query)
 
-    def _post(
-        self, path: str, query: Mapping[str, str], wish: Mapping[str, object], kind: type[_Expected]
-    ) -> _Expected:
-        body = msgspec.json.encode(wish)
-        return self._decoded(self._transport.call("POST", path, query=query, body=body), kind)
+    def _post(self, path: str, query: Mapping[str, str], wish: Mapping[str, object]) -> bytes:
+        return self._transport.call("POST", path, query=query, body=json.dumps(wish).encode())
 
-    def _decoded(self, answer: requests.Response, kind: type[_Expected]) -> _Expected:
-        return self._transport.decoded(answer, kind)
+    def _decoded(self, answer: bytes, kind: type[_Expected]) -> _Expected:
+        import msgspec  # commands for single events do without it
+
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._transport.not_expected() from None
 
 
 def _of_key(routing_key: str | None) -> dict[str, str]:

@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
 
-from requests.adapters import HTTPAdapter
-
-from pdagent.localclient.errors import BadCertificate
+from pdagent.localclient.errors import AgentError, BadCertificate, Broken, OtherScheme, Unreachable
+from pdagent.localclient.exchange import connect
 
 _PROBE_SECONDS = 2.0
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 
 
-class PinnedAdapter(HTTPAdapter):
-    """Talks to the holder of one certificate only.
+def connect_pinned(host: str, port: int, certificate: Path, address: str) -> ssl.SSLSocket:
+    """A TLS connection, with the holder of one certificate only.
 
-    Whoever answers must have that certificate's private key, so its names, dates and issuer add
-    nothing: it may have been issued for another name of this host. Raises `BadCertificate`.
+    The other side must have that certificate's private key, so its names, dates and issuer add
+    nothing: it may have been issued for another name of this host. Raises `Unreachable` or
+    `Broken`; `address` is for their texts.
     """
+    expected = _der(certificate)
+    plain = connect(host, port)
+    try:
+        secure = _any_certificate().wrap_socket(plain, server_hostname=host)
+        if secure.getpeercert(binary_form=True) != expected:
+            raise OtherScheme(
+                f"what listens at {address} can't be trusted: its certificate isn't the one in "
+                f"tls_cert ({certificate})"
+            )
+    except BaseException as error:
+        plain.close()
+        if not isinstance(error, OSError):
+            raise
+        raise _failure(error, address) from None
+    return secure
 
-    def __init__(self, certificate: Path) -> None:
-        self._fingerprint = _fingerprint(certificate)
-        super().__init__()
 
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As requests does, with the pin."""
-        super().init_poolmanager(*arguments, **options, assert_fingerprint=self._fingerprint)
+def _failure(error: OSError, address: str) -> AgentError:
+    if isinstance(error, TimeoutError):
+        return Unreachable("timed out")
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
+        return Broken("the connection broke")
+    why = (error.reason or "failed").replace("_", " ").lower()
+    return OtherScheme(
+        f"what listens at {address} does not speak TLS, as tls_cert in the config asks "
+        f"({'it speaks plain HTTP' if error.reason in _NOT_TLS else why}): start the agent with "
+        "tls_cert and tls_key, or leave tls_cert out here"
+    )
 
 
-def _fingerprint(certificate: Path) -> str:
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _der(certificate: Path) -> bytes:
     try:
         found = _CERTIFICATE.search(certificate.read_text("ascii", "replace"))
         if found is None:
             raise BadCertificate(f"tls_cert {certificate} holds no certificate in PEM form")
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
+        return ssl.PEM_cert_to_DER_cert(found[0])
     except OSError as error:
         raise BadCertificate(f"can't read tls_cert {certificate}: {error.strerror}") from None
     except ValueError:
@@ -48,20 +72,11 @@ def _fingerprint(certificate: Path) -> str:
 
 def speaks_tls(host: str, port: int) -> bool:
     """Whether a server there answers the first words of TLS."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
             socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,
-            context.wrap_socket(plain),
+            _any_certificate().wrap_socket(plain),
         ):
             return True
     except (OSError, ValueError):
         return False
-
-
-def why_not_tls(error: ssl.SSLError) -> str:
-    """In a few words, why a handshake failed."""
-    if error.reason in _NOT_TLS:
-        return "it speaks plain HTTP"
-    return (error.reason or "failed").replace("_", " ").lower()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pdagent.config import StartRefused
-from pdagent.pidfile import Pidfile, running_pid
+from pdagent.pidfile import Pidfile, holds, running_pid
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDER = """
@@ -44,8 +44,9 @@ def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_it_names_its_holder_and_is_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "new" / "pidfile"
     with Pidfile(path):
-        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.read_text() == str(os.getpid())
         assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert path.stat().st_mode & 0o777 == 0o600
         assert running_pid(path) == os.getpid()
     assert not path.exists()
     assert running_pid(path) is None
@@ -60,6 +61,8 @@ def test_a_second_holder_is_refused_with_the_pid_of_the_first(tmp_path: Path) ->
         ):
             pass
         assert running_pid(path) == other.pid
+        assert holds(other.pid, path)
+        assert not holds(os.getpid(), path)
 
 
 def test_a_killed_holder_leaves_nothing_that_matters(tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_a_killed_holder_leaves_nothing_that_matters(tmp_path: Path) -> None:
     with held_by_another_process(path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait()
-    assert path.read_text() == f"{other.pid}\n"
+    assert path.read_text() == str(other.pid)
     assert running_pid(path) is None
     with Pidfile(path):
         assert running_pid(path) == os.getpid()
@@ -77,9 +80,11 @@ def test_a_killed_holder_leaves_nothing_that_matters(tmp_path: Path) -> None:
 def test_a_half_written_or_stale_file_stops_nothing(tmp_path: Path, left: bytes) -> None:
     path = tmp_path / "pidfile"
     path.write_bytes(left)
+    path.chmod(0o644)
     assert running_pid(path) is None
     with Pidfile(path):
-        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_text() == str(os.getpid())
 
 
 @pytest.mark.parametrize("content", [b"root:x:0:0\n", b"1" * 100])

@@ -73,44 +73,63 @@ def test_without_a_spool_nothing_is_stored(tmp_path: Path) -> None:
         assert "server" in answer.stderr and len(answer.stderr.splitlines()) == 1
 
 
-def test_a_file_that_is_no_event_is_kept_out_of_the_way(tmp_path: Path) -> None:
-    spool = tmp_path / "spool"
-    spool.mkdir()
-    (spool / "00000000000000000001-1.event").write_text("half a fi")
-    with (
-        SandboxProcess() as sandbox,
-        AgentProcess(tmp_path / "agent", sandbox.url, spool=spool) as agent,
-    ):
-        assert agent.cli("send", "-k", KEY, "-t", "trigger", "-d", "works").returncode == 0
+def test_files_that_are_no_events_are_kept_aside_and_keep_no_other_back(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    folder, elsewhere = tmp_path / "spool", tmp_path / "elsewhere"
+    for number in (8, 9):
+        spool_event(elsewhere, KEY, number)
+    linked, large = sorted(elsewhere.iterdir())
+    with large.open("ab") as file:
+        file.write(b" " * (1 << 20))
+    spool_event(folder, KEY, 1)
+    link, fifo, inner, half, big = (folder / f"{n:020d}-1.event" for n in range(5))
+    link.symlink_to(linked)
+    os.mkfifo(fifo)
+    inner.mkdir()
+    half.write_text("half a fi")
+    large.rename(big)
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder) as agent:
         sandbox.wait_for_events(1)
-        assert [path.suffix for path in spool.iterdir()] == [".refused"]
+        spool_event(folder, KEY, 2)
+        sandbox.wait_for_events(2)
+        assert numbers_by_key(sandbox.events()) == {KEY: [1, 2]}
+        refused = {path.name for path in folder.iterdir()}
+        assert refused == {
+            path.with_suffix(".refused").name for path in (link, fifo, inner, half, big)
+        }
+        (warning,) = warnings(agent)
+        assert "5 files" in warning and f"{link.stem}.refused" in warning
+        assert f"Warning: {warning}" in agent.cli("status").stdout
+        for path, why in (
+            (link, "a symbolic link"),
+            (fifo, "a regular file"),
+            (inner, "a regular file"),
+            (half, "a spooled event"),
+            (big, "larger than 1 MiB"),
+        ):
+            (line,) = (line for line in agent.log().splitlines() if path.name in line)
+            assert why in line
+        shutil.rmtree(folder)
+        agent.wait_for(lambda: not warnings(agent), "no warning any more")
+    assert linked.exists()
 
 
-def test_files_that_cannot_be_read_keep_no_other_back_neither_at_the_start_nor_later(
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_files_of_neither_the_agents_user_nor_its_group_are_refused(
     tmp_path: Path, sandbox: SandboxProcess
 ) -> None:
     folder = tmp_path / "spool"
-    folder.mkdir()
-    link, fifo, inner = (folder / f"{n:020d}-1.event" for n in range(3))
-    link.symlink_to("/nowhere")
-    os.mkfifo(fifo)
-    inner.mkdir()
-    spool_event(folder, KEY, 1)
+    for number, (user, group) in enumerate(((61234, 61234), (61234, 0), (0, 61234)), 1):
+        before = set(folder.iterdir()) if folder.exists() else set()
+        spool_event(folder, KEY, number)
+        (file,) = set(folder.iterdir()) - before
+        os.chown(file, user, group)
     with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder) as agent:
-        sandbox.wait_for_events(1)
-        (warning,) = warnings(agent)
-        assert link.name in warning
-        assert "(and 2 more, see the log)" in warning
-        assert f"Warning: {warning}" in agent.cli("status").stdout
-        spool_event(folder, KEY, 2)
         sandbox.wait_for_events(2)
-        assert agent.is_healthy()
-        for path in (link, fifo, inner):
-            assert agent.log().count(path.name) == 1, "said once"
-        link.unlink()
-        fifo.unlink()
-        inner.rmdir()
-        agent.wait_for(lambda: not warnings(agent), "no warning any more")
+        assert numbers_by_key(sandbox.events()) == {KEY: [2, 3]}
+        assert "belongs neither to the agent's user" in agent.log()
+        assert len(warnings(agent)) == 1
 
 
 @pytest.mark.skipif(

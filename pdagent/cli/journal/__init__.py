@@ -17,6 +17,7 @@ from pdagent.cli.journal.options import (
     directory_of,
     journal_errors,
 )
+from pdagent.cli.output import echo_json
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import counted
 
@@ -65,7 +66,7 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
 def _print(found: Verification, place: Path, *, as_json: bool) -> None:
     if as_json:
         told = msgspec.to_builtins(found)
-        click.echo(msgspec.json.encode({"directory": str(place), **told}))
+        echo_json(msgspec.json.encode({"directory": str(place), **told}))
     else:
         for damage in found.damage:
             click.echo(str(damage))

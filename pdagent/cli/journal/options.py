@@ -10,6 +10,7 @@ import click
 
 from pdagent.cli.failures import CommandFailed
 from pdagent.cli.session import Session
+from pdagent.config import needed
 from pdagent.wording import counted
 from store.environment import DATA_FILE, MARKER_FILE
 from store.errors import (
@@ -28,7 +29,7 @@ directory_argument = click.argument(
 
 def directory_of(session: Session, given: Path | None) -> Path:
     """The directory that is meant."""
-    return session.loaded.config.database if given is None else given
+    return needed(session.loaded.config.database) if given is None else given
 
 
 @contextmanager

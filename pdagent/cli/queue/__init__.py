@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed
+from pdagent.cli.output import echo_json
 from pdagent.cli.queue.changing import discard, retry
 from pdagent.cli.queue.holding import hold, release
 from pdagent.cli.queue.listing import list_command
@@ -42,7 +43,7 @@ def status(session: Session, *, routing_key: str | None, as_json: bool, show_key
         if not answer.get("status_items"):
             refuse_unknown(client, session, routing_key)
     if as_json:
-        click.echo(msgspec.json.encode(answer))
+        echo_json(msgspec.json.encode(answer))
         return
     # Drawing is loaded when something is drawn: commands that send events start without it.
     from rich.console import Console

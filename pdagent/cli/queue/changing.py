@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, perhaps_unread, say
+from pdagent.cli.output import echo_json
 from pdagent.cli.parameters import text
 from pdagent.cli.queue.options import (
     ids_argument,
@@ -19,7 +20,8 @@ from pdagent.cli.queue.options import (
 )
 from pdagent.cli.queue.selection import about_queue, key_of, refuse_unknown
 from pdagent.cli.session import Session, pass_session
-from pdagent.localclient import Changed, LocalClient, Refused
+from pdagent.localclient import LocalClient, Refused
+from pdagent.localclient.answers import Changed
 from pdagent.operating.rows import DEAD, WAITING, EventRow
 from pdagent.wording import counted, one_line
 
@@ -203,7 +205,7 @@ def _tell(session: Session, changed: Changed, text: str, as_json: bool) -> None:
     """Print what was done on standard output, and what was not as lines on standard error."""
     changed = msgspec.structs.replace(changed, message=text)
     with perhaps_unread():
-        click.echo(msgspec.json.encode(changed) if as_json else text)
+        echo_json(msgspec.json.encode(changed)) if as_json else click.echo(text)
     for refused in changed.refused:
         say("error", session.with_options(refused.error))
     if changed.refused:

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import UNDONE
+from pdagent.cli.output import echo_json
 from pdagent.cli.parameters import text
 from pdagent.cli.queue.options import json_option, routing_key_option
 from pdagent.cli.queue.selection import about_queue, key_of, option_for
@@ -63,6 +64,6 @@ def _is_held(status: dict[str, object]) -> bool:
 
 def _tell(answer: dict[str, object], as_json: bool, more: str) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(answer))
+        echo_json(msgspec.json.encode(answer))
     else:
         click.echo(f"{answer.get('message')} {more}")

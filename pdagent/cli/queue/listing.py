@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed
+from pdagent.cli.output import echo_json
 from pdagent.cli.queue.options import (
     json_option,
     routing_key_option,
@@ -62,8 +63,9 @@ def list_command(
     keys = whole_keys(session) if show_keys else {}
     if as_json:
         for events, _ in pages:
-            lines = (bytes(_with_key(event, keys) if keys else event) for event in events)
-            click.echo(b"".join(b"%b\n" % line for line in lines), nl=False)
+            lines = [bytes(_with_key(event, keys) if keys else event) for event in events]
+            if lines:
+                echo_json(b"\n".join(lines))
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue.drawing import EventTable

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from pdagent.cli.failures import LOOKED, CommandFailed
+from pdagent.cli.output import echo_json
 from pdagent.cli.queue.options import event_id, json_option, show_keys_option
 from pdagent.cli.queue.selection import whole_keys
 from pdagent.cli.queue.words import STYLES as RECORD_STYLES
@@ -57,7 +58,7 @@ def show(session: Session, *, event: str, show_keys: bool, as_json: bool) -> Non
     with session.agent(LOOKED) as client:
         answer = client.event(event)
     if as_json:
-        click.echo(_with_key(answer, whole_keys(session)) if show_keys else answer)
+        echo_json(_with_key(answer, whole_keys(session)) if show_keys else answer)
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue.drawing import Paper

@@ -11,6 +11,7 @@ import msgspec
 
 from pdagent.cli.explanations import explained
 from pdagent.cli.failures import LOOKED, say
+from pdagent.cli.output import echo_json
 from pdagent.cli.queue.options import routing_key_option
 from pdagent.cli.queue.selection import key_of, refuse_unknown
 from pdagent.cli.queue.words import STYLES, WIDEST, told
@@ -45,7 +46,7 @@ def tail(session: Session, *, routing_key: str | None, as_json: bool) -> None:
     try:
         if as_json:
             for line in follower.lines():
-                click.echo(line)
+                echo_json(line)
             return
         # Drawing is loaded when something is drawn.
         from pdagent.cli.queue.drawing import Paper

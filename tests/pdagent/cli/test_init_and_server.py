@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import pytest
 
 from pdagent.config.loading import load
 from pdagent.config.options import OPTIONS
+from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 from tests.pdagent.cli.command_line import CommandLine
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
@@ -135,6 +138,52 @@ def test_what_a_killed_server_leaves_behind_stops_nothing(offline: CommandLine) 
     assert "no agent is running" in offline("server", "stop").error
     with server(offline):
         assert offline("server", "stop").code == 0
+
+
+def test_stop_never_signals_a_process_that_does_not_hold_the_lock(offline: CommandLine) -> None:
+    pidfile = offline.home / "pidfile"
+    with subprocess.Popen(["sleep", "60"]) as bystander, pidfile.open("w") as locked:
+        # What an agent in a container writes: a number that is another process's out here.
+        locked.write(str(bystander.pid))
+        locked.flush()
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        done = offline("--pidfile", str(pidfile), "server", "stop")
+        assert bystander.poll() is None
+        bystander.kill()
+    assert done.code == 1
+    assert f"process {bystander.pid}, which the pidfile {pidfile} names" in done.error
+    assert "another PID namespace" in done.error
+
+
+def test_without_home_directory_only_what_lies_in_it_fails(cli: CommandLine) -> None:
+    def homeless(*arguments: str) -> tuple[int, str, str]:
+        code = (
+            "import sys; sys.modules['pwd'] = None; from pdagent.cli import main; sys.exit(main())"
+        )
+        environment = {**cli.environment(), "PAGERDUTY_AGENT_ADDRESS": agent.address}
+        del environment["HOME"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, "-s", SECRET, *arguments],
+            env=environment,
+            cwd=cli.home,
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    with AgentStandIn() as agent:
+        code, out, err = homeless("send", "-k", KEY, "-t", "trigger", "-d", "x")
+        assert (code, err) == (0, "")
+        assert out.startswith("Event processed.")
+        assert homeless("queue", "status", "--json")[0] == 0
+        for command in (("server",), ("server", "stop"), ("init",), ("journal", "verify")):
+            code, _, err = homeless(*command)
+            assert code == 1
+            assert "this user has no home directory: set the environment variable HOME" in err
+        assert homeless("--pidfile", str(cli.home / "pid"), "server", "stop")[2].startswith(
+            "error: no agent is running"
+        )
+    assert not list(cli.home.iterdir())
 
 
 def test_a_server_that_others_could_reach_needs_a_secret(offline: CommandLine) -> None:

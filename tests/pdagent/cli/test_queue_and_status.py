@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -254,3 +255,31 @@ def test_tls_on_one_side_only_is_called_by_its_name(
             cli.configure(f"{setting}spool: {spool}\n", address=agent.address, secret=SECRET)
             assert cli(*sending).code == 0
             assert len(list(spool.iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", [("queue", "list"), ("queue", "status"), ("status",)])
+def test_json_on_a_terminal_steers_nothing_and_means_the_same(
+    user: CommandLine, agent: AgentStandIn, command: Sequence[str]
+) -> None:
+    shown = "ü \u202e\x9b31m\u2066 \U000e0001"
+    answer = {
+        "events": [{"id": "1", "summary": shown}],
+        "next": None,
+        "status_items": [{"summary": shown}],
+    }
+    for _ in range(2):
+        agent.next_answers.append((200, {}, json.dumps(answer).encode()))
+    master, slave = pty.openpty()
+    with os.fdopen(master, "rb", buffering=0) as terminal:
+        arguments = [str(part) for part in user.command(*command, "--json")]
+        done = subprocess.run(
+            arguments, env=user.environment(), cwd=user.home, stdout=slave, check=False
+        )
+        assert done.returncode == 0
+        text = terminal.read(1 << 16).decode()
+        os.close(slave)
+    assert text.strip().isprintable()
+    assert "ü" in text
+    piped = user(*command, "--json").out
+    assert shown in piped, "programs get it as it is"
+    assert json.loads(text) == json.loads(piped)

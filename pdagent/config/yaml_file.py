@@ -1,84 +1,28 @@
-"""The config file as it is written: YAML text to named values with their line numbers."""
+"""Config files in any form of YAML: text to named values with their line numbers."""
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
-from typing import NamedTuple
 
 import yaml
 
 from pdagent.config import ConfigError
-from pdagent.masking import mask
+from pdagent.config.reading import Written, shown
 
-_LARGEST = 1 << 20
 _DEEPEST = 10
 # libyaml's loader where PyYAML was built with it, else PyYAML's own.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Written(NamedTuple):
-    """A value as it stands in the file: text, texts, or names with texts. Lines count from 1."""
-
-    value: str | list[str] | dict[str, Written]
-    line: int
-
-
-class ConfigFile(NamedTuple):
-    """One config file. `exposed` means that every user of the host can read it."""
-
-    path: Path
-    values: dict[str, Written]
-    exposed: bool
-
-
-def read_config_file(path: Path) -> ConfigFile:
-    """Read `path` without judging its keys; a key without a value counts as not there.
+def read_yaml(path: Path, text: str) -> dict[str, Written]:
+    """The values in `text`, the content of `path`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ConfigError: It can't be read, isn't UTF-8 or YAML, names a key twice, or holds something
-            else than keys with values.
+        ConfigError: It isn't YAML, names a key twice, or has something else than keys with values.
     """
-    data, mode = _read(path)
-    if stat.S_ISREG(mode) and not data.strip():
-        raise ConfigError(
-            f"{path} is empty: remove it and run 'pagerduty-agent init' to write a new one"
-        )
-    node = _compose(path, _text(path, data))
-    values = {} if node is None else _mapping(path, node, "the file")
-    return ConfigFile(path, values, exposed=stat.S_ISREG(mode) and bool(mode & stat.S_IROTH))
-
-
-def shown(name: str) -> str:
-    """`name` quoted for a message; masked unless it looks like a name: it may be a credential."""
-    return repr(name if re.fullmatch(r"[A-Za-z][\w.-]{0,23}", name) else mask(name))
-
-
-def _read(path: Path) -> tuple[bytes, int]:
-    try:
-        with path.open("rb") as file:
-            data, mode = file.read(_LARGEST + 1), os.fstat(file.fileno()).st_mode
-    except FileNotFoundError:
-        raise
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a directory: name the config file in it") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise ConfigError(f"can't read {path}: {reason}") from None
-    if len(data) > _LARGEST:
-        raise ConfigError(f"{path} is larger than 1 MiB: that is no config file of the agent")
-    return data, mode
-
-
-def _text(path: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: not UTF-8 text: save it as UTF-8") from None
+    node = _compose(path, text)
+    return {} if node is None else _mapping(path, node, "the file")
 
 
 def _compose(path: Path, text: str) -> yaml.Node | None:

@@ -1,0 +1,47 @@
+"""What the agent answers to commands for many events, as these decode it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a line of a batch: a receipt, or the `status` and `errors` of its refusal."""
+
+    line: int
+    key: str = ""
+    dedup_key: str = ""
+    incident_key: str = ""
+    warnings: tuple[str, ...] = ()
+    status: int | None = None
+    errors: tuple[str, ...] = ()
+    retry_after: float | None = None
+    may_have_been_stored: bool = False
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Events as the agent's JSON, and where the next page begins; None at the end."""
+
+    events: list[msgspec.Raw]
+    next: str | None = None
+
+
+class RefusedEvent(msgspec.Struct, frozen=True):
+    """An event that stays as it is, and why; `status` is the HTTP code that fits."""
+
+    id: str
+    error: str
+    status: int = 0
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events were retried or discarded, and which were not.
+
+    `left` counts the dead letters that were left as they are because their alert was resolved.
+    """
+
+    message: str
+    count: int
+    events: tuple[str, ...] = ()
+    refused: tuple[RefusedEvent, ...] = ()
+    left: int = 0

@@ -1,0 +1,81 @@
+"""What a command costs that a monitoring tool starts once per notification."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from tests.pdagent.cli.agent_stand_in import AgentStandIn
+from tests.pdagent.cli.command_line import CommandLine
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+SEND = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
+ENQUEUE = ("enqueue", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-u", "db1", "-e", "error")
+CHANGE = ("change", "-k", KEY, "-d", "Deployed")
+
+# Each of these takes longer to load than what a single event needs of it is worth.
+UNWANTED = {
+    *("asyncio", "cryptography", "email", "falcon", "hashlib", "http.client", "importlib.metadata"),
+    *("lmdb", "logging", "msgspec", "pykka", "requests", "rich", "ssl", "subprocess", "tempfile"),
+    *("typing_extensions", "urllib.request", "urllib3", "uvicorn", "uvloop", "yaml"),
+}
+# Loading is what the time goes into, so whatever is new here has to be worth it.
+OF_OTHERS = {"click", "httptools"}
+
+
+@pytest.mark.parametrize("command", [SEND, ENQUEUE, CHANGE, (*SEND, "--json"), (*SEND, "-q")])
+def test_sending_loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:
+    user.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    done = user(*command)
+    assert done.code == 0
+    loaded = {
+        line.rpartition("|")[2].strip()
+        for line in done.err.splitlines()
+        if line.startswith("import time:")
+    }
+    assert {"pdagent.cli.submission", "pdagent.localclient"} <= loaded
+    assert not loaded & UNWANTED
+    assert {name.partition(".")[0] for name in loaded} & _installed() <= OF_OTHERS
+
+
+def _installed() -> set[str]:
+    """The packages of other people that the program, its tests and its tools use."""
+    return {name for name in packages_distributions() if name not in ("pdagent", "_distutils_hack")}
+
+
+@pytest.mark.parametrize(
+    ("command", "most"), [(SEND, 8), (ENQUEUE, 8), (CHANGE, 8), (("queue", "status", "--json"), 15)]
+)
+def test_a_command_costs_a_few_times_as_much_as_python_alone(
+    user: CommandLine, command: Sequence[str], most: float
+) -> None:
+    assert user(*command).code == 0  # from now on everything is compiled
+    nothing, whole = [sys.executable, "-c", "pass"], [str(a) for a in user.command(*command)]
+    pairs = [(_cpu_seconds(nothing, user), _cpu_seconds(whole, user)) for _ in range(6)]
+    # Other work on the machine only ever adds.
+    assert min(cost for _, cost in pairs) <= most * min(base for base, _ in pairs)
+
+
+def _cpu_seconds(command: Sequence[str], user: CommandLine) -> float:
+    process = subprocess.Popen(
+        command, env=user.environment(), cwd=user.home, stdout=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize("command", [SEND, ENQUEUE, CHANGE])
+@pytest.mark.parametrize("quiet", ["-q", "--quiet"])
+def test_quiet_prints_no_receipt(
+    user: CommandLine, agent: AgentStandIn, command: Sequence[str], quiet: str
+) -> None:
+    done = user(*command, quiet)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert len(agent.received) == 1
