@@ -128,7 +128,7 @@ def test_files_of_neither_the_agents_user_nor_its_group_are_refused(
     with AgentProcess(tmp_path / "agent", sandbox.url, spool=folder) as agent:
         sandbox.wait_for_events(2)
         assert numbers_by_key(sandbox.events()) == {KEY: [2, 3]}
-        assert "belongs neither to the agent's user" in agent.log()
+        agent.wait_for(lambda: "belongs neither to the agent's user" in agent.log(), "a reason")
         assert len(warnings(agent)) == 1
 
 

@@ -268,7 +268,7 @@ def test_json_on_a_terminal_steers_nothing_and_means_the_same(
         "status_items": [{"summary": shown}],
     }
     for _ in range(2):
-        agent.next_answers.append((200, {}, json.dumps(answer).encode()))
+        agent.next_answers.append((200, {}, json.dumps(answer, ensure_ascii=False).encode()))
     master, slave = pty.openpty()
     with os.fdopen(master, "rb", buffering=0) as terminal:
         arguments = [str(part) for part in user.command(*command, "--json")]
