@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from tests.simulation import mutants
+from tests.simulation.scenario import Scenario
 from tests.simulation.simulation import Simulation
 from tests.simulation.substitution import Substitute
 from tests.simulation.witness import Violation
 
 SEEDS = 2_000
+
+# Where a rule plays no part, a fault in it can't be found, and a run would only take time.
+PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
+    "recorded as delivered, but never was": lambda it: bool(it.weather.odd or it.failing),
+    "was given up after": lambda it: bool(
+        it.weather.poison and it.policy.max_attempts <= 3 and it.policy.least_failing >= 60
+    ),
+    "is still tried after give_up_after": lambda it: it.policy.give_up_after <= 100,
+    "s of failures": lambda it: bool(it.failing and len(it.keys) > 1),
+}
 
 
 @pytest.mark.parametrize(
@@ -19,7 +31,10 @@ SEEDS = 2_000
     [
         (mutants.answered_before_the_commit, "was acknowledged and is lost"),
         (mutants.overtaking_retry, "was started before its turn"),
-        (mutants.discarded_sender_with_an_open_client, "a late write by a discarded sender"),
+        (
+            mutants.discarded_sender_with_an_open_client,
+            "a late write by a discarded sender|requests at once",
+        ),
         (mutants.slower_after_each_refusal, "is paced below the documented rate"),
         (mutants.lost_wakeup_after_restart, "still wait after"),
         (mutants.ignored_fingerprint, "was given for another event under its key"),
@@ -35,10 +50,14 @@ SEEDS = 2_000
 def test_a_fault_in_the_program_is_found(
     mutant: Callable[[], list[Substitute]], found: str
 ) -> None:
+    plays_a_part = PLAYS_A_PART.get(found, lambda scenario: True)
     for seed in range(SEEDS):
+        simulation = Simulation(seed, mutations=mutant())
+        if not plays_a_part(simulation.scenario):
+            continue
         try:
-            Simulation(seed, mutations=mutant()).run()
+            simulation.run()
         except Violation as violation:
-            assert found in str(violation), f"seed {seed}"
+            assert re.search(found, str(violation)), f"seed {seed}"
             return
     pytest.fail(f"not found within {SEEDS} seeds")
