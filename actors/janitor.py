@@ -97,14 +97,14 @@ class Janitor(SupervisedActor):
         return is_full or usage.used >= usage.limit * TIGHT
 
     def _go_round(self, now: float) -> bool:
-        """True if there is more to remove than one batch of a queue takes."""
+        """True if there is more to remove than one batch takes."""
         before = now - self._retention
         history, tight = before, self._tight_rounds
         if tight > len(RETENTION_WHEN_TIGHT):
             history = inf
         elif tight:
             history = max(before, now - RETENTION_WHEN_TIGHT[tight - 1])
-        share, more = self._share_of_dead_letters(), False
+        share, removed = self._share_of_dead_letters(), 0
         self._wakes = _MOST_WAKES
         for entry in self._around.directory.entries():
             if self._is_quiet(entry, history, now):
@@ -114,12 +114,14 @@ class Janitor(SupervisedActor):
                 self._perform(entry, ExpireDeadLetters(before))
             if dead.room > share:
                 self._perform(entry, LimitDeadLetters(share))
-            more = self._sweep(entry, history, now) or more
+            removed += self._sweep(entry, history, now)
             self._shorten_attempts(entry)
             if tight:
                 # Only what a saved snapshot covers can be removed, in the next round then.
                 self._around.directory.tell(entry.id, SaveSnapshot())
-        return more or not self._wakes
+            elif removed >= _BATCH:
+                break  # commits wait while the writer removes: the rest follows in the next rounds
+        return removed >= _BATCH or not self._wakes
 
     def _is_quiet(self, entry: QueueEntry, before: float, now: float) -> bool:
         """Whether there is nothing to remove of a queue without a Sequencer.
@@ -169,8 +171,8 @@ class Janitor(SupervisedActor):
     def _perform(self, entry: QueueEntry, command: Command) -> None:
         self._around.command(entry.routing_key, Perform(command, _ignore))
 
-    def _sweep(self, entry: QueueEntry, before: float, now: float) -> bool:
-        """True if there is more to remove than one batch takes."""
+    def _sweep(self, entry: QueueEntry, before: float, now: float) -> int:
+        """Remove what ended before `before`, one batch at most; the number of records."""
         journal, state = self._around.journal, entry.state
         ended, self._fronts[entry.id] = sweep(
             journal,
@@ -184,7 +186,7 @@ class Janitor(SupervisedActor):
         )
         self._old = max(self._old, self._fronts[entry.id].old)
         self._remove(ended)
-        return len(ended) >= _BATCH
+        return len(ended)
 
     def _shorten_attempts(self, entry: QueueEntry) -> None:
         """It reads all that waits behind the head: only after many more attempts, not each time."""

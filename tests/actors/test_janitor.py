@@ -10,6 +10,7 @@ import pytest
 from actors import janitor
 from actors.core.commands import DiscardEvents, HoldQueue, Receipt
 from actors.core.verdict import Delivered, Rejected
+from actors.janitor import Janitor
 from store.errors import JournalFullError
 from store.records import Entry, QueueId
 from tests.actors.running_actors import RunningActors, WallClock, idempotent, wait_for
@@ -178,3 +179,32 @@ def test_a_full_journal_makes_room_although_the_clock_jumped_for_an_event(
         actors.accepted()
         wait_for(lambda: actors.system.admission.refusal, "a full journal")
         wait_for(lambda: actors.system.admission.refusal is None, "room again")
+
+
+def test_one_round_removes_about_one_batch_over_all_keys_as_commits_wait_for_it(
+    tmp_path: Path, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 keys with 1,000 records each stopped all commits for a minute."""
+    monkeypatch.setattr(janitor, "_BATCH", 20)
+    removed = [0]
+    go_round, remove = Janitor._go_round, Janitor._remove
+
+    def note_round(self: Janitor, now: float) -> bool:
+        removed.append(0)
+        return go_round(self, now)
+
+    def note_removal(self: Janitor, entries: list[Entry]) -> None:
+        removed[-1] += len(entries)
+        remove(self, entries)
+
+    monkeypatch.setattr(Janitor, "_go_round", note_round)
+    monkeypatch.setattr(Janitor, "_remove", note_removal)
+    keys = [f"{number:032d}" for number in range(30)]
+    with RunningActors(tmp_path, clock=clock, retention=WEEK, passivate_after=0.02) as actors:
+        for key in keys:
+            actors.wait_until_delivered(actors.accepted(key, count=2), key)
+        for key in keys:
+            wait_for(lambda key=key: actors.entry(key).phase == "stopped", "a snapshot")
+        clock.now += WEEK + 1
+        wait_for(lambda: sum(removed) >= len(keys) * 6, "all is removed")
+    assert max(removed) < 2 * 20
