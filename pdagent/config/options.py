@@ -251,7 +251,8 @@ _LIST = (
     ),
     Option(
         "max_journal_mb",
-        "Size limit of the journal in MiB; a full one refuses new events.",
+        "Size limit of the journal in MiB: a full one refuses new events, a key whose waiting "
+        "events fill half of it refuses its own.",
         "a whole number from 1 to 1048576",
         "1024",
         _whole(1, 1_048_576),

@@ -105,7 +105,11 @@ class AgentCollector(Collector):
         for name, key, text in (
             ("accepted", "accepted", "Events stored and acknowledged."),
             ("delivered", "delivered", "Events that PagerDuty took."),
-            ("discarded", "discarded", "Events given up by an operator or by the retention."),
+            (
+                "discarded",
+                "discarded",
+                "Events given up by an operator, by the retention or in a full journal.",
+            ),
         ):
             yield _counter(f"pdagent_events_{name}", text, totals[key])
         dead = forgotten.dead_lettered

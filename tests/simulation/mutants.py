@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from math import inf
 from typing import Any
 
 import msgspec
 
-from actors import sequencer
+from actors import janitor, sequencer
 from actors.core import decide
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
@@ -15,11 +16,14 @@ from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Verdict
+from actors.janitor import Janitor
 from actors.journal_writer import JournalWriter
 from actors.sender import SenderPool
 from actors.sequencer import Sequencer
 from actors.slots import DeliverySlots, SenderId
 from pdagent.eventsapi import verdict as table
+from store import retention
+from store.port import Journal
 from store.records import EventAccepted, EventId, QueueId
 from tests.simulation.substitution import Substitute
 
@@ -160,3 +164,42 @@ def each_key_probes_alone() -> list[Substitute]:
         return breaker.state != "unreachable" or now >= breaker._next_probe
 
     return [(Breaker, "allows", allows)]
+
+
+def retention_by_time_alone() -> list[Substitute]:
+    """A sweep stops at the first record whose time lies in the future."""
+    sweep = retention.sweep
+
+    def stopping(*arguments: Any, **named: Any) -> retention.Swept:
+        return sweep(*arguments, **{**named, "now": inf})
+
+    return [(janitor, "sweep", stopping)]
+
+
+def full_journal_by_time_alone() -> list[Substitute]:
+    """However full the journal is, what has ended in the future stays."""
+    sweep = retention.sweep
+
+    def stopping(
+        journal: Journal, queue: QueueId, before: float, limit: int, *, now: float, **named: Any
+    ) -> retention.Swept:
+        if before == inf:
+            before, now = now, inf
+        return sweep(journal, queue, before, limit, now=now, **named)
+
+    return [(janitor, "sweep", stopping)]
+
+
+def waiting_without_a_share() -> list[Substitute]:
+    """A key may fill the whole journal with waiting events."""
+    full = decide.queue_full
+
+    def by_length(state: QueueState, policy: Policy) -> Refusal | None:
+        return full(state, msgspec.structs.replace(policy, max_journal=1 << 62))
+
+    return [(decide, "queue_full", by_length)]
+
+
+def dead_letters_without_a_share() -> list[Substitute]:
+    """A full journal keeps all dead letters."""
+    return [(Janitor, "_share_of_dead_letters", lambda janitor: 1 << 62)]

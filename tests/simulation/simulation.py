@@ -12,7 +12,7 @@ from actors.system import ActorSystem
 from store.errors import JournalError
 from store.memory_journal import MemoryJournal
 from store.port import Journal
-from tests.simulation import promises
+from tests.simulation import promises, room
 from tests.simulation.disk import DiskTrouble, SimulatedDisk
 from tests.simulation.pagerduty import FAILURES, Request, SimulatedPagerDuty, Weather
 from tests.simulation.people import People
@@ -62,6 +62,7 @@ class Simulation:
             self.chance,
             self.scenario.disk,
         )
+        self.witness.journal_limit = self.disk.usage().limit
         self.pagerduty = SimulatedPagerDuty(
             self.runtime, self.chance, self.scenario.weather, self._request_begins
         )
@@ -91,6 +92,7 @@ class Simulation:
                 self._drain()
                 self._rest()
                 self._live_again()
+                room.it_is_trimmed(self)
             finally:
                 self.runtime.lose_everything()
                 self.disk.close()

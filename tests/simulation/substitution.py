@@ -112,6 +112,7 @@ def substitutes(
         (outbox, "SNAPSHOT_EVERY", snapshot_every),
         (dispatcher, "_TURN", turn),
         (supervisor, "TICK", tick),
+        (janitor, "_BELIEVED_AFTER", 30),
         (supervisor, "Sender", SimulatedSender),
         (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
         (SupervisedActor, "_start_actor_loop", lambda actor: runtime.adopt(actor)),

@@ -59,6 +59,16 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     retries: int = 0
     tried_at: float | None = None
     failing_since: float | None = None
+    room: int = 0
+    place_of_death: int = 0
+
+
+_ROOM_OF_ATTEMPT = 300
+
+
+def _room(life: Life) -> int:
+    """About how many bytes of the journal an event takes."""
+    return life.room + _ROOM_OF_ATTEMPT * life.attempts
 
 
 class Line(msgspec.Struct, kw_only=True, eq=False):
@@ -80,6 +90,8 @@ class Witness:
         self.lines: dict[QueueId, Line] = {}
         self.lives: dict[EventId, Life] = {}
         self.died: Callable[[Life, EventDeadLettered], None] = lambda life, record: None
+        self.journal_limit = 1 << 62
+        self._deaths = 0
         self._limit = max_queue_length
         self._give_up_after = give_up_after
 
@@ -102,11 +114,16 @@ class Witness:
                 line.delivered += 1
                 self._supersede(life)
             case EventDeadLettered():
-                self.died(self._ended(line, record.event, "dead"), record)
+                life = self._ended(line, record.event, "dead")
+                self._deaths += 1
+                life.place_of_death = self._deaths
+                self.died(life, record)
                 line.dead += 1
             case EventRetried():
                 self._retried(line, record)
             case EventDiscarded():
+                if record.reason == "journal_full":
+                    self._for_want_of_room(self.lives[record.event])
                 self._discarded(line, record.event)
             case QueueHeld():
                 line.held = True
@@ -146,8 +163,7 @@ class Witness:
         )
         require(len(line.waiting) < self._limit, f"queue {queue} is longer than its limit")
         line.accepted += 1
-        line.waiting.append(record.event)
-        self.lives[record.event] = Life(
+        life = self.lives[record.event] = Life(
             event=record.event,
             queue=queue,
             place=line.accepted,
@@ -155,7 +171,11 @@ class Witness:
             dedup_key=record.dedup_key,
             fingerprint=record.fingerprint,
             again=known is not None,
+            room=record.room,
         )
+        room = sum(self.lives[event].room for event in line.waiting)
+        require(room < self.journal_limit // 2, f"{life.event} goes beyond the share of its key")
+        line.waiting.append(record.event)
 
     def _started(self, line: Line, record: DeliveryStarted) -> None:
         event = record.event
@@ -219,6 +239,18 @@ class Witness:
             line.waiting.remove(event)
         line.discarded += 1
         life.state = "discarded"
+
+    def _for_want_of_room(self, life: Life) -> None:
+        """Only the oldest dead letter of a key is discarded for it, and only from too many."""
+        dead = [each for each in self.lives.values() if each.state == "dead"]
+        of_key = [each for each in dead if each.queue == life.queue]
+        oldest = min(of_key, key=lambda each: each.place_of_death, default=None)
+        require(life is oldest, f"{life.event}, {life.state}, was discarded for want of room")
+        require(
+            sum(map(_room, of_key)) > self.journal_limit // 4
+            or sum(map(_room, dead)) > self.journal_limit // 2,
+            f"{life.event} was discarded for want of room although there was some",
+        )
 
     def _supersede(self, delivered: Life) -> None:
         harmed = {"resolve": ("trigger",), "trigger": ("acknowledge", "resolve")}
