@@ -40,7 +40,7 @@ def test_its_output_says_what_came_with_the_key_masked() -> None:
         r"\d\d:\d\d:\d\d\.\d{3}  202  v2 +trigger +v4g5…nvj9  disk  Disk·\[2J full",
         lines[0],
     )
-    assert "'payload.severity' is none of" in lines[1]
+    assert "payload.severity: 'bad' is not one of" in lines[1]
     assert "dropped: no open alert" in lines[2]
     assert KEY not in "".join(lines)
     assert (process.returncode, errors) == (0, "")
