@@ -75,6 +75,7 @@ def agent(directory: Path, events_url: str, **environment: str) -> Iterator[str]
         f"address: {address}\nsecret: {SECRET}\ndatabase: {directory / 'journal'}\n"
         f"pidfile: {directory / 'pidfile'}\nevents_url: {events_url}\nheartbeat: false\n"
     )
+    config.chmod(0o600)
     process = subprocess.Popen(
         [sys.executable, "-m", "pdagent", "--config", str(config), "server"],
         cwd=ROOT,
