@@ -120,6 +120,13 @@ UNAVAILABLE = Refusal(
     retry_after=5,
 )
 
+QUARANTINED = Refusal(
+    reason="unavailable",
+    message="this routing key's queue is being restarted after a failure: "
+    "try again, 'pagerduty-agent status' shows when it works",
+    retry_after=5,
+)
+
 STOPPING = Refusal(
     reason="unavailable", message="the agent is stopping: send the event again", retry_after=5
 )

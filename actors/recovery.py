@@ -7,7 +7,7 @@ from actors.core.state import QueueState, compact, expand, from_snapshot
 from store.errors import JournalDamagedError
 from store.indexes import IndexSums
 from store.port import Journal
-from store.records import Entry, EventAccepted, QueueId
+from store.records import Entry, EventAccepted, EventId, QueueId
 
 
 def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
@@ -50,6 +50,13 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
             supply_room(state, entry.record)
     journal.check_indexes(sums)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
+
+
+def stored_event(journal: Journal, event: EventId) -> EventAccepted | None:
+    """The event as it was accepted; None if it is not in the journal."""
+    entry = journal.accepted(event)
+    record = None if entry is None else entry.record
+    return record if isinstance(record, EventAccepted) else None
 
 
 def _apply(state: QueueState, entry: Entry) -> None:

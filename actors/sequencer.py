@@ -48,11 +48,11 @@ from actors.messages import (
     WriteFailed,
 )
 from actors.outbox import Outbox
-from actors.recovery import recover_queue
+from actors.recovery import recover_queue, stored_event
 from actors.slots import Grant
 from actors.supervised import Report
 from actors.surroundings import Surroundings
-from store.records import EventAccepted, EventId, Record
+from store.records import Record
 
 
 class Sequencer(DispatchedActor):
@@ -175,7 +175,9 @@ class Sequencer(DispatchedActor):
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
         if isinstance(command, AcceptEvent) and command.event.idempotent:
-            first = self._out.storing(command.event.id) or self._stored(command.event.id)
+            first = self._out.storing(command.event.id) or stored_event(
+                self._around.journal, command.event.id
+            )
             if first is not None:
                 return repeated(command.event, first)  # after the commit of the first
         result = self._apply(state, command)
@@ -184,11 +186,6 @@ class Sequencer(DispatchedActor):
         if isinstance(command, AcceptEvent) and command.event.idempotent:
             self._out.remember(command.event)
         return answer(command, result)
-
-    def _stored(self, event: EventId) -> EventAccepted | None:
-        entry = self._around.journal.accepted(event)
-        record = None if entry is None else entry.record
-        return record if isinstance(record, EventAccepted) else None
 
     def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:
         result = decide(state, command, self._around.clock(), self._around.policy)

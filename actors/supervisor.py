@@ -16,10 +16,9 @@ from typing import Any
 import msgspec
 import pykka
 
-from actors.core.commands import Refusal
 from actors.core.restarts import QUARANTINE_FIRST, RestartPolicy, SteadyRestarts
 from actors.directory import QueueEntry
-from actors.messages import Failed, Needed, TimerReplaced, Wake, WriteFailed
+from actors.messages import QUARANTINED, Failed, Needed, TimerReplaced, Wake, WriteFailed
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer
 from actors.slots import Grant, SenderId
@@ -136,7 +135,7 @@ class Supervisor(SupervisedActor):
             self._start_sequencer(entry)
         elif entry is not None and entry.phase == "quarantined":
             for command in self._around.directory.take_commands(entry):
-                command.reply(_QUARANTINED)
+                command.reply(QUARANTINED)
 
     def _start_sequencer(self, entry: QueueEntry) -> None:
         def start(incarnation: int) -> pykka.ActorRef[Any]:
@@ -199,7 +198,7 @@ class Supervisor(SupervisedActor):
             entry = self._around.directory.get(QueueId(number))
             if entry is None:
                 return  # forgotten
-            # For whoever writes the log to say whose queue it is, without the key in the message.
+            # The log shows whose queue it is; the key itself is not part of the message.
             about = {"routing_key": entry.routing_key}
             _stop(self._around.directory.detach(entry))
             self._tell_grants(self._around.slots.release(entry.id))
@@ -280,11 +279,3 @@ def _stop(sequencer: pykka.ActorRef[Any] | None) -> None:
     if sequencer is not None:
         with contextlib.suppress(pykka.ActorDeadError):
             sequencer.stop(block=False)
-
-
-_QUARANTINED = Refusal(
-    reason="unavailable",
-    message="this routing key's queue is being restarted after a failure: "
-    "try again, 'pagerduty-agent status' shows when it works",
-    retry_after=5,
-)

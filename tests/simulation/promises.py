@@ -87,6 +87,7 @@ def given_up_rightly(simulation: Simulation, life: Life, record: EventDeadLetter
             )
             for first, second in pairwise(requests)
         )
+        counted += life.attempts - len(requests)  # those that a sender hung on before its request
         require(
             counted >= policy.max_attempts,
             f"{life.event} was given up although only {counted} attempts count",
