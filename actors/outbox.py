@@ -79,12 +79,13 @@ class Outbox:
         last: bool = False,
         forget: dict[str, int] | None = None,
     ) -> None:
-        named = self._named and forget is None
+        # Without a record, there is no queue in the journal, and nothing to remove later.
+        names = forget is not None or (self.records and not self._named)
         write = Write(
             append=Append(
                 queue=self._entry.id,
                 records=tuple(self.records),
-                routing_key=None if named else self._entry.routing_key,
+                routing_key=self._entry.routing_key if names else None,
                 snapshot=snapshot,
                 forget=forget,
             ),

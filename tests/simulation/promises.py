@@ -112,6 +112,8 @@ def kept_on_disk(simulation: Simulation) -> None:
     for event in simulation.people.acknowledged:
         require(event in lives, f"{event} was acknowledged and is lost")
     journal = simulation.disk.quietly()
+    keys = list(journal.queues().values())
+    require(len(keys) == len(set(keys)), f"a key has two queues: {journal.queues()}")
     for queue, (state, tail) in recover_all(journal).items():
         alone, alone_tail = recover_queue(journal, queue)
         require(to_snapshot(alone) == to_snapshot(state), f"queue {queue} has two histories")
