@@ -12,7 +12,7 @@ from actors.core.state import QueueState, to_snapshot
 from actors.core.verdict import Deferred, Delivered
 from actors.directory import QueueEntry
 from actors.recovery import recover_all, recover_queue
-from store.records import EventDeadLettered, QueueId
+from store.records import EventDeadLettered, EventId, QueueId
 from tests.simulation.pagerduty import Request
 from tests.simulation.witness import Life, Violation, require
 
@@ -53,6 +53,7 @@ def _waits_as_asked(simulation: Simulation, request: Request) -> None:
     disturbed = [*simulation.disturbances, *(at + 60 for at in simulation.failures)]
     if (
         simulation.scenario.jumps
+        or simulation.witness.lives[EventId(request.event)].again
         or (before.process, before.retries) != (request.process, request.retries)
         or any(at >= before.started for at in disturbed)
     ):
