@@ -212,8 +212,8 @@ class DeliverySlots:
         for queue in queues:
             event = self._delivering.pop(queue).event
             verdict = Deferred(reason="no_answer", detail=detail)
-            counts = self._counts(queue, event, verdict)
-            self._outcomes[queue] = Outcome(event, verdict, counts, self._breaker.is_open)
+            # It does not count: the trouble is the agent's.
+            self._outcomes[queue] = Outcome(event, verdict, False, self._breaker.is_open)
             self._vacant.add(sender)
         return queues
 

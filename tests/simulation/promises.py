@@ -41,7 +41,8 @@ def request_is_due(simulation: Simulation, request: Request) -> None:
         f"{len(under_way) + 1} requests at once",
     )
     request.retries = life.retries
-    _waits_as_asked(simulation, request)
+    if not life.again:
+        _waits_as_asked(simulation, request)
 
 
 def _waits_as_asked(simulation: Simulation, request: Request) -> None:
