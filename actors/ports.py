@@ -1,4 +1,4 @@
-"""What the actors need from outside, as protocols; `pdagent/app.py` injects implementations."""
+"""Ports: what the actors need from outside; `pdagent/agent/app.py` injects implementations."""
 
 from __future__ import annotations
 

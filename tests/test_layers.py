@@ -143,7 +143,7 @@ def test_the_sandbox_shares_only_the_rules_of_events_with_the_agent() -> None:
 
 
 def test_only_the_composition_root_puts_the_parts_together() -> None:
-    """`ActorSystem` and the LMDB journal are made in `pdagent/app.py`, and nowhere else."""
+    """`ActorSystem` and the LMDB journal are made in `pdagent/agent/app.py`, and nowhere else."""
     made = {
         (node.func.id, module_of(file))
         for file in modules("pdagent")
@@ -151,4 +151,4 @@ def test_only_the_composition_root_puts_the_parts_together() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         if node.func.id in {"ActorSystem", "LmdbJournal"}
     }
-    assert made == {("ActorSystem", "pdagent.app"), ("LmdbJournal", "pdagent.app")}
+    assert made == {("ActorSystem", "pdagent.agent.app"), ("LmdbJournal", "pdagent.agent.app")}

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from pdagent.agent.pidfile import holds, running_pid
+from pdagent.agent.stopping import StopSignals
 from pdagent.cli.failures import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import ConfigError, StartRefused, needed
 from pdagent.config.loading import user_file
 from pdagent.config.template import write_config
-from pdagent.pidfile import holds, running_pid
-from pdagent.stopping import StopSignals
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -44,7 +44,7 @@ def server(
     if session.load(database=database, region=region).file is None:
         _first_config()
     # The server's parts take a while to load, and no other command needs them.
-    from pdagent.app import run
+    from pdagent.agent.app import run
 
     config = session.load(database=database, region=region).config
     try:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, cast
 import falcon
 import falcon.asgi
 
-from pdagent.httpapi import tail
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.batch import SendBatch
-from pdagent.httpapi.bodies import SenderGone, whole_requests
-from pdagent.httpapi.commands import QueueCommands
 from pdagent.httpapi.errors import PAGERDUTY_PATHS, error_body
-from pdagent.httpapi.events import Events
 from pdagent.httpapi.guard import BrowserGuard, Secret
-from pdagent.httpapi.intake import PagerDutyPath, Send
+from pdagent.httpapi.intake.batch import SendBatch
+from pdagent.httpapi.intake.bodies import SenderGone, whole_requests
+from pdagent.httpapi.intake.routes import PagerDutyPath, Send
 from pdagent.httpapi.metrics import Metrics
 from pdagent.httpapi.openapi.document import OpenApi
 from pdagent.httpapi.operations import Health, Operations
-from pdagent.httpapi.selection import Selection
+from pdagent.httpapi.operators import tail
+from pdagent.httpapi.operators.commands import QueueCommands
+from pdagent.httpapi.operators.queries import Events
+from pdagent.httpapi.operators.selection import Selection
 from store.errors import JournalError
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import falcon.asgi
 import msgspec
 
 from actors.directory import QueueEntry
-from pdagent.httpapi import views
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.selection import Selection
+from pdagent.httpapi.operators import views
+from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.overview import MOST_ROWS, SORTS, Overview, Wanted
 from pdagent.operating.rows import timestamp
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
+from pdagent.agent.stopping import stop_signals
 from pdagent.config import Config, StartRefused
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
-from pdagent.stopping import stop_signals
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from pdagent.observers import Observers
+from pdagent.agent.observers import Observers
 from pdagent.waking import wake
 from store.records import QueueId, Record
 

@@ -62,13 +62,13 @@ def install(fault: str) -> None:
                 sequencer.decide, lambda state, command, *_: (key_of_the_test(), command)
             )
         case "accept":
-            from pdagent.httpapi import intake
+            from pdagent.httpapi.intake import routes as intake
 
             intake.accept = failing(  # type: ignore[attr-defined]
                 intake.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
             )
         case "spooled":
-            from pdagent.httpapi import spooled
+            from pdagent.httpapi.intake import spooled
 
             spooled.accept = failing(  # type: ignore[attr-defined]
                 spooled.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
@@ -83,7 +83,8 @@ def install(fault: str) -> None:
             system.COMMIT_WITHIN = 0.5
             LmdbJournal.commit = hanging(LmdbJournal.commit)  # type: ignore[method-assign]
         case "commit" | "slow commit" | "endless commit":
-            from pdagent.httpapi import agent, batch_run
+            from pdagent.httpapi import agent
+            from pdagent.httpapi.intake import batch_run
             from store.errors import CommitFailedError
 
             def trouble() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pdagent.httpapi.answers import Errors
-from pdagent.httpapi.commands import Wish
 from pdagent.httpapi.openapi.calls import (
     INTAKE,
     LINES,
@@ -18,6 +17,7 @@ from pdagent.httpapi.openapi.calls import (
     list_of,
     object_of,
 )
+from pdagent.httpapi.operators.commands import Wish
 from pdagent.operating.listing import MOST_DIGITS, Page
 from pdagent.operating.overview import MOST_ROWS, SORTS
 from pdagent.operating.rows import DEAD, STATES

@@ -30,11 +30,11 @@ class ImpatientAgent(AgentProcess):
 
 def run(config_file: str) -> int:
     """Run the agent as `pagerduty-agent server` does."""
-    from pdagent.app import run
+    from pdagent.agent.app import run
+    from pdagent.agent.stopping import StopSignals
     from pdagent.config.loading import load
     from pdagent.httpapi import server
     from pdagent.httpapi.connection.limits import Limits
-    from pdagent.stopping import StopSignals
 
     limits = Limits(
         connections=CONNECTIONS,

@@ -9,8 +9,8 @@ import pytest
 import uvloop
 
 from actors.core.commands import Answer, Done
+from pdagent.agent.observers import Observers
 from pdagent.httpapi.agent import Replies
-from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from store.records import EventDelivered, EventId, QueueId
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pdagent.observers import Observers
+from pdagent.agent.observers import Observers
 from pdagent.operating import followers
 from pdagent.operating.followers import (
     BUFFER,

@@ -20,24 +20,24 @@ from actors.core.commands import Policy
 from actors.ports import DeliveryPort, HeartbeatPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
+from pdagent.agent.logs import Lines, set_up_logging
+from pdagent.agent.logs.thread import LogThread
+from pdagent.agent.logs.transitions import TransitionLog
+from pdagent.agent.observers import Observers
+from pdagent.agent.pidfile import Pidfile
+from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
+from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
 from pdagent.events import with_routing_key
 from pdagent.eventsapi import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies
-from pdagent.httpapi.spooled import SpoolIntake
-from pdagent.logs import Lines, set_up_logging
-from pdagent.logs.thread import LogThread
-from pdagent.logs.transitions import TransitionLog
+from pdagent.httpapi.intake.spooled import SpoolIntake
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
-from pdagent.observers import Observers
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
-from pdagent.pidfile import Pidfile
-from pdagent.stopping import StopAsked, StopSignals, stop_signals
-from pdagent.systemd import ServiceManager
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
 from store.records import QueueId

@@ -10,9 +10,9 @@ from actors.core.commands import Refusal
 from pdagent.events import KINDS, EventKind, InvalidEvent, parse
 from pdagent.httpapi.agent import Agent, accept
 from pdagent.httpapi.answers import processed, stored
-from pdagent.httpapi.bodies import read_body
 from pdagent.httpapi.errors import error_body, status_of
 from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.intake.bodies import read_body
 
 _LONGEST_IDEMPOTENCY_KEY = 255
 _encode = msgspec.json.Encoder().encode

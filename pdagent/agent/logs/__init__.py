@@ -10,8 +10,8 @@ from types import TracebackType
 
 import msgspec
 
+from pdagent.agent.logs.thread import LogThread, LogThreadHandler
 from pdagent.config import Config
-from pdagent.logs.thread import LogThread, LogThreadHandler
 from pdagent.masking import without_keys
 from pdagent.operating.names import QueueNames
 

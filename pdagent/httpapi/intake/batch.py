@@ -9,11 +9,11 @@ import falcon.asgi
 
 from pdagent.events import EventKind, rawjson
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.batch_run import BatchRun
-from pdagent.httpapi.bodies import check_type
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.intake import idempotency_key_of, source_of
-from pdagent.httpapi.ndjson import decides, why_not_lines
+from pdagent.httpapi.intake.batch_run import BatchRun
+from pdagent.httpapi.intake.bodies import check_type
+from pdagent.httpapi.intake.ndjson import decides, why_not_lines
+from pdagent.httpapi.intake.routes import idempotency_key_of, source_of
 
 
 def kind_of(line: bytes) -> EventKind:

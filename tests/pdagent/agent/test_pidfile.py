@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from pdagent.agent.pidfile import Pidfile, holds, running_pid
 from pdagent.config import StartRefused
-from pdagent.pidfile import Pidfile, holds, running_pid
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
-from pdagent.pidfile import Pidfile
+from pdagent.agent.pidfile import Pidfile
 with Pidfile(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -118,7 +118,7 @@ def test_looking_for_the_holder_never_keeps_a_new_one_out(tmp_path: Path) -> Non
     path = tmp_path / "pidfile"
     path.write_text("1\n")
     looking = (
-        "import sys; from pathlib import Path; from pdagent.pidfile import running_pid\n"
+        "import sys; from pathlib import Path; from pdagent.agent.pidfile import running_pid\n"
         "print('looking', flush=True)\n"
         "while True: running_pid(Path(sys.argv[1]))"
     )

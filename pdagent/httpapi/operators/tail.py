@@ -12,9 +12,9 @@ import msgspec
 
 from pdagent.events import summary_of
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.bodies import IS_HEAD, SenderGone
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.selection import Selection
+from pdagent.httpapi.intake.bodies import IS_HEAD, SenderGone
+from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
 from pdagent.operating.lives import shown
 from store.records import EventAccepted, RoutingKey, event_of

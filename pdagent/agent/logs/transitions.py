@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from pdagent.logs import Lines
-from pdagent.logs.thread import LogThread
+from pdagent.agent.logs import Lines
+from pdagent.agent.logs.thread import LogThread
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -23,7 +23,7 @@ from store.records import (
     event_of,
 )
 
-LOGGER = "pdagent.logs.transitions"
+LOGGER = "pdagent.agent.logs.transitions"
 SAY_AGAIN_AFTER = 60.0
 MOST_DEFERRALS = 100
 """Lines in `SAY_AGAIN_AFTER` seconds about attempts that failed for one reason."""

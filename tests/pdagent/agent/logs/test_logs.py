@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from pdagent.agent.logs import Lines
+from pdagent.agent.logs.thread import LogThread
+from pdagent.agent.logs.transitions import MOST_DEFERRALS, SAY_AGAIN_AFTER, TransitionLog
 from pdagent.config import Config
-from pdagent.logs import Lines
-from pdagent.logs.thread import LogThread
-from pdagent.logs.transitions import MOST_DEFERRALS, SAY_AGAIN_AFTER, TransitionLog
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -112,7 +112,7 @@ def test_json_has_the_same_fields() -> None:
     assert json.loads(line) == {
         "at": "2026-08-01T00:00:00.250Z",
         "level": "info",
-        "logger": "pdagent.logs.transitions",
+        "logger": "pdagent.agent.logs.transitions",
         "message": "deferred",
         "event": EVENT,
         "queue": "queue-7",
@@ -199,7 +199,7 @@ def test_a_line_stays_one_line_whatever_is_in_it() -> None:
 PROGRAM = """
 import logging, sys, threading, warnings
 from pdagent.config import Config
-from pdagent.logs import set_up_logging
+from pdagent.agent.logs import set_up_logging
 key, secret, log_format = sys.argv[1:]
 log = set_up_logging(Config(secret=secret, log_format=log_format))
 log.start()

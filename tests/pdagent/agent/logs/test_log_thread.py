@@ -6,7 +6,7 @@ import io
 import logging
 import threading
 
-from pdagent.logs.thread import CAPACITY, LogThread, LogThreadHandler
+from pdagent.agent.logs.thread import CAPACITY, LogThread, LogThreadHandler
 
 
 def test_a_log_that_nobody_reads_holds_nobody_up_and_says_what_is_missing() -> None:

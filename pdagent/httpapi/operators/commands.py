@@ -12,11 +12,11 @@ import msgspec
 from actors.core.commands import Command, HoldQueue, Refusal, ReleaseQueue
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
-from pdagent.httpapi.bodies import read_body
-from pdagent.httpapi.changes import Changes, Outcome
-from pdagent.httpapi.events import message, states_of
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.selection import Selection
+from pdagent.httpapi.intake.bodies import read_body
+from pdagent.httpapi.operators.changes import Changes, Outcome
+from pdagent.httpapi.operators.queries import message, states_of
+from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.changes import BY_OPERATOR, Change
 from pdagent.operating.reading import first, steady
 from pdagent.operating.rows import DEAD, ENDED, WAITING

@@ -13,9 +13,9 @@ from actors.core import restarts
 from actors.core.commands import HoldQueue
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
-from pdagent import app
-from pdagent.httpapi.commands import QueueCommands
+from pdagent.agent import app
 from pdagent.httpapi.operations import Operations
+from pdagent.httpapi.operators.commands import QueueCommands
 from store.lmdb_journal import LmdbJournal
 from store.port import Append
 from store.records import (

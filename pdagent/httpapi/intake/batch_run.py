@@ -20,7 +20,7 @@ from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
 from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
 from pdagent.httpapi.errors import sentence_for, status_of
-from pdagent.httpapi.ndjson import LineSplitter, TooLong
+from pdagent.httpapi.intake.ndjson import LineSplitter, TooLong
 from store.records import RoutingKey
 
 MAX_OPEN_LINES = 1_000

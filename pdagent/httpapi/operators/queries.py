@@ -9,9 +9,9 @@ import falcon.asgi
 import msgspec
 
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.changes import Changes, Outcome
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.selection import Selection
+from pdagent.httpapi.operators.changes import Changes, Outcome
+from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.changes import BY_OPERATOR, Change
 from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import Life, life_of

@@ -1,0 +1,1 @@
+"""The running agent: composition root, pidfile, stop signals, service manager, logs."""

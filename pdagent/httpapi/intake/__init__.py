@@ -1,0 +1,1 @@
+"""Events coming in: single requests, batches, the spool."""
