@@ -7,12 +7,9 @@ fails, the actor ends, and a successor reads the queue from the journal.
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from typing import Any
-
-import pykka
 
 from actors.core.commands import (
     AcceptEvent,
@@ -51,7 +48,7 @@ from actors.outbox import Outbox
 from actors.recovery import recover_queue, stored_event
 from actors.slots import Grant
 from actors.supervised import Report
-from actors.surroundings import Surroundings
+from actors.surroundings import Surroundings, tell
 from store.records import Record
 
 
@@ -174,17 +171,16 @@ class Sequencer(DispatchedActor):
 
     def _carry_out(self, state: QueueState, command: Command) -> Receipt | Refusal | Done:
         """Decide and apply; the answer holds once the records are on disk."""
-        if isinstance(command, AcceptEvent) and command.event.idempotent:
-            first = self._out.storing(command.event.id) or stored_event(
-                self._around.journal, command.event.id
-            )
+        event = command.event if isinstance(command, AcceptEvent) else None
+        if event is not None and event.idempotent:
+            first = self._out.storing(event.id) or stored_event(self._around.journal, event.id)
             if first is not None:
-                return repeated(command.event, first)  # after the commit of the first
+                return repeated(event, first)  # after the commit of the first
         result = self._apply(state, command)
         if isinstance(result, Refusal):
             return result
-        if isinstance(command, AcceptEvent) and command.event.idempotent:
-            self._out.remember(command.event)
+        if event is not None and event.idempotent:
+            self._out.remember(event)
         return answer(command, result)
 
     def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:
@@ -242,10 +238,7 @@ class Sequencer(DispatchedActor):
             self._around.tell_later(self.actor_ref, IdleCheck(), seconds)
 
     def _stop_if_idle(self, state: QueueState) -> None:
-        """Take no more commands and save the state; `Saved` says that all of it is on disk.
-
-        A queue without anything in the journal that is worth keeping is removed from it.
-        """
+        """Take no more commands and save the state, or remove a queue that holds nothing at all."""
         self._idle_check_pending = False
         idle = self._idle_since
         if idle is None or state.waiting:
@@ -262,8 +255,7 @@ class Sequencer(DispatchedActor):
 
     def _saved(self, outcome: Answer) -> None:
         if isinstance(outcome, Done):  # otherwise `WriteFailed` comes
-            with contextlib.suppress(pykka.ActorDeadError):
-                self.actor_ref.tell(Saved())
+            tell(self.actor_ref, Saved())
 
     def _leave(self) -> None:
         """End here: the directory keeps a summary. What was asked for meanwhile starts another."""

@@ -23,7 +23,7 @@ from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer
 from actors.slots import Grant, SenderId
 from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
-from actors.surroundings import Surroundings
+from actors.surroundings import Surroundings, tell
 from store.records import QueueId, RoutingKey
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,7 @@ class Supervisor(SupervisedActor):
         supervisor = self.actor_ref
 
         def report(error: BaseException) -> None:
-            with contextlib.suppress(pykka.ActorDeadError):
-                supervisor.tell(Failed(name, number, incarnation, type(error).__name__))
+            tell(supervisor, Failed(name, number, incarnation, type(error).__name__))
 
         return report
 
@@ -226,8 +225,7 @@ class Supervisor(SupervisedActor):
 
     def _restart(self, actor: ActorId) -> None:
         del self._restart_at[actor]
-        name, number = actor
-        directory = self._around.directory
+        (name, number), directory = actor, self._around.directory
         match name:
             case "sequencer":
                 entry = directory.get(QueueId(number))

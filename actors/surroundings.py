@@ -41,24 +41,25 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
         sequencer = entry.sequencer
         if sequencer is not None:
             wake(sequencer)
-        elif not _tell(self.supervisor(), Needed(entry.id)):
+        elif not tell(self.supervisor(), Needed(entry.id)):
             for refused in self.directory.take_commands(entry):
                 refused.reply(STOPPING)
 
     def tell_writer(self, message: Any) -> bool:
         """False if the writer died; with a new one all Sequencers read their queues again."""
-        return _tell(self.writer(), message)
+        return tell(self.writer(), message)
 
     def ask_for_successor(self, queue: QueueId) -> None:
         """Have a Sequencer started for this queue. Without a Supervisor, the agent stops."""
-        _tell(self.supervisor(), Needed(queue))
+        tell(self.supervisor(), Needed(queue))
 
     def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
         """A timer that died is replaced, and all are told: then it is asked for again."""
-        _tell(self.timer(), Schedule(to, message, seconds))
+        tell(self.timer(), Schedule(to, message, seconds))
 
 
-def _tell(ref: pykka.ActorRef[Any], message: Any) -> bool:
+def tell(ref: pykka.ActorRef[Any], message: Any) -> bool:
+    """Tell an actor; False if it has ended."""
     try:
         ref.tell(message)
     except pykka.ActorDeadError:
