@@ -1,7 +1,7 @@
-"""One process a journal: an flock on `agent.lock` inside the directory.
+"""A file that at most one process holds: an flock on it, and the holder's pid in it.
 
-The kernel drops the lock when the process dies, however it dies, so a stale lock can't exist; the
-pid in the file only serves the message to whom it may concern.
+The kernel drops the lock when the process dies, however it dies, so a stale lock can't exist. The
+pid only makes messages better.
 """
 
 from __future__ import annotations
@@ -9,32 +9,92 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from store.environment import unusable
 from store.errors import JournalLockedError
 
-_WIDTH = 32  # bytes; always the same, so that a file that exists is overwritten in place
+WIDTH = 64
+"""Bytes that a pid may take in its file."""
+POLL_SECONDS = 0.02
+
+
+class HeldByOther(Exception):
+    """Another process holds the file; `pid` is None if it can't be read."""
+
+    def __init__(self, pid: int | None) -> None:
+        super().__init__(f"held by process {pid}")
+        self.pid = pid
+
+
+def hold(path: Path, *, patience: float = 0.0) -> int:
+    """Create and lock `path`; the lock lasts until the descriptor that is returned is closed.
+
+    Raises `HeldByOther` if the lock isn't free within `patience` seconds, and `OSError`.
+    """
+    deadline = time.monotonic() + patience
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last holder may have removed the file between our open and our lock.
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        pid = _pid_in(descriptor)
+        os.close(descriptor)
+        if time.monotonic() >= deadline:
+            raise HeldByOther(pid)
+        time.sleep(POLL_SECONDS)
+
+
+def write_pid(descriptor: int) -> None:
+    """Write this process's pid over the file; needs no new block on a full disk."""
+    text = str(os.getpid()).encode()
+    # Padded first, so that no reader takes an old, longer number's rest for digits of this one.
+    os.pwrite(descriptor, text.ljust(WIDTH), 0)
+    os.ftruncate(descriptor, len(text))
+
+
+def refuse_if_locked(path: Path) -> None:
+    """Raise `HeldByOther` if a process holds `path`, `OSError` if that can't be found out.
+
+    Takes the lock only to see that it is free, and writes nothing.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise HeldByOther(_pid_in(descriptor)) from None
+    finally:
+        os.close(descriptor)
 
 
 class JournalLock:
-    """Held from construction to `release`. Raises `JournalLockedError` if someone else holds it."""
+    """One process per journal: held from construction to `release`.
+
+    Raises `JournalLockedError` if another process holds it.
+    """
 
     def __init__(self, directory: Path) -> None:
-        path = directory / "agent.lock"
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = hold(directory / "agent.lock")
+        except HeldByOther as held:
+            raise JournalLockedError(directory, held.pid) from None
         except OSError as error:
             raise unusable(directory, error) from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(self._fd)
-            os.close(self._fd)
-            raise JournalLockedError(directory, holder) from None
-        # A full disk has no room for the pid: the message is the poorer for it, the lock holds.
+        # On a full disk the pid is missing from the message; the lock still works.
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, f"{os.getpid()}\n".ljust(_WIDTH).encode(), 0)
+            write_pid(self._fd)
 
     def release(self) -> None:
         """Give the journal back; harmless when repeated."""
@@ -44,24 +104,15 @@ class JournalLock:
 
 
 def refuse_if_held(directory: Path) -> None:
-    """Raise `JournalLockedError` if a process has the journal open.
-
-    Takes the lock for no longer than it takes to see that it is free, and writes nothing.
-    """
+    """Raise `JournalLockedError` if a process has the journal open."""
     try:
-        descriptor = os.open(directory / "agent.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # a copy of the data alone
+        refuse_if_locked(directory / "agent.lock")
+    except HeldByOther as held:
+        raise JournalLockedError(directory, held.pid) from None
     except OSError as error:
         raise unusable(directory, error) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise JournalLockedError(directory, _holder(descriptor)) from None
-    finally:
-        os.close(descriptor)
 
 
-def _holder(descriptor: int) -> int | None:
-    holder = os.pread(descriptor, _WIDTH, 0).decode("ascii", "replace").strip()
+def _pid_in(descriptor: int) -> int | None:
+    holder = os.pread(descriptor, WIDTH, 0).strip(b"\0 \n")
     return int(holder) if holder.isdigit() else None

@@ -24,7 +24,7 @@ from pdagent.agent.logs import Lines, set_up_logging
 from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
 from pdagent.agent.observers import Observers
-from pdagent.agent.pidfile import Pidfile
+from pdagent.agent.pidfile import pidfile
 from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
 from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
@@ -82,7 +82,7 @@ def run(config: Config, signals: StopSignals) -> int:
 
 def _run(config: Config, log: LogThread, signals: StopSignals) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
-    with Pidfile(needed(config.pidfile)):
+    with pidfile(needed(config.pidfile)):
         try:
             with signals.interrupting():
                 journal = LmdbJournal(needed(config.database), limit=config.max_journal_mb << 20)

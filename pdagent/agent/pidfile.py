@@ -1,107 +1,75 @@
-"""The pidfile: whoever holds its lock is the running agent.
+"""The pidfile: the process that holds its lock is the running agent (see `store.lock`).
 
-Liveness hangs on an flock, which the kernel drops with its process, never on the number in the
-file: a pidfile left by a crash, or a pid that something else got since, means nothing.
+The number in a file that nobody has locked, left by a crash, means nothing.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pdagent.config import StartRefused
+from store.lock import POLL_SECONDS, WIDTH, HeldByOther, hold, refuse_if_locked, write_pid
 
 # Long enough to outlast `running_pid`, which takes the lock for a moment to see whether it is free.
 _PATIENCE_SECONDS = 1.0
-_POLL_SECONDS = 0.02
-_LONGEST = 64
 
 
-class Pidfile:
-    """Holds the lock on a pidfile for the length of a `with` block, with this process's pid in it.
+@contextmanager
+def pidfile(path: Path) -> Iterator[None]:
+    """Hold the lock on a pidfile for the length of a `with` block, with this process's pid in it.
 
     The file and, if need be, its folder are made on entry; the file is removed on exit.
 
     Raises:
         StartRefused: On entry: another process holds the lock, or the path can't be a pidfile.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = -1
-
-    def __enter__(self) -> Self:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = hold(path, patience=_PATIENCE_SECONDS)
+    except HeldByOther as held:
+        raise StartRefused(
+            f"the agent is running already{f' (pid {held.pid})' if held.pid else ''}: "
+            f"pidfile {path} is locked; 'pagerduty-agent server stop' stops it"
+        ) from None
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        _refuse_other_files(descriptor, path)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = self._open_locked()
+            os.fchmod(descriptor, 0o600)  # one that an older version left may be wider
+            write_pid(descriptor)
         except OSError as error:
-            reason = (
-                "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or "error"
-            )
-            raise StartRefused(f"can't use the pidfile {self._path}: {reason}") from None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # Removed while locked: nobody can take a lock on it that the next agent wouldn't see.
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        self._descriptor = -1
-
-    def _open_locked(self) -> int:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                if self._take(descriptor):
-                    return descriptor
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)
-            if time.monotonic() > deadline:
-                pid = running_pid(self._path)
-                raise StartRefused(
-                    f"the agent is running already{f' (pid {pid})' if pid else ''}: "
-                    f"pidfile {self._path} is locked; 'pagerduty-agent server stop' stops it"
-                )
-            time.sleep(_POLL_SECONDS)
-
-    def _take(self, descriptor: int) -> bool:
-        status = os.fstat(descriptor)
-        old = os.read(descriptor, _LONGEST) if stat.S_ISREG(status.st_mode) else b"no file"
-        # A crash can leave zeros; anything else but a number is somebody's file, not ours to empty.
-        if not re.fullmatch(rb"[0-9\s\0]{0,63}", old):
-            raise StartRefused(
-                f"{self._path} isn't a pidfile (it holds something else than a number): "
-                "set 'pidfile' to another path"
-            )
-        if not _lock(descriptor, fcntl.LOCK_EX) or not self._still_there(status):
-            return False
-        os.fchmod(descriptor, 0o600)  # one that an older version left may be wider
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        return True
-
-    def _still_there(self, status: os.stat_result) -> bool:
-        # The last holder may have removed the file between our open and our lock.
+            raise _unusable(path, error) from None
         try:
-            return os.path.samestat(status, self._path.lstat())
-        except FileNotFoundError:
-            return False
+            yield
+        finally:
+            # Removed while locked, so that the next agent can't miss a lock on it.
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> StartRefused:
+    reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror or "error"
+    return StartRefused(f"can't use the pidfile {path}: {reason}")
+
+
+def _refuse_other_files(descriptor: int, path: Path) -> None:
+    regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    old = os.pread(descriptor, WIDTH, 0) if regular else b"no file"
+    # A crash can leave zeros; anything but a number is another program's file, not ours to empty.
+    if not re.fullmatch(rb"[0-9\s\0]{0,63}", old):
+        raise StartRefused(
+            f"{path} isn't a pidfile (it holds something else than a number): "
+            "set 'pidfile' to another path"
+        )
 
 
 def running_pid(path: Path) -> int | None:
@@ -110,23 +78,17 @@ def running_pid(path: Path) -> int | None:
     Raises:
         OSError: The file is there and can't be opened or locked.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    try:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not _lock(descriptor, fcntl.LOCK_SH):
-            number = os.pread(descriptor, _LONGEST, 0).strip(b"\0 \n")
-            if number.isdigit():
-                return int(number)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            refuse_if_locked(path)
+        except HeldByOther as held:
             # Locked, not written yet: an agent is starting at this moment.
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(_POLL_SECONDS)
-        return None
-    finally:
-        os.close(descriptor)
+            if held.pid is not None or time.monotonic() > deadline:
+                return held.pid
+        else:
+            return None
+        time.sleep(POLL_SECONDS)
 
 
 def holds(pid: int, path: Path) -> bool:
@@ -145,11 +107,3 @@ def holds(pid: int, path: Path) -> bool:
             if os.path.samestat(opened.stat(), file):
                 return "FLOCK" in (process / "fdinfo" / opened.name).read_text()
     return False
-
-
-def _lock(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

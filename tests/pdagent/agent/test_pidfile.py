@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pdagent.agent.pidfile import Pidfile, holds, running_pid
+from pdagent.agent.pidfile import holds, pidfile, running_pid
 from pdagent.config import StartRefused
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
-from pdagent.agent.pidfile import Pidfile
-with Pidfile(Path(sys.argv[1])):
+from pdagent.agent.pidfile import pidfile
+with pidfile(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -43,7 +43,7 @@ def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_it_names_its_holder_and_is_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "new" / "pidfile"
-    with Pidfile(path):
+    with pidfile(path):
         assert path.read_text() == str(os.getpid())
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert path.stat().st_mode & 0o777 == 0o600
@@ -57,7 +57,7 @@ def test_a_second_holder_is_refused_with_the_pid_of_the_first(tmp_path: Path) ->
     with held_by_another_process(path) as other:
         with (
             pytest.raises(StartRefused, match=rf"running already \(pid {other.pid}\)"),
-            Pidfile(path),
+            pidfile(path),
         ):
             pass
         assert running_pid(path) == other.pid
@@ -72,7 +72,7 @@ def test_a_killed_holder_leaves_nothing_that_matters(tmp_path: Path) -> None:
         other.wait()
     assert path.read_text() == str(other.pid)
     assert running_pid(path) is None
-    with Pidfile(path):
+    with pidfile(path):
         assert running_pid(path) == os.getpid()
 
 
@@ -82,7 +82,7 @@ def test_a_half_written_or_stale_file_stops_nothing(tmp_path: Path, left: bytes)
     path.write_bytes(left)
     path.chmod(0o644)
     assert running_pid(path) is None
-    with Pidfile(path):
+    with pidfile(path):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text() == str(os.getpid())
 
@@ -91,7 +91,7 @@ def test_a_half_written_or_stale_file_stops_nothing(tmp_path: Path, left: bytes)
 def test_a_file_that_is_no_pidfile_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "precious"
     path.write_bytes(content)
-    with pytest.raises(StartRefused, match="isn't a pidfile"), Pidfile(path):
+    with pytest.raises(StartRefused, match="isn't a pidfile"), pidfile(path):
         pass
     assert path.read_bytes() == content
 
@@ -108,7 +108,7 @@ def test_a_path_that_cannot_hold_a_pidfile_is_refused_in_one_line(tmp_path: Path
         (fifo, "isn't a pidfile"),
         (tmp_path / "plain" / "pidfile", "Not a directory|File exists"),
     ):
-        with pytest.raises(StartRefused, match=reason) as caught, Pidfile(path):
+        with pytest.raises(StartRefused, match=reason) as caught, pidfile(path):
             pass
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "precious").exists()
@@ -132,7 +132,7 @@ def test_looking_for_the_holder_never_keeps_a_new_one_out(tmp_path: Path) -> Non
         watcher.stdout.readline()
         try:
             for _ in range(50):
-                with Pidfile(path):
+                with pidfile(path):
                     assert running_pid(path) == os.getpid()
         finally:
             watcher.kill()
