@@ -84,15 +84,16 @@ def install(fault: str) -> None:
             LmdbJournal.commit = hanging(LmdbJournal.commit)  # type: ignore[method-assign]
         case "commit" | "slow commit" | "endless commit":
             from pdagent.httpapi import agent
-            from pdagent.httpapi.intake import batch_run
+            from pdagent.httpapi.intake import batch_run, spooled
             from store.errors import CommitFailedError
 
             def trouble() -> None:
                 if fault == "commit":
                     raise CommitFailedError("a commit to the journal failed: Input/output error")
-                time.sleep(0.9 if fault == "slow commit" else 60)
+                time.sleep(0.6 if fault == "slow commit" else 60)
 
             after_commits_with_events(trouble)
+            spooled._LOOK_EVERY = 0.2
             if fault != "endless commit":
                 agent.ANSWER_WITHIN = batch_run.ANSWER_WITHIN = 0.3  # type: ignore[attr-defined]
         case _:

@@ -64,7 +64,11 @@ def assert_uncertain(answer: requests.Response) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("path", SENT)
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    list(zip(["commit", "slow commit"] * 2, SENT, strict=True)),
+    indirect=["agent"],
+)
 def test_an_event_that_may_have_been_stored_is_answered_so_and_may_be_repeated(
     agent: FaultyAgent, sandbox: SandboxProcess, path: str
 ) -> None:
@@ -129,9 +133,10 @@ def test_another_event_that_was_spooled_under_a_used_key_is_kept_and_the_first_o
         put(folder, SpooledEvent(kind="v2", body=body, idempotency_key="once"))
     with FaultyAgent(tmp_path / "agent", sandbox.url, spool=folder) as agent:
         delivered_once(agent, sandbox)
+        agent.wait_for(lambda: len(list(folder.iterdir())) == 1, "both files are dealt with")
         (kept,) = folder.iterdir()
         assert kept.suffix == ".refused"
-        assert kept.name in agent.log()
+        agent.wait_for(lambda: f"kept as {kept.name}" in agent.log(), "the log tells of it")
         (shown,) = agent.get("/queue/events", params={"state": "delivered"}).json()["events"]
         assert shown["id"] in agent.log()
 
