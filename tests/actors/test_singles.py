@@ -122,7 +122,7 @@ def test_queues_do_not_notice_that_the_timer_is_away(actors: RunningActors) -> N
 
     def fail_first(event: OutgoingEvent) -> Delivered | Deferred:
         if len(actors.pagerduty.attempts[event.routing_key]) == 1:
-            return Deferred(reason="server_error", retry_after=0.2)
+            return Deferred(reason="rate_limited", retry_after=0.2)
         return Delivered(status=202)
 
     actors.pagerduty.answer = fail_first

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from store.inspection.journal_file import JournalFile
+from store.records import EventAccepted
 from tests.actors.journals_on_disk import copy_of, files_in
 from tests.lived_journal import key_of, live
 from tests.pdagent.cli.command_line import CommandLine
@@ -34,13 +35,13 @@ def copied(cli: CommandLine, lived: Path) -> Path:
 
 def damage(directory: Path) -> None:
     """Change a bit of an event's body, wherever a copy of it is."""
+    with JournalFile(directory) as file:
+        accepted = (e.record for e in file.entries() if isinstance(e.record, EventAccepted))
+        start = next(accepted).body[:40]
     data = directory / "data.mdb"
     content = data.read_bytes()
-    assert b'"fill"' in content
-    data.write_bytes(content.replace(b'"fill"', b'"Fill"', 1))
-    at = content.index(b'"fill"')
-    body = content[at - 30 : at + 12]
-    data.write_bytes(content.replace(body, body.replace(b"fill", b"Fill")))
+    assert start in content
+    data.write_bytes(content.replace(start, start.replace(b"fill", b"Fill")))
 
 
 def records_in(out: str) -> list[dict[str, Any]]:
