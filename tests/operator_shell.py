@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.agent_process import COMMAND_SECONDS, REPOSITORY, AgentProcess
 
-# On a line of its own, perhaps with something piped into it, or quoted within a sentence.
+# On a line of its own, or quoted within a sentence.
 _COMMAND = re.compile(
-    r"^ +((?:printf .*\| )?pagerduty-agent .+)$"
+    r"^ +(pagerduty-agent .+)$"
     r"|'(pagerduty-agent [^'\n]+)'"
     r'|"(pagerduty-agent [^"]+)"',
     re.MULTILINE,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
 from pdagent.cli.session import Session
-from pdagent.cli.submission import spooled
+from pdagent.cli.submission import RECEIPTS, spooled
+from pdagent.localclient.errors import FOR_NOW
 from pdagent.wording import counted, ranges
 
 if TYPE_CHECKING:
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 _ALONGSIDE = frozenset(("batch", "routing_key", "idempotency_key", "receipt"))
-_KEY_NAMES = {"v1": "service_key", "v2": "routing_key", "change": "routing_key"}
-_SAID = {
-    "v1": "Event processed. Incident Key: {}",
-    "v2": "Event processed. Dedup Key: {}",
-    "change": "Change event processed.",
-}
-_FOR_NOW = (429, 503)
 
 
 def _header(value: str) -> str:
@@ -153,7 +146,7 @@ class _BatchRun:
         refused = []
         for result in self._results(client, portion):
             self._tell(result)
-            if result.status in _FOR_NOW:
+            if result.status in FOR_NOW:
                 refused.append(result)
         self._next = portion.first + len(portion.lines)
         if refused:
@@ -212,9 +205,10 @@ class _BatchRun:
             click.UsageError: The config has no such name.
         """
         from pdagent.cli.portions import named_key, with_key, with_member
+        from pdagent.events.bodies import KEY_NAMES
 
         if self._routing_key is not None:
-            line = with_key(line, _KEY_NAMES[self._kind], self._routing_key)
+            line = with_key(line, KEY_NAMES[self._kind], self._routing_key)
         named = named_key(line)
         if named is None:
             return line
@@ -240,23 +234,21 @@ class _BatchRun:
     def _tell(self, result: LineResult) -> None:
         if result.status is None:
             self._stored += 1
-        elif result.status not in _FOR_NOW:
+        elif result.status not in FOR_NOW:
             self._invalid += 1
         if self._receipt == "json":
-            import msgspec
-
-            self._print(echo_json, msgspec.json.encode(result))
+            self._print(echo_json, result)
         elif result.status is None and self._receipt is None:
-            receipt = _SAID[self._kind].format(result.incident_key or result.dedup_key)
+            receipt = RECEIPTS[self._kind].format(result.incident_key or result.dedup_key)
             self._print(click.echo, receipt)
         for warning in result.warnings:
             say("warning", f"line {result.line}: {warning}")
-        if result.status is not None and result.status not in _FOR_NOW:
+        if result.status is not None and result.status not in FOR_NOW:
             say("error", f"line {result.line}: {'; '.join(result.errors)}")
 
-    def _print(self, echo: Callable[[Any], None], text: str | bytes) -> None:
+    def _print(self, echo: Callable[[Any], None], receipt: object) -> None:
         try:
-            echo(text)
+            echo(receipt)
         except OSError as error:
             # What was read is to be stored, whether or not somebody reads the receipts.
             abandon_output()

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.event_options import (
+from pdagent.cli.parameters import (
+    Link,
     details_option,
     field_option,
     key_option,
     link_option,
     receipt_options,
+    text,
     timestamp_option,
 )
-from pdagent.cli.parameters import Link, text
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import details, given, submit_change
+from pdagent.cli.submission import given, submit
 
 if TYPE_CHECKING:
     import msgspec
@@ -62,11 +63,11 @@ def change(
         summary=summary,
         source=source,
         timestamp=timestamp,
-        custom_details=details(details_json, fields),
+        custom_details={**(details_json or {}), **dict(fields)},
     )
     event = {
         "routing_key": session.routing_key(str(routing_key)),
         "payload": payload,  # even an empty one, so that its summary is what is missing
         **given(links=[given(**link._asdict()) for link in links]),
     }
-    submit_change(session, event, receipt, idempotency_key=idempotency_key)
+    submit(session, "change", event, receipt, idempotency_key=idempotency_key)

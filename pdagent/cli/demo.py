@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from pdagent.cli.failures import CommandFailed, ExitCode
+from pdagent.cli.output import CommandFailed, ExitCode
 
 
 @click.command(

@@ -8,17 +8,20 @@ import click
 from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.event_options import (
+from pdagent.cli.parameters import (
+    Image,
+    Link,
     details_option,
     field_option,
+    image,
     key_option,
     link_option,
     receipt_options,
+    text,
     timestamp_option,
 )
-from pdagent.cli.parameters import Image, Link, image, text
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import details, given, submit_alert
+from pdagent.cli.submission import given, submit
 
 if TYPE_CHECKING:
     import msgspec
@@ -100,7 +103,7 @@ def enqueue(
         timestamp=timestamp,
         component=component,
         group=group,
-        custom_details=details(details_json, fields),
+        custom_details={**(details_json or {}), **dict(fields)},
         **{"class": class_},
     )
     chosen = context.get_parameter_source("severity") is not ParameterSource.DEFAULT
@@ -117,4 +120,4 @@ def enqueue(
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v2", event, receipt, idempotency_key=idempotency_key)
+    submit(session, "v2", event, receipt, idempotency_key=idempotency_key)

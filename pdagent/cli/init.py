@@ -6,7 +6,7 @@ import os
 
 import click
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.output import CommandFailed
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import needed
 from pdagent.config.loading import CONFIG_ENV, config_path, user_file

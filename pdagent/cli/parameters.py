@@ -1,16 +1,19 @@
-"""The kinds of values that options of event commands take."""
+"""The options that event commands share, and the kinds of values that they take."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
-from pdagent.cli.failures import say
+from pdagent.cli.output import say
 
 if TYPE_CHECKING:
     import msgspec
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 # PagerDuty takes no more for a whole event; details beyond it can only be a mistake.
 _LARGEST_DETAILS = 512_000
@@ -36,7 +39,8 @@ class Image(NamedTuple):
     alt: str | None
 
 
-def _repaired(value: str) -> str:
+def text(value: str) -> str:
+    """Text for an event; bytes that aren't UTF-8 become U+FFFD."""
     # Bytes that aren't of the locale's encoding reach Python as lone surrogates, which JSON can't
     # carry: all but ASCII in some locales. An alert with a wrong letter is better than no alert.
     given = value.encode("utf-8", "surrogateescape")
@@ -47,14 +51,9 @@ def _repaired(value: str) -> str:
         return given.decode("utf-8", "replace")
 
 
-def text(value: str) -> str:
-    """Text for an event; bytes that aren't UTF-8 become U+FFFD."""
-    return _repaired(value)
-
-
 def field(value: str) -> tuple[str, str]:
     """`KEY=VALUE`, split at the first `=`; the value may be empty or contain `=`."""
-    whole = _repaired(value)
+    whole = text(value)
     key, equals, content = whole.partition("=")
     if not key or not equals:
         raise click.BadParameter(f"{whole!r} is not of the form KEY=VALUE.")
@@ -63,7 +62,7 @@ def field(value: str) -> tuple[str, str]:
 
 def link(value: str) -> Link:
     """`HREF` or `HREF=TEXT`; a text made of nothing but `=` belongs to the address."""
-    whole = _repaired(value)
+    whole = text(value)
     match = _LINK.fullmatch(whole)
     if match is None or match["text"] is None or not match["text"].strip("="):
         return Link(whole, None)
@@ -72,7 +71,7 @@ def link(value: str) -> Link:
 
 def image(value: str) -> Image:
     """`SRC`, `SRC,HREF` or `SRC,HREF,ALT`; an empty part counts as not given."""
-    src, href, alt, *_ = [*_repaired(value).split(",", 2), "", ""]
+    src, href, alt, *_ = [*text(value).split(",", 2), "", ""]
     return Image(src, href or None, alt or None)
 
 
@@ -101,3 +100,52 @@ def json_file(value: str) -> dict[str, msgspec.Raw]:
     for warning in warnings:
         say("warning", f"{name} {warning.removeprefix('the body: ')}")
     return members
+
+
+def key_option(*names: str) -> Callable[[_Command], _Command]:
+    """`-k`, with the longer `names` that the command gives it."""
+    return click.option(
+        "-k",
+        *names,
+        type=text,
+        help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
+        "Needed without --batch.",
+    )
+
+
+timestamp_option = click.option(
+    "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
+)
+field_option = click.option(
+    "-f",
+    "--field",
+    "fields",
+    type=field,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A detail; may be repeated.",
+)
+details_option = click.option(
+    "--details-json",
+    type=json_file,
+    metavar="FILE|-",
+    help="Details as a JSON object; -f overrides its members.",
+)
+link_option = click.option(
+    "--link",
+    "links",
+    type=link,
+    metavar="HREF[=TEXT]",
+    multiple=True,
+    help="A link; may be repeated. In a query each parameter keeps its own '='.",
+)
+
+
+def receipt_options(command: _Command) -> _Command:
+    """`--json` and `--quiet`: `receipt` is `json`, `quiet`, or None for a sentence."""
+    for option in (
+        click.option("-q", "--quiet", "receipt", flag_value="quiet", help="Print no receipt."),
+        click.option("--json", "receipt", flag_value="json", help="Print the receipt as JSON."),
+    ):
+        command = option(command)
+    return command

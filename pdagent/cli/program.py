@@ -1,4 +1,4 @@
-"""The program: its commands, its global options, and the one place where errors become lines."""
+"""The program: its commands, its global options, and the place where errors become lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, cast
 import click
 
 from pdagent import __version__
-from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
+from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
 from pdagent.cli.session import Session
 from pdagent.config import ConfigError, FlagError, StartRefused
 from pdagent.masking import without_keys
@@ -33,8 +33,8 @@ _COMMANDS = {
     "health": "status:health",
     "sandbox": "sandbox:sandbox",
     "demo": "demo:demo",
-    "version": "about:version",
-    "help": "about:help_command",
+    "version": "program:version",
+    "help": "program:help_command",
 }
 
 # Errors of writing; files that commands write to have their names in theirs.
@@ -69,20 +69,14 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a new user needs them."""
-        return [name for name in _COMMANDS if self.get_command(ctx, name)]
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, None if there is none."""
         if cmd_name not in _COMMANDS:
             return None
         file, _, name = _COMMANDS[cmd_name].partition(":")
-        place = f"pdagent.cli.{file}"
-        try:
-            return cast(click.Command, getattr(import_module(place), name))
-        except ModuleNotFoundError as error:
-            if error.name != place:
-                raise
-            return None
+        return cast(click.Command, getattr(import_module(f"pdagent.cli.{file}"), name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -105,13 +99,17 @@ class LazyGroup(click.Group):
 )
 @click.option("--config", metavar="FILE", help="Config file. [env: PAGERDUTY_AGENT_CONFIG]")
 @click.option(
-    "-a", "--address", metavar="HOST:PORT", help="The agent's. [env: PAGERDUTY_AGENT_ADDRESS]"
+    "-a",
+    "--address",
+    metavar="HOST:PORT",
+    help="The agent's address. [env: PAGERDUTY_AGENT_ADDRESS]",
 )
 @click.option(
     "-s",
     "--secret",
     metavar="SECRET",
-    help="The agent's; a config file keeps it out of process lists. [env: PAGERDUTY_AGENT_SECRET]",
+    help="The agent's secret. Prefer the config file: command lines are visible in process lists. "
+    "[env: PAGERDUTY_AGENT_SECRET]",
 )
 @click.option(
     "--pidfile", metavar="FILE", help="The agent's pidfile. [env: PAGERDUTY_AGENT_PIDFILE]"
@@ -136,14 +134,39 @@ def program(
         click.echo(context.get_help())
 
 
+@click.command(epilog="\b\nExample:\n  pagerduty-agent version")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def version(*, as_json: bool) -> None:
+    """Print the version."""
+    if as_json:
+        echo_json({"version": __version__})
+    else:
+        click.echo(f"{PROGRAM} {__version__}")
+
+
+@click.command("help", epilog="\b\nExample:\n  pagerduty-agent help queue status")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def help_command(context: click.Context, command: tuple[str, ...]) -> None:
+    """Explain the program, or one COMMAND."""
+    current = context.find_root()
+    for name in command:
+        group = current.command
+        found = group.get_command(current, name) if isinstance(group, click.Group) else None
+        if found is None:
+            raise click.UsageError(f"No such command '{' '.join(command)}'.")
+        current = click.Context(found, info_name=name, parent=current)
+    click.echo(current.get_help())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments` (default: the process's own) and return its exit code.
 
-    Whatever goes wrong ends as one line on standard error that begins with `error: `.
+    Any failure is one line on standard error that begins with `error: `.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal without UTF-8 shows a '?' rather than ending the command.
+            # A terminal without UTF-8 shows a '?' instead of ending the command.
             stream.reconfigure(errors="replace")
     try:
         code = program.main(arguments, prog_name=PROGRAM, standalone_mode=False)
@@ -164,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted", ExitCode.FAILED)
     except (_Unread, BrokenPipeError):
-        # Whoever read the output has seen enough, as `head` has: that is no failure.
+        # The reader stopped early, as `head` does: that is no failure.
         abandon_output()
         return ExitCode.DONE
     except OSError as error:
@@ -177,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(message: str, code: int) -> int:
-    # Whoever gives a key in the wrong place need not read it back, nor need those who look over.
+    # A key that was given in the wrong place must not be shown.
     say("error", without_keys(message))
     return code
 
@@ -192,7 +215,7 @@ def _from_system(error: OSError) -> str:
 
 
 def _unexpected(error: Exception) -> str:
-    # Not the error's own text: nobody can tell whether a credential is in it.
+    # Not the error's own text: it may contain a credential.
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

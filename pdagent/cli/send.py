@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.event_options import field_option, key_option, receipt_options
-from pdagent.cli.parameters import text
+from pdagent.cli.parameters import field_option, key_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import details, given, submit_alert
+from pdagent.cli.submission import given, submit
 
 _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 
@@ -60,8 +59,8 @@ def send(
         event_type=event_type,
         incident_key=incident_key,
         description=description,
-        details=details(None, fields),
+        details=dict(fields),
         client=client,
         client_url=client_url,
     )
-    submit_alert(session, "v1", event, receipt, idempotency_key=idempotency_key)
+    submit(session, "v1", event, receipt, idempotency_key=idempotency_key)

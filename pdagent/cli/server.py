@@ -12,7 +12,7 @@ import click
 
 from pdagent.agent.pidfile import holds, running_pid
 from pdagent.agent.stopping import StopSignals
-from pdagent.cli.failures import CommandFailed, say
+from pdagent.cli.output import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import ConfigError, StartRefused, needed
 from pdagent.config.loading import user_file

@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pdagent.cli.failures import say
+from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.config.loading import Loaded, load
 
 if TYPE_CHECKING:
-    from pdagent.localclient import LocalClient
+    from pdagent.localclient import AgentError, LocalClient, NoAnswer
 
 _PROGRAM = "pagerduty-agent"
 _COMMAND_LINE = re.compile(rf"\b{_PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
+_UNAUTHORIZED = 401
+_ABOUT_WHAT_IS_NAMED = (404, 409)
+_INVALID = (400, 413, 422)
+
+UNDONE = "nothing was changed"
+LOOKED = "there is nothing to show"
+"""The consequence if the agent can't be reached: of a command that changes something, and of one
+that only reads."""
 
 
 class Session:
@@ -51,42 +59,98 @@ class Session:
 
     @contextmanager
     def agent(
-        self, undone: str = "nothing was stored", *, answer_seconds: float | None = None
+        self, undone: str = "nothing was stored", *, answer_seconds: float = 30.0
     ) -> Iterator[LocalClient]:
-        """The agent for the length of a `with` block; what it refuses ends the command.
+        """The agent's client for the length of a `with` block; a failed call ends the command.
 
-        `undone` says what it means if the agent can't be reached or takes nothing for now. It has
-        `answer_seconds` for an answer, or as long as is usual.
+        `undone` is the consequence if the agent can't be reached or refuses for now. It has
+        `answer_seconds` for each answer.
 
         Raises:
-            CommandFailed: A call failed; it says why, with the exit code that fits.
+            CommandFailed: A call failed; the message says why, with the exit code that fits.
         """
-        # The HTTP client is the slowest import of all; commands that don't call do without it.
-        from pdagent.cli.explanations import explained
+        # Slow to load; commands that don't call the agent do without it.
         from pdagent.localclient import AgentError, LocalClient
 
         try:
             yield LocalClient(self.loaded.config, answer_seconds=answer_seconds)
         except AgentError as error:
-            raise explained(error, self, undone) from None
+            raise self.explained(error, undone) from None
+
+    def explained(self, error: AgentError, undone: str) -> CommandFailed:
+        """`error` for people who know nothing of HTTP, with what to do next."""
+        from pdagent.localclient import BadCertificate, NoAnswer, OtherScheme, Refused, Unreachable
+
+        address, why = self.loaded.config.address, self.with_options(str(error))
+        match error:
+            case BadCertificate():
+                return CommandFailed(f"{why}: {undone}")
+            case OtherScheme():
+                return CommandFailed(f"{why}; {undone}", ExitCode.UNREACHABLE)
+            case Unreachable():
+                return CommandFailed(
+                    f"no agent answers at {address} ({why}): {undone}; "
+                    f"'{self.command('server')}' starts it",
+                    ExitCode.UNREACHABLE,
+                )
+            case NoAnswer():
+                known = undone if undone == LOOKED else "it isn't known whether it did as asked"
+                return CommandFailed(
+                    f"the agent at {address} gave no answer ({why}): {known}; "
+                    f"'{self.command('health')}' shows its state"
+                )
+            case Refused(status=status) if status == _UNAUTHORIZED:
+                return CommandFailed(self._wrong_secret())
+            case Refused() if error.for_now:
+                why = why.removesuffix("; retry later")
+                wait = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
+                return CommandFailed(
+                    f"the agent takes nothing for now: {why}; {undone}, try again {wait}",
+                    ExitCode.REFUSED_FOR_NOW,
+                )
+            case Refused(status=status) if status in _ABOUT_WHAT_IS_NAMED:
+                return CommandFailed(why)
+            case Refused(status=status):
+                code = ExitCode.USAGE if status in _INVALID else ExitCode.FAILED
+                return CommandFailed(f"the agent refused this: {why}", code)
+            case _:
+                return CommandFailed(f"{why}: set its address with --address or in the config")
+
+    def unconfirmed(self, error: NoAnswer, key: str) -> CommandFailed:
+        """The agent may have stored an event that was sent with Idempotency-Key `key`, or not."""
+        return CommandFailed(
+            f"the agent at {self.loaded.config.address} did not confirm the event ({error}): it "
+            "isn't known whether the event is stored; send the same again with "
+            f"--idempotency-key '{key}', and nothing is stored twice"
+        )
+
+    def _wrong_secret(self) -> str:
+        config, file, origins, _ = self.loaded
+        head = f"the agent at {config.address} "
+        if not config.secret:
+            where = f"'secret' in {file or 'a config file'}"
+            return f"{head}requires a secret and none is set: set {where}, or --secret"
+        return (
+            f"{head}does not accept the secret from {origins['secret']}: "
+            "use the one that the agent was started with (restart it after a change of its config)"
+        )
 
     def command(self, *words: str) -> str:
         """A command line for people to copy: with the global options of this one, but no secret."""
         import shlex
 
-        return shlex.join([_PROGRAM, *self._options(), *words])
+        options = ["--config", self.config_file] if self.config_file else []
+        if address := self._flags.get("address"):
+            options += ["--address", address]
+        return shlex.join([_PROGRAM, *options, *words])
 
     def with_options(self, text: str) -> str:
-        """`text` of others, with the options of `command` in the command lines that it names."""
+        """`text` with the global options of this command in the command lines that it names."""
         command = self.command()
         return _COMMAND_LINE.sub(lambda found: f"{command} ", text)
 
-    def _options(self) -> list[str]:
-        options = ["--config", self.config_file] if self.config_file else []
-        return options + (["--address", address] if (address := self._flags.get("address")) else [])
-
     def routing_key(self, given: str) -> str:
-        """The key that `given` means: itself, or the key of that name when it reads `@name`.
+        """The routing key that `given` is, or that it names as `@name`.
 
         Raises:
             click.UsageError: The config has no such name.

@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from pdagent.cli.failures import LOOKED, CommandFailed, ExitCode
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import CommandFailed, ExitCode, echo_json
 from pdagent.cli.parameters import text
-from pdagent.cli.queue.options import show_keys_option
-from pdagent.cli.session import Session, pass_session
+from pdagent.cli.queue.selection import show_keys_option
+from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
 from pdagent.wording import one_line
 
@@ -90,9 +88,9 @@ def status(
     query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
     query |= {"limit": str(limit) if limit else "", "show_keys": "1" if show_keys else ""}
     with session.agent(LOOKED) as client:
-        answer = client.status({name: value for name, value in query.items() if value})
+        answer = client.json("/status", **query)
     if as_json:
-        echo_json(msgspec.json.encode(answer))
+        echo_json(answer)
         return
     from pdagent.dashboard.report import status_report
     from pdagent.dashboard.table import print_status
@@ -134,7 +132,7 @@ def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> 
     query = {"sort": question.sort, "match": question.match}
     query |= {"offset": str(question.offset), "limit": str(question.limit), **more}
     try:
-        return Answer(question, status_report(client.status(query)))
+        return Answer(question, status_report(client.json("/status", **query)))
     except (Unreachable, NoAnswer) as error:
         return Answer(question, problem=str(error))
     except AgentError as error:

@@ -1,87 +1,70 @@
-"""Handing an event to the agent and telling the user what became of it."""
+"""Sends an event to the agent, or stores it in the spool, and prints the receipt."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
-from pdagent.cli.failures import CommandFailed, ExitCode, abandon_output, say
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
 from pdagent.cli.session import Session
 from pdagent.config import needed
 
 if TYPE_CHECKING:
-    import msgspec
-
     from pdagent.events import EventKind
     from pdagent.localclient import Receipt
 
 
+RECEIPTS: dict[EventKind, str] = {
+    "v1": "Event processed. Incident Key: {}",
+    "v2": "Event processed. Dedup Key: {}",
+    "change": "Change event processed.",
+}
+
+
 def given(**fields: object) -> dict[str, object]:
-    """`fields` without those that nothing was given for: None, empty text, empty collections."""
+    """`fields` without those that are None or empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", {}, [], ())}
 
 
-def details(
-    written: Mapping[str, msgspec.Raw] | None, fields: Iterable[tuple[str, str]]
-) -> dict[str, object]:
-    """The details of an event: an object from a file, with single fields on top."""
-    return {**(written or {}), **dict(fields)}
-
-
-def submit_alert(
+def submit(
     session: Session,
-    version: str,
+    kind: EventKind,
     event: dict[str, object],
     form: str | None,
     *,
     idempotency_key: str | None = None,
 ) -> None:
-    """Hand over a v1 or v2 alert event and print its receipt in `form` (see `receipt_options`).
+    """Send an event to the agent and print its receipt in `form` (see `receipt_options`).
 
     Raises:
-        CommandFailed: It was neither taken by the agent nor spooled.
+        CommandFailed: It was neither accepted by the agent nor spooled.
     """
-    if version == "v1":
-        receipt = _hand_over(session, "v1", event, idempotency_key)
-        _tell(receipt, f"Event processed. Incident Key: {receipt.incident_key}", form)
-    else:
-        receipt = _hand_over(session, "v2", event, idempotency_key)
-        _tell(receipt, f"Event processed. Dedup Key: {receipt.dedup_key}", form)
+    receipt = _accepted(session, kind, event, idempotency_key or str(uuid.uuid4()))
+    for warning in receipt.warnings:
+        say("warning", warning)
+    try:
+        if form == "json":
+            echo_json(receipt.as_json())
+        elif form is None:
+            click.echo(RECEIPTS[kind].format(receipt.incident_key or receipt.dedup_key))
+    except OSError as error:
+        # The event is stored: a failure here would make a script send it a second time.
+        abandon_output()
+        say("warning", f"the event is stored, its receipt could not be printed: {error.strerror}")
 
 
-def submit_change(
-    session: Session,
-    event: dict[str, object],
-    form: str | None,
-    *,
-    idempotency_key: str | None = None,
-) -> None:
-    """Hand over a change event and print its receipt in `form` (see `receipt_options`).
-
-    Raises:
-        CommandFailed: It was neither taken by the agent nor spooled.
-    """
-    receipt = _hand_over(session, "change", event, idempotency_key)
-    _tell(receipt, "Change event processed.", form)
-
-
-def _hand_over(
-    session: Session, kind: EventKind, event: dict[str, object], idempotency_key: str | None
-) -> Receipt:
-    body, key = _encoded(event), idempotency_key or str(uuid.uuid4())
+def _accepted(session: Session, kind: EventKind, event: dict[str, object], key: str) -> Receipt:
+    body = _encoded(event)
     with session.agent() as client:
-        from pdagent.cli.explanations import without_answer
         from pdagent.localclient import NoAnswer, Unreachable
 
         try:
             return client.send(kind, body, idempotency_key=key)
         except NoAnswer as error:
-            raise without_answer(error, session, key) from None
+            raise session.unconfirmed(error, key) from None
         except Unreachable:
             if session.loaded.config.spool is None:
                 raise
@@ -100,7 +83,7 @@ def _encoded(event: dict[str, object]) -> bytes:
 def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt:
     """Store an event in the configured spool, for an agent that is down.
 
-    `key` is its Idempotency-Key; the receipt is the one that it will come to.
+    `key` is its Idempotency-Key; the agent will give the event the same receipt.
 
     Raises:
         CommandFailed: The event is invalid, or the spool can't be written.
@@ -131,17 +114,3 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
         dedup_key=dedup_key if kind == "v2" else "",
         warnings=event.warnings,
     )
-
-
-def _tell(receipt: Receipt, text: str, form: str | None) -> None:
-    for warning in receipt.warnings:
-        say("warning", warning)
-    try:
-        if form == "json":
-            echo_json(receipt.as_json())
-        elif form is None:
-            click.echo(text)
-    except OSError as error:
-        # The event is stored: a failure here would make a script send it a second time.
-        abandon_output()
-        say("warning", f"the event is stored, its receipt could not be printed: {error.strerror}")

@@ -1,4 +1,4 @@
-"""What commands on this host use to talk to the running agent over its local HTTP API."""
+"""The command line's way to the running agent: its local HTTP API."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pdagent.config import Config
 from pdagent.localclient.errors import (
+    FOR_NOW,
     AgentError,
     BadCertificate,
     NoAnswer,
@@ -20,13 +21,14 @@ from pdagent.localclient.errors import (
     Refused,
     Unreachable,
 )
-from pdagent.localclient.transport import FOR_NOW, PAUSES, Transport
+from pdagent.localclient.transport import PAUSES, Transport
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
     from pdagent.localclient.answers import Changed, LineResult, Page
 
 __all__ = [
+    "FOR_NOW",
     "AgentError",
     "BadCertificate",
     "LocalClient",
@@ -39,12 +41,12 @@ __all__ = [
 ]
 
 _KEY = re.compile(r"[A-Za-z0-9]{32}")
-JsonObject = dict[str, object]
+JsonObject = dict[str, Any]
 _Expected = TypeVar("_Expected")
 
 
 class Receipt(NamedTuple):
-    """The agent's word that an event is stored; only one of the two keys is filled in.
+    """The agent's confirmation that an event is stored; at most one of the two keys is filled in.
 
     `key` is the event's id. A change event has neither `dedup_key` nor `incident_key`.
     """
@@ -61,24 +63,23 @@ class Receipt(NamedTuple):
 
 
 class LocalClient:
-    """The agent's local API, one method a call, one connection a request.
+    """The agent's local API, one method per call, one connection per request.
 
     Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`. The agent has
-    `answer_seconds` for each answer, or 30.
+    `answer_seconds` for each answer. A `routing_key` may be the key, its name, or its mask.
     """
 
-    def __init__(self, config: Config, *, answer_seconds: float | None = None) -> None:
+    def __init__(self, config: Config, *, answer_seconds: float = 30.0) -> None:
         self._transport = Transport(config, answer_seconds)
 
     def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> Receipt:
-        """Hand over one event, as JSON in PagerDuty's own form with its routing key.
+        """Send one event, as JSON in PagerDuty's own form with its routing key.
 
         Repeated while it isn't known whether the event is stored: `idempotency_key` keeps the agent
         from storing it twice.
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
-        answer = self._transport.call_until_known("POST", "/send", body=event, headers=headers)
-        receipt = self._transport.decoded(answer)
+        receipt = self._object(self._transport.until_known("POST", "/send", {}, event, headers))
         known = {name: receipt[name] for name in Receipt._fields if name in receipt}
         warnings = known.pop("warnings", [])
         if not isinstance(warnings, list) or not all(isinstance(v, str) for v in known.values()):
@@ -88,26 +89,13 @@ class LocalClient:
     def send_batch(
         self, kind: EventKind, lines: Sequence[bytes], *, first: int, idempotency_key: str
     ) -> list[LineResult]:
-        """Hand over events of one kind, one a line; the results of the lines that aren't blank.
+        """Send events of one kind, one per line; returns a result for each line that isn't blank.
 
         `first` is the number of the first line. Repeated while it isn't known which of them are
         stored: `idempotency_key` and the numbers keep the agent from storing an event twice.
         """
         from msgspec.structs import replace
 
-        uncertain: set[int] = set()
-        for pause in PAUSES:
-            time.sleep(pause)
-            results = self._send_lines(kind, lines, first, idempotency_key)
-            uncertain.update(each.line for each in results if each.may_have_been_stored)
-            uncertain.intersection_update(each.line for each in results if each.status in FOR_NOW)
-            if not uncertain:
-                break
-        return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
-
-    def _send_lines(
-        self, kind: EventKind, lines: Sequence[bytes], first: int, idempotency_key: str
-    ) -> list[LineResult]:
         from pdagent.localclient.answers import LineResult
 
         headers = {
@@ -117,19 +105,27 @@ class LocalClient:
             "Idempotency-Key": idempotency_key,
         }
         body = b"".join(line + b"\n" for line in lines)
-        answer = self._transport.call_until_known("POST", "/send/batch", body=body, headers=headers)
-        results = [self._decoded(line, LineResult) for line in answer.splitlines()]
         sent = [number for number, line in enumerate(lines, first) if line.strip()]
-        if [result.line for result in results] != sent:
-            raise self._transport.stranger("it answered other lines than were sent")
-        return results
+        uncertain: set[int] = set()
+        for pause in PAUSES:
+            time.sleep(pause)
+            answer = self._transport.until_known("POST", "/send/batch", {}, body, headers)
+            results = [self._decoded(line, LineResult) for line in answer.splitlines()]
+            if [result.line for result in results] != sent:
+                raise self._transport.stranger("it answered other lines than were sent")
+            uncertain.update(each.line for each in results if each.may_have_been_stored)
+            uncertain.intersection_update(each.line for each in results if each.status in FOR_NOW)
+            if not uncertain:
+                break
+        return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
 
-    def queue_status(
+    def queues(
         self, routing_key: str | None = None, *, show_keys: bool = False
-    ) -> JsonObject:
+    ) -> list[JsonObject]:
         """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
-        query = _of_key(routing_key) | {"show_keys": "1" if show_keys else "0"}
-        return self._transport.decoded(self._get("/queue/status", query))
+        answer = self.json("/queue/status", routing_key, show_keys="1" if show_keys else "")
+        rows = answer.get("status_items")
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def events(
         self,
@@ -139,99 +135,93 @@ class LocalClient:
         limit: int,
         after: str | None = None,
     ) -> Page:
-        """At most `limit` (up to 1,000) events of one key, or of all, behind the page before.
+        """At most `limit` (up to 1,000) events of one key, or of all.
 
         `states` are names with commas between, None means all that have not ended; `after` is the
-        `next` of the page before.
+        `next` of the previous page.
         """
         from pdagent.localclient.answers import Page
 
-        query = {"limit": str(limit), **_of_key(routing_key)}
-        query |= {"state": states} if states else {}
-        query |= {"after": after} if after else {}
-        return self._decoded(self._get("/queue/events", query), Page)
+        answer = self.call(
+            "/queue/events", routing_key, limit=str(limit), state=states or "", after=after or ""
+        )
+        return self._decoded(answer, Page)
 
     def event(self, event: str) -> bytes:
-        """One event, by its id or the beginning of it: the agent's JSON, to the letter."""
-        answer = self._get(f"/queue/events/{quote(event, safe='')}", {})
-        self._transport.decoded(answer)
+        """One event, by its id or the beginning of it, as the agent's JSON object."""
+        answer = self.call(f"/queue/events/{quote(event, safe='')}")
+        self._object(answer)
         return answer
 
-    def retry(
+    def change(
         self,
+        verb: Literal["retry", "discard"],
         routing_key: str | None = None,
         *,
-        ids: Sequence[str] | None = None,
-        force: bool = False,
-    ) -> Changed:
-        """Queue dead letters again, and try deferred events at once.
-
-        Those with `ids` (10,000 at most), else those of one key, else all; with `force` also
-        triggers of alerts that have been resolved since.
-        """
-        wish = {"force": force} | ({} if ids is None else {"ids": ids})
-        from pdagent.localclient.answers import Changed
-
-        return self._decoded(self._post("/queue/retry", _of_key(routing_key), wish), Changed)
-
-    def discard(
-        self,
-        routing_key: str | None = None,
-        *,
-        ids: Sequence[str] | None = None,
         states: str | None = None,
-        reason: str | None = None,
+        **wish: object,
     ) -> Changed:
-        """Give up the events with `ids`, else those of one key in `states` (see `events`)."""
-        query = _of_key(routing_key) | ({"state": states} if states else {})
-        wish = {"reason": reason or ""} | ({} if ids is None else {"ids": ids})
+        """Retry or discard the events with `ids` (10,000 at most), else those of one key, else all.
+
+        `wish` may have `ids`, for a retry `force`, for a discard `reason`.
+        """
         from pdagent.localclient.answers import Changed
 
-        return self._decoded(self._post("/queue/discard", query, wish), Changed)
+        answer = self.call(f"/queue/{verb}", routing_key, wish=wish, state=states or "")
+        return self._decoded(answer, Changed)
 
-    def hold(self, routing_key: str, *, reason: str | None = None) -> JsonObject:
-        """Accept events of a key, but don't deliver any: `{"message", "queue", ...}`."""
-        answer = self._post("/queue/hold", _of_key(routing_key), {"reason": reason or ""})
-        return self._transport.decoded(answer)
+    def json(self, path: str, routing_key: str | None = None, **more: Any) -> JsonObject:
+        """The JSON object that the agent answers a `call` with."""
+        return self._object(self.call(path, routing_key, **more))
 
-    def release(self, routing_key: str) -> JsonObject:
-        """Deliver events of a key again: `{"message", "queue", ...}`."""
-        return self._transport.decoded(self._post("/queue/release", _of_key(routing_key), {}))
+    def call(
+        self,
+        path: str,
+        routing_key: str | None = None,
+        *,
+        wish: Mapping[str, object] | None = None,
+        **query: str,
+    ) -> bytes:
+        """The answer to a GET with `query`, or to a POST with `wish` as its JSON body."""
+        query |= _of_key(routing_key)
+        if wish is None:
+            return self._transport.until_known("GET", path, query)
+        given = {name: value for name, value in wish.items() if value is not None}
+        with self._transport.answer("POST", path, query, json.dumps(given).encode()) as answer:
+            return answer.body()
 
-    def tail(self, routing_key: str | None = None) -> AbstractContextManager[Iterator[bytes]]:
+    @contextmanager
+    def tail(self, routing_key: str | None = None) -> Iterator[Iterator[bytes]]:
         """Transitions of one key, or of all, as JSON lines while they happen.
 
-        An empty line comes at once, and whenever nothing happens for some seconds.
+        An empty line comes at once, and after some seconds without a transition. The lines end when
+        the agent ends its answer, and raise `NoAnswer` when the connection breaks or times out.
         """
-        return self._transport.lines("/queue/tail", _of_key(routing_key))
-
-    def status(self, query: Mapping[str, str] | None = None) -> JsonObject:
-        """The agent, PagerDuty as it sees it, totals and queues.
-
-        `query` may have `sort`, `match`, `limit` and `offset`, see `GET /status`.
-        """
-        return self._transport.decoded(self._get("/status", query or {}))
+        with self._transport.answer("GET", "/queue/tail", _of_key(routing_key)) as answer:
+            yield answer.lines()
 
     def health(self, *, live: bool = False) -> str:
-        """Return what a ready agent answers: `OK`, or that and a line about PagerDuty.
+        """The answer of a ready agent: `OK`, perhaps with a line about PagerDuty.
 
-        `Refused` tells why it isn't ready.
-
-        With `live`, return when it answers at all.
+        `Refused` has the reasons why it isn't ready. With `live`, any running agent answers `OK`.
         """
-        answer = self._get("/health/live" if live else "/health", {})
+        answer = self.call("/health/live" if live else "/health")
         if answer.split(b"\n")[0].strip() != b"OK":
             raise self._transport.stranger("its health isn't OK")
         return answer.decode("utf-8", "replace").strip()
 
-    def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        return self._transport.call_until_known("GET", path, query=query)
-
-    def _post(self, path: str, query: Mapping[str, str], wish: Mapping[str, object]) -> bytes:
-        return self._transport.call("POST", path, query=query, body=json.dumps(wish).encode())
+    def _object(self, body: bytes) -> JsonObject:
+        """A JSON object, without the library that single events do without."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise self._transport.not_expected()
+        return answer
 
     def _decoded(self, answer: bytes, kind: type[_Expected]) -> _Expected:
-        import msgspec  # commands for single events do without it
+        import msgspec  # it takes long to load
 
         try:
             return msgspec.json.decode(answer, type=kind)
@@ -240,7 +230,6 @@ class LocalClient:
 
 
 def _of_key(routing_key: str | None) -> dict[str, str]:
-    """The queue of a key, which may be given by name or masked, as tables show it."""
     if not routing_key:
         return {}
     return {"rk" if _KEY.fullmatch(routing_key) else "queue": routing_key}

@@ -8,7 +8,7 @@ class AgentError(Exception):
 
 
 class Unreachable(AgentError):
-    """No connection to the agent came about: it has seen nothing of the request."""
+    """The connection could not be made: the agent has seen nothing of the request."""
 
 
 class OtherScheme(Unreachable):
@@ -20,11 +20,11 @@ class BadCertificate(Unreachable):
 
 
 class NoAnswer(AgentError):
-    """The connection broke or fell silent: whether the agent acted on the request isn't known."""
+    """The connection broke or timed out: whether the agent acted on the request isn't known."""
 
 
 class Broken(NoAnswer):
-    """The connection ended early: unlike with a silent agent, another try may do at once."""
+    """The connection ended early: unlike with a silent agent, an immediate retry may succeed."""
 
 
 class Unconfirmed(Broken):
@@ -36,10 +36,10 @@ class NotUnderstood(AgentError):
 
 
 class Refused(AgentError):
-    """The agent said no.
+    """The agent refused the request.
 
-    `status` is the HTTP code, `errors` the agent's reasons, `retry_after` in how many seconds
-    another try makes sense, None when the agent didn't say.
+    `status` is the HTTP code, `errors` the agent's reasons, `retry_after` seconds to wait, None if
+    the agent named none.
     """
 
     def __init__(self, status: int, errors: tuple[str, ...], retry_after: float | None) -> None:
@@ -47,3 +47,12 @@ class Refused(AgentError):
         self.status = status
         self.errors = errors
         self.retry_after = retry_after
+
+    @property
+    def for_now(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in FOR_NOW
+
+
+FOR_NOW = (429, 503)
+"""HTTP codes of a refusal that is temporary."""

@@ -1,4 +1,4 @@
-"""One HTTP exchange over a socket: what is sent, and the answer as it arrives.
+"""One HTTP request over a socket, and the answer as it arrives.
 
 An HTTP library takes longer to load than the rest of a command that sends an event.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Self
 
 from httptools import HttpParserError, HttpResponseParser
 
@@ -36,8 +34,8 @@ def connect(host: str, port: int) -> socket.socket:
 class Exchange:
     """Sends `request` over `connection`, then has the answer's `status` and `headers`.
 
-    The other side may be silent for `seconds`. Header names are in lower case. A context manager:
-    it closes the connection. Raises `NoAnswer`, or `NotUnderstood` if it isn't HTTP.
+    The other side may be silent for `seconds`. Header names are in lower case. Raises `NoAnswer`,
+    or `NotUnderstood` if it isn't HTTP; so do `body` and `pieces`.
     """
 
     def __init__(self, connection: socket.socket, request: bytes, seconds: float) -> None:
@@ -56,19 +54,21 @@ class Exchange:
             while not self.status:
                 self._receive()
 
-    def __enter__(self) -> Self:
-        return self
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.pieces())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._connection.close()
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the body as they arrive."""
+        rest = b""
+        for piece in self.pieces():
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, piece by piece as it arrives. Raises as the constructor."""
+        """The body as it arrives."""
         while self._pieces or not self._complete:
             arrived, self._pieces = self._pieces, []
             yield from arrived

@@ -7,6 +7,7 @@ import socket
 import ssl
 from pathlib import Path
 
+from pdagent.config import Config
 from pdagent.localclient.errors import AgentError, BadCertificate, Broken, OtherScheme, Unreachable
 from pdagent.localclient.exchange import connect
 
@@ -15,27 +16,28 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 
 
-def connect_pinned(host: str, port: int, certificate: Path, address: str) -> ssl.SSLSocket:
-    """A TLS connection, with the holder of one certificate only.
+def connect_pinned(host: str, config: Config) -> ssl.SSLSocket:
+    """A TLS connection to the holder of the certificate in `tls_cert`, and to nobody else.
 
     The other side must have that certificate's private key, so its names, dates and issuer add
     nothing: it may have been issued for another name of this host. Raises `Unreachable` or
-    `Broken`; `address` is for their texts.
+    `Broken`.
     """
-    expected = _der(certificate)
-    plain = connect(host, port)
+    assert config.tls_cert is not None
+    expected = _der(config.tls_cert)
+    plain = connect(host, config.port)
     try:
         secure = _any_certificate().wrap_socket(plain, server_hostname=host)
         if secure.getpeercert(binary_form=True) != expected:
             raise OtherScheme(
-                f"what listens at {address} can't be trusted: its certificate isn't the one in "
-                f"tls_cert ({certificate})"
+                f"what listens at {config.address} can't be trusted: its certificate isn't the "
+                f"one in tls_cert ({config.tls_cert})"
             )
     except BaseException as error:
         plain.close()
         if not isinstance(error, OSError):
             raise
-        raise _failure(error, address) from None
+        raise _failure(error, config.address) from None
     return secure
 
 
@@ -71,7 +73,7 @@ def _der(certificate: Path) -> bytes:
 
 
 def speaks_tls(host: str, port: int) -> bool:
-    """Whether a server there answers the first words of TLS."""
+    """Whether a server there completes a TLS handshake."""
     try:
         with (
             socket.create_connection((host, port), timeout=_PROBE_SECONDS) as plain,

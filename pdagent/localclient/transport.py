@@ -1,8 +1,9 @@
-"""Requests to the agent on this host, and what each kind of trouble with one means."""
+"""Requests to the agent on this host, and what each kind of failure means."""
 
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 from pdagent import __version__
 from pdagent.config import Config
 from pdagent.localclient.errors import (
+    FOR_NOW,
     AgentError,
     Broken,
     NoAnswer,
@@ -23,123 +25,101 @@ from pdagent.localclient.errors import (
 )
 from pdagent.localclient.exchange import Exchange, connect
 
-_ANSWER_SECONDS = 30.0
-_NOT_FOUND = 404
 PAUSES = (0.0, 0.2, 2.0)
-"""Seconds before each try of a request whose outcome is not known. The third comes after a commit
-that failed has been tried again."""
-FOR_NOW = (429, 503)
+"""Seconds before each try of a request whose outcome is not known. The third comes after a failed
+commit has been repeated."""
 _NO_SUCH_PATH = "404 Not Found"
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Transport:
-    """Makes requests with the agent's secret, one connection a request.
+    """Makes requests with the agent's secret, one connection per request.
 
     Proxies, cookies and redirects have no place on the way to one's own host. Every method raises
     `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`.
     """
 
-    def __init__(self, config: Config, answer_seconds: float | None = None) -> None:
+    def __init__(self, config: Config, answer_seconds: float) -> None:
         self._config = config
-        self._answer_seconds = answer_seconds or _ANSWER_SECONDS
-        host = config.address.rpartition(":")[0]
-        self._host = _ANY_ADDRESS.get(host, host)
+        self._answer_seconds = answer_seconds
+        self._host = _ANY_ADDRESS.get(config.host, config.host)
 
-    def call_until_known(self, method: str, path: str, **request: Any) -> bytes:
-        """As `call`, repeated while it isn't known whether the agent acted on the request.
+    def until_known(self, *request: Any) -> bytes:
+        """The body of the answer to a request that may be repeated.
 
-        For requests that may be repeated: they change nothing, or have an Idempotency-Key.
+        It is repeated while it isn't known whether the agent acted on it.
         """
         unknown: list[str] = []
         for pause in PAUSES:
             time.sleep(pause)
             try:
-                return self.call(method, path, **request)
+                with self.answer(*request) as answer:
+                    return answer.body()
             except Broken as error:
                 unknown.append(str(error))
             except (Unreachable, Refused) as error:
-                final = isinstance(error, Refused) and error.status not in FOR_NOW
+                final = isinstance(error, Refused) and not error.for_now
                 if final or not unknown:
                     raise
                 # This one was not stored, but one before it may be.
                 unknown.append(str(error))
         raise NoAnswer(", then ".join(dict.fromkeys(unknown)))
 
-    def call(
+    @contextmanager
+    def answer(
         self,
         method: str,
         path: str,
-        *,
+        query: Mapping[str, str],
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> bytes:
-        """The body of the agent's answer; one that says no is raised as `Refused`."""
-        with self._asked(method, path, body, headers or {}, query or {}) as answer:
-            return b"".join(answer.pieces())
-
-    @contextmanager
-    def lines(self, path: str, query: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
-        """What a GET is answered with, a line at a time as it arrives.
-
-        The iterator ends where the agent ends its answer in order, and raises `NoAnswer` where the
-        connection breaks or stays silent for long.
-        """
-        with self._asked("GET", path, b"", {}, query) as answer:
-            yield _lines(answer.pieces())
-
-    def _asked(
-        self,
-        method: str,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        query: Mapping[str, str],
-    ) -> Exchange:
+    ) -> Iterator[Exchange]:
+        """The agent's answer; a refusal is raised as `Refused`."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
         head = {
-            "Host": f"{self._host}:{self._config.port}",
+            "Host": f"{host}:{self._config.port}",
             "User-Agent": f"pagerduty-agent/{__version__}",
             "Connection": "close",
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
-            **headers,
+            **(headers or {}),
         }
         if self._config.secret:
             head["Authorization"] = f"token {self._config.secret}"
-        target = f"{path}?{urlencode(query)}" if query else path
-        lines = (f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in head.items()), "", "")
-        answer = self._exchanged("\r\n".join(lines).encode() + body)
-        if 200 <= answer.status < 300:
-            return answer
-        with answer:
-            raise self._refusal(answer.status, answer.headers, b"".join(answer.pieces()))
-
-    def _exchanged(self, request: bytes) -> Exchange:
-        address, certificate = self._config.address, self._config.tls_cert
-        host, port = self._host.strip("[]"), self._config.port
-        if certificate is None:
-            connection = connect(host, port)
-        else:
-            from pdagent.localclient import tls  # it takes long to load
-
-            connection = tls.connect_pinned(host, port, certificate, address)
-        try:
-            return Exchange(connection, request, self._answer_seconds)
-        except AgentError as error:
-            connection.close()
-            # A server that expects TLS ends a connection that begins without it.
-            if certificate is None and isinstance(error, Broken | NotUnderstood):
-                from pdagent.localclient import tls
-
-                if tls.speaks_tls(host, port):
-                    raise OtherScheme(
-                        f"what listens at {address} speaks TLS: set tls_cert in the config to the "
-                        "agent's certificate"
-                    ) from None
-            if isinstance(error, NotUnderstood):
+        if filled := {name: value for name, value in query.items() if value}:
+            path = f"{path}?{urlencode(filled)}"
+        lines = (f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in head.items()), "", "")
+        with self._connected() as connection:
+            try:
+                request = "\r\n".join(lines).encode() + body
+                answer = Exchange(connection, request, self._answer_seconds)
+            except NotUnderstood as error:
+                self._check_scheme()
                 raise self.stranger(str(error)) from None
-            raise
+            except Broken:
+                self._check_scheme()
+                raise
+            if not 200 <= answer.status < 300:
+                raise self._refusal(answer.status, answer.headers, answer.body())
+            yield answer
+
+    def _connected(self) -> socket.socket:
+        if self._config.tls_cert is None:
+            return connect(self._host, self._config.port)
+        from pdagent.localclient import tls  # it takes long to load
+
+        return tls.connect_pinned(self._host, self._config)
+
+    def _check_scheme(self) -> None:
+        # A server that expects TLS ends a connection that begins without it.
+        if self._config.tls_cert is None:
+            from pdagent.localclient import tls
+
+            if tls.speaks_tls(self._host, self._config.port):
+                raise OtherScheme(
+                    f"what listens at {self._config.address} speaks TLS: set tls_cert in the "
+                    "config to the agent's certificate"
+                ) from None
 
     def _refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> AgentError:
         seconds = headers.get("retry-after", "")
@@ -153,20 +133,10 @@ class Transport:
             return self.stranger(f"it answered HTTP {status}")
         if refusal.get("may_have_been_stored"):
             return Unconfirmed("; ".join(errors))
-        if status == _NOT_FOUND and errors == (_NO_SUCH_PATH,):
-            # The agent says more than that; its sandbox, for one, does not.
+        if errors == (_NO_SUCH_PATH,):
+            # The agent's own 404 names what is missing; that of the sandbox does not.
             return self.stranger(f"it answered '{_NO_SUCH_PATH}'")
         return Refused(status, errors, retry_after)
-
-    def decoded(self, body: bytes) -> dict[str, Any]:
-        """The JSON object in an answer."""
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
-            raise self.not_expected()
-        return answer
 
     def not_expected(self) -> NotUnderstood:
         """The error for an answer that isn't the agent's JSON."""
@@ -177,12 +147,3 @@ class Transport:
         return NotUnderstood(
             f"what listens at {self._config.address} is not a pagerduty-agent ({why})"
         )
-
-
-def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest

@@ -122,7 +122,7 @@ def test_the_log_names_the_command_that_shows_the_event_and_that_the_one_that_re
     assert words == ["accepted", "dead", "retried", "delivered"]
 
 
-def test_the_list_leads_to_the_event_and_that_to_its_correction_and_to_giving_it_up(
+def test_the_list_leads_to_the_event_and_that_to_its_correction_and_its_discard(
     agent: AgentProcess, sandbox: SandboxProcess, shell: OperatorShell
 ) -> None:
     refused(agent, sandbox, ALERT)
@@ -130,11 +130,18 @@ def test_the_list_leads_to_the_event_and_that_to_its_correction_and_to_giving_it
     assert REFUSAL in listed
     short_id = next(line.split()[0] for line in listed.splitlines() if "dead_lettered" in line)
     shown = shell.output(f"pagerduty-agent queue show {short_id}")
-    correction = command_in(shown, " enqueue ").replace("97%", "98% (corrected)")
-    assert "Event processed" in shell.output(correction)
-    [_, corrected] = sandbox.wait_for_events(1) and sandbox.events()
-    assert corrected["body"]["payload"]["summary"] == "disk usage on /var is 98% (corrected)"
+    editing = command_in(shown, "queue edit")
+    assert "Event processed" in shell.output(
+        f"EDITOR=\"sed -i 's/97%/98% (corrected)/'\" {editing}"
+    )
+    [_, second] = sandbox.wait_for_events(1) and sandbox.events()
+    assert second["body"]["payload"]["summary"] == "disk usage on /var is 98% (corrected)"
 
+    assert agent.totals()["dead_lettered"] == 0
+
+    refused(agent, sandbox, ALERT)
+    short_id = json.loads(agent.cli("queue", "list", "--json").stdout)["id"]
+    shown = shell.output(f"pagerduty-agent queue show {short_id}")
     giving_up = command_in(shown, "queue discard")
     asked = shell.refusal(giving_up, 2)
     assert "--yes" in asked, "nobody can be asked in a script"
@@ -150,21 +157,27 @@ def without_what_the_agent_adds(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "agent"}
 
 
-def test_the_command_that_sends_an_event_anew_sends_the_same_event(
+def corrected(body: dict[str, Any]) -> dict[str, Any]:
+    payload = body.get("payload", body)
+    payload["summary" if "summary" in payload else "description"] += " (corrected)"
+    return body
+
+
+def test_an_edited_event_is_otherwise_the_same(
     agent: AgentProcess, sandbox: SandboxProcess, shell: OperatorShell
 ) -> None:
     events = (ALERT, NUMBERS, OLD_ALERT, CHANGE, LINES, OLD_LINES)
     refused(agent, sandbox, *events)
     before = sandbox.events()
     for line in shell.output("pagerduty-agent queue list --json").splitlines():
-        shown = shell.output(f"pagerduty-agent queue show {json.loads(line)['id']}")
-        anew = [line for line in shown.splitlines() if " -k @database " in line]
-        assert "not in this command" not in shown
-        assert len(anew) == 1, shown
-        shell.output(anew[0].strip())
+        id_ = json.loads(line)["id"]
+        shown = json.loads(shell.output(f"pagerduty-agent queue show {id_} --json"))
+        text = json.dumps(corrected(shown["event"]))
+        shell.output(f"pagerduty-agent queue edit {id_} --from -", stdin=text)
     again = sandbox.wait_for_events(len(events))
+    assert agent.totals()["dead_lettered"] == 0
     for event, first, second in zip(events, before, again, strict=True):
         assert first["kind"] == second["kind"]
-        assert without_what_the_agent_adds(first["body"]) == without_what_the_agent_adds(
-            second["body"]
+        assert without_what_the_agent_adds(corrected(first["body"])) == (
+            without_what_the_agent_adds(second["body"])
         ), event

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import CommandFailed, perhaps_unread
 from pdagent.cli.journal.dump import dump
 from pdagent.cli.journal.options import (
     DOCS,
@@ -17,7 +16,7 @@ from pdagent.cli.journal.options import (
     directory_of,
     journal_errors,
 )
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import CommandFailed, echo_json, perhaps_unread
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import counted
 
@@ -66,7 +65,7 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
 def _print(found: Verification, place: Path, *, as_json: bool) -> None:
     if as_json:
         told = msgspec.to_builtins(found)
-        echo_json(msgspec.json.encode({"directory": str(place), **told}))
+        echo_json({"directory": str(place), **told})
     else:
         for damage in found.damage:
             click.echo(str(damage))

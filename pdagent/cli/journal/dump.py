@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import say
 from pdagent.cli.journal.options import damaged, directory_argument, directory_of, journal_errors
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import echo_json, say
 from pdagent.cli.queue.words import told
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import one_line
@@ -75,7 +74,7 @@ def dump(session: Session, *, directory: Path | None, wanted: Wanted | None, as_
     place = directory_of(session, directory)
     with journal_errors(session, directory), JournalFile(place) as file:
         for record in _records(session, file, wanted or (lambda entry: True)):
-            echo_json(msgspec.json.encode(record)) if as_json else click.echo(_line(record))
+            echo_json(record) if as_json else click.echo(_line(record))
     for damage in file.damage:
         say("damage", str(damage))
     if file.damage:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pdagent.cli.failures import CommandFailed
+from pdagent.cli.output import CommandFailed
 from pdagent.cli.session import Session
 from pdagent.config import needed
 from pdagent.wording import counted

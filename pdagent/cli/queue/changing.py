@@ -1,39 +1,40 @@
-"""`pagerduty-agent queue retry` and `queue discard`: events go on, or are given up."""
+"""`pagerduty-agent queue retry` and `queue discard`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import click
 import msgspec
 
-from pdagent.cli.failures import UNDONE, CommandFailed, ExitCode, perhaps_unread, say
-from pdagent.cli.output import echo_json
+from pdagent.cli.output import CommandFailed, ExitCode, echo_json, perhaps_unread, say
 from pdagent.cli.parameters import text
-from pdagent.cli.queue.options import (
+from pdagent.cli.queue.selection import (
+    about_queue,
     ids_argument,
     ids_of,
     json_option,
+    key_of,
+    refuse_unknown,
     routing_key_option,
     state_option,
 )
-from pdagent.cli.queue.selection import about_queue, key_of, refuse_unknown
-from pdagent.cli.session import Session, pass_session
-from pdagent.localclient import LocalClient, Refused
+from pdagent.cli.session import UNDONE, Session, pass_session
+from pdagent.localclient import FOR_NOW, LocalClient, Refused
 from pdagent.localclient.answers import Changed
 from pdagent.operating.rows import DEAD, WAITING, EventRow
 from pdagent.wording import counted, one_line
 
 _IDS_AT_ONCE = 1_000
 _MOST_LISTED = 10
-_FOR_NOW = 503
 _NOT_FOUND, _NOT_CLEAR = 404, 409
 
 
 @click.command(
     "retry",
-    short_help="Try events again that failed.",
+    short_help="Retry events that failed.",
     epilog="\b\nExamples:\n  pagerduty-agent queue retry 0198f2c4-71a3"
     "\n  pagerduty-agent queue list --json | jq 'select(.attempts < 3)' -c | "
     "pagerduty-agent queue retry -",
@@ -42,7 +43,9 @@ _NOT_FOUND, _NOT_CLEAR = 404, 409
 @routing_key_option()
 @click.option("-a", "--all", "every", is_flag=True, help="The events of all keys.")
 @click.option(
-    "--force", is_flag=True, help="Also triggers of alerts that were resolved since: they reopen."
+    "--force",
+    is_flag=True,
+    help="Also triggers of alerts that were resolved since: they open again.",
 )
 @json_option
 @pass_session
@@ -55,10 +58,10 @@ def retry(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Try events again: dead letters behind those that wait, deferred ones at once.
+    """Retry events: dead letters go to the tail of their queue, deferred ones are tried at once.
 
     Name them by id (any unique beginning of it), by '-' for ids on standard input, by -k for all
-    that failed of one key, or by --all.
+    failed events of one key, or by --all.
     """
     ways = bool(ids) + bool(routing_key) + every
     if ways != 1:
@@ -66,10 +69,10 @@ def retry(
         raise click.UsageError(f"{rule}: not both." if ways else f"{rule}.")
     with session.agent(UNDONE) as client:
         if ids:
-            changed = _in_portions(ids_of(ids), lambda some: client.retry(ids=some, force=force))
+            changed = _in_portions(client, "retry", ids_of(ids), force=force)
         else:
             with about_queue(client, session, routing_key):
-                changed = client.retry(key_of(session, routing_key), force=force)
+                changed = client.change("retry", key_of(session, routing_key), force=force)
             if not changed.count and not changed.left:
                 refuse_unknown(client, session, routing_key)
     _tell(session, changed, f"Retrying {counted(changed.count, 'event')}.", as_json)
@@ -84,14 +87,14 @@ def retry(
 
 @click.command(
     "discard",
-    short_help="Give up events: they will never be delivered.",
+    short_help="Discard events: they will not be delivered.",
     epilog="\b\nExample:\n  pagerduty-agent queue discard 0198f2c4-71a3",
 )
 @ids_argument
 @routing_key_option()
 @state_option
 @click.option("--reason", type=text, metavar="TEXT", help="Why: the events' history keeps it.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @pass_session
 def discard(
@@ -104,10 +107,10 @@ def discard(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Give up events that wait or are dead letters: they will never reach PagerDuty.
+    """Discard events that wait or are dead letters: they will never reach PagerDuty.
 
     Name them by id (any unique beginning of it), by '-' for ids on standard input, or by -k for
-    one key's, all of them or those in the STATEs given. An event in flight can't be taken back.
+    all events of one key or those in the STATEs given. An event in flight can't be discarded.
     """
     if ids and routing_key:
         raise click.UsageError("Name events by id, or one key with -k: not both.")
@@ -116,7 +119,7 @@ def discard(
     if states and not routing_key:
         raise click.UsageError("--state goes with -k: ids say enough.")
     if not yes and ("-" in ids or not _can_ask()):
-        raise click.UsageError("Nobody can be asked here: say --yes to discard without a question.")
+        raise click.UsageError("not a terminal: add --yes to discard without confirmation.")
     chosen, key = ids_of(ids), key_of(session, routing_key)
     with session.agent(UNDONE) as client:
         if key is None:
@@ -126,10 +129,10 @@ def discard(
         if question is not None and not click.confirm(question, err=True):
             raise CommandFailed("nothing was discarded")
         if key is None:
-            changed = _in_portions(chosen, lambda some: client.discard(ids=some, reason=reason))
+            changed = _in_portions(client, "discard", chosen, reason=reason)
         else:
             with about_queue(client, session, routing_key):
-                changed = client.discard(key, states=states, reason=reason)
+                changed = client.change("discard", key, states=states, reason=reason)
             if not changed.count:
                 refuse_unknown(client, session, routing_key)
     _tell(session, changed, f"Discarded {counted(changed.count, 'event')}.", as_json)
@@ -140,7 +143,7 @@ def _can_ask() -> bool:
 
 
 def _about_ids(client: LocalClient, ids: Sequence[str]) -> str | None:
-    """The question, below lines about what is meant; None if there is nothing to ask about."""
+    """The question to confirm, below a line for each event; None without ids."""
     if not ids:
         return None
     for given in ids[:_MOST_LISTED]:
@@ -149,22 +152,21 @@ def _about_ids(client: LocalClient, ids: Sequence[str]) -> str | None:
         except Refused as error:
             if error.status not in (_NOT_FOUND, _NOT_CLEAR):
                 raise
-            continue  # the agent says it again, once it is asked to discard it
+            continue  # the discard reports it
         what = row.summary or row.dedup_key
         click.echo(one_line(f"{row.id}  {row.state}  {row.queue}  {what}"), err=True)
     if len(ids) > _MOST_LISTED:
         click.echo(f"... and {len(ids) - _MOST_LISTED:,} more", err=True)
     which = "this event" if len(ids) == 1 else f"these {len(ids):,} events"
-    return f"Discard {which}? PagerDuty will never hear of it."
+    return f"Discard {which}? {'It' if len(ids) == 1 else 'They'} will not be delivered."
 
 
 def _about_queue(client: LocalClient, session: Session, key: str, states: str | None) -> str | None:
-    """The question with the numbers; None if there is nothing to discard."""
+    """The question to confirm, with the numbers; None if there is nothing to discard."""
     page = client.events(key, states=states, limit=1)
     if not page.events:
         return None
-    found = client.queue_status(key).get("status_items")
-    [queue] = msgspec.convert(found, tuple[_Counts, ...])[:1] or [_Counts()]
+    [queue] = msgspec.convert(client.queues(key), list[_Counts])[:1] or [_Counts()]
     wanted = (states or f"waiting,{DEAD}").replace("-", "_").split(",")
     kinds = []
     if queue.pending and "waiting" in wanted:
@@ -175,7 +177,7 @@ def _about_queue(client: LocalClient, session: Session, key: str, states: str | 
     one = kinds in (["1 waiting"], ["1 dead-lettered"])
     return (
         f"Discard {' and '.join(kinds)} {'event' if one else 'events'} of {queue.queue}? "
-        "PagerDuty will never hear of it."
+        f"{'It' if one else 'They'} will not be delivered."
     )
 
 
@@ -185,9 +187,14 @@ class _Counts(msgspec.Struct):
     error: int = 0
 
 
-def _in_portions(ids: Sequence[str], change: Callable[[Sequence[str]], Changed]) -> Changed:
-    """One `Changed` for as many ids as there are."""
-    parts = [change(some) for some in _portions(ids)]
+def _in_portions(
+    client: LocalClient, verb: Literal["retry", "discard"], ids: Sequence[str], **wish: Any
+) -> Changed:
+    """One `Changed` for any number of ids."""
+    parts = [
+        client.change(verb, ids=ids[begin : begin + _IDS_AT_ONCE], **wish)
+        for begin in range(0, len(ids), _IDS_AT_ONCE)
+    ]
     return Changed(
         message="",
         count=sum(part.count for part in parts),
@@ -196,19 +203,14 @@ def _in_portions(ids: Sequence[str], change: Callable[[Sequence[str]], Changed])
     )
 
 
-def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(ids), _IDS_AT_ONCE):
-        yield ids[begin : begin + _IDS_AT_ONCE]
-
-
 def _tell(session: Session, changed: Changed, text: str, as_json: bool) -> None:
     """Print what was done on standard output, and what was not as lines on standard error."""
     changed = msgspec.structs.replace(changed, message=text)
     with perhaps_unread():
-        echo_json(msgspec.json.encode(changed)) if as_json else click.echo(text)
+        echo_json(changed) if as_json else click.echo(text)
     for refused in changed.refused:
         say("error", session.with_options(refused.error))
     if changed.refused:
-        for_now = all(refused.status == _FOR_NOW for refused in changed.refused)
+        for_now = all(refused.status in FOR_NOW for refused in changed.refused)
         code = ExitCode.REFUSED_FOR_NOW if for_now else ExitCode.FAILED
         click.get_current_context().exit(code)

@@ -10,16 +10,17 @@ from typing import TypeVar
 import click
 import msgspec
 
-from pdagent.cli.failures import LOOKED, CommandFailed
-from pdagent.cli.output import echo_json
-from pdagent.cli.queue.options import (
+from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.queue.selection import (
     json_option,
+    key_of,
+    refuse_unknown,
     routing_key_option,
     show_keys_option,
     state_option,
+    whole_keys,
 )
-from pdagent.cli.queue.selection import key_of, refuse_unknown, whole_keys
-from pdagent.cli.session import Session, pass_session
+from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.operating.rows import EventRow
 
 _PAGE = 1_000

@@ -1,26 +1,123 @@
-"""Which queue `-k` means, and what is said where it means none: a typo is no sign of calm."""
+"""How the commands under `queue` name a queue or events, and the errors if there are none."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import IO, TypeVar
 
-from pdagent.cli.failures import LOOKED, CommandFailed
-from pdagent.cli.session import Session
+import click
+import msgspec
+
+from pdagent.cli.output import CommandFailed
+from pdagent.cli.parameters import text
+from pdagent.cli.session import LOOKED, Session
 from pdagent.localclient import LocalClient, Refused
 from pdagent.masking import mask
 
+_Command = TypeVar("_Command", bound=Callable[..., object])
 _KEY = re.compile(r"[A-Za-z0-9]{32}")
 _NOT_FOUND, _NOT_CLEAR = 404, 409
 _NEARLY_THE_SAME_KEY = 0.9
+_LONGEST_LINE = 16 << 20  # bytes; an event is far shorter even with a long history
+
+state_option = click.option(
+    "--state",
+    "states",
+    type=text,
+    metavar="STATE[,STATE]",
+    help="queued, in_flight, deferred (waiting: these three), dead_lettered, delivered, discarded.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
+show_keys_option = click.option(
+    "--show-keys", is_flag=True, help="Show whole routing keys without a name: credentials."
+)
+
+
+def event_id(value: str) -> str:
+    """An id, or the beginning of one."""
+    word = value.strip()
+    if not word:
+        raise click.BadParameter("It is empty: give an event's id, or the beginning of it.")
+    if not (word.isascii() and word.isprintable()):
+        raise click.BadParameter(f"{word!r} is no event's id.")
+    return word
+
+
+ids_argument = click.argument("ids", nargs=-1, type=event_id, metavar="[ID|-]...")
+
+
+def _queue(value: str) -> str:
+    # An empty variable of a shell must not come to mean all queues.
+    if not value.strip():
+        raise click.BadParameter("It is empty: name one key.")
+    return text(value.strip())
+
+
+def routing_key_option(*, required: bool = False) -> Callable[[_Command], _Command]:
+    """`-k`, for one queue."""
+    return click.option(
+        "-k",
+        "--routing-key",
+        type=_queue,
+        required=required,
+        metavar="KEY|@NAME",
+        help="The queue of this key: whole, as tables show it, or @NAME of one in the config.",
+    )
+
+
+def ids_of(given: Sequence[str]) -> list[str]:
+    """The ids given, each once; `-` means the lines of standard input.
+
+    Raises:
+        click.UsageError: Standard input can't be read, or isn't what it should be.
+    """
+    ids: list[str] = []
+    for word in given:
+        if word == "-":
+            if sys.stdin is None:
+                raise click.UsageError("Can't read standard input: it is closed.")
+            ids += _lines_of(sys.stdin.buffer)
+        else:
+            ids.append(word)
+    return list(dict.fromkeys(ids))
+
+
+def _lines_of(stream: IO[bytes]) -> Iterator[str]:
+    """Ids, one per line: bare, as JSON text, or an object with `id` as `queue list` prints it."""
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        found = None if len(line) == _LONGEST_LINE else _id_in(line.strip())
+        if found is None:
+            raise click.UsageError(
+                f"Line {number} of standard input is no id: give one per line, or the lines of "
+                "'pagerduty-agent queue list --json'."
+            )
+        if found:
+            yield found
+
+
+def _id_in(line: bytes) -> str | None:
+    if not line.startswith((b"{", b'"')):
+        word = line.decode("ascii", "replace")
+        return word if word.replace("-", "").isalnum() or not word else None
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        found = found.get("id")
+    return found if isinstance(found, str) else None
 
 
 def key_of(session: Session, given: str | None) -> str | None:
-    """What the agent is asked with: the key if it is known here, else a name as tables show it.
+    """The routing key if it is known here, else a name or mask that the agent may know.
 
     None if nothing was given.
     """
@@ -30,24 +127,24 @@ def key_of(session: Session, given: str | None) -> str | None:
 
 
 def refuse_unknown(client: LocalClient, session: Session, given: str | None) -> None:
-    """Say that a queue is unknown, where nothing was found under it; names in the config are known.
+    """Refuse a queue that neither the agent nor the config knows.
 
     Raises:
-        CommandFailed: Neither the agent nor the config knows it.
+        CommandFailed: It is unknown; a similar name is suggested.
     """
     key = key_of(session, given)
     if given is None or key is None or key in session.loaded.config.routing_keys.values():
         return
-    if not client.queue_status(key).get("status_items"):
+    if not client.queues(key):
         raise _unknown(client, session, given)
 
 
 @contextmanager
 def about_queue(client: LocalClient, session: Session, given: str | None) -> Iterator[None]:
-    """What the agent says of a queue that isn't there or isn't clear, in words of the command line.
+    """Explain the agent's refusal of a queue that is unknown or ambiguous.
 
     Raises:
-        CommandFailed: No queue, or more than one, is meant.
+        CommandFailed: No queue, or more than one, matches.
     """
     try:
         yield
@@ -66,35 +163,32 @@ def about_queue(client: LocalClient, session: Session, given: str | None) -> Ite
 
 
 def whole_keys(session: Session) -> dict[str, str]:
-    """The keys without a name, by their mask; without those that share one, which is which?"""
+    """The keys without a name, by their mask; without those that share a mask."""
     with session.agent(LOOKED) as client:
-        items = client.queue_status(show_keys=True).get("status_items")
-    rows = items if isinstance(items, list) else []
-    called = [str(row.get("queue")) for row in rows if isinstance(row, dict)]
+        called = [str(row.get("queue")) for row in client.queues(show_keys=True)]
     keys = [key for key in called if _KEY.fullmatch(key)]
     times = Counter(map(mask, keys))
     return {mask(key): key for key in keys if times[mask(key)] == 1}
 
 
 def option_for(session: Session, queue: str) -> str:
-    """What to write behind `-k` for the queue that the agent calls `queue`."""
+    """The argument of `-k` for the queue that the agent calls `queue`."""
     return f"@{queue}" if queue in session.loaded.config.routing_keys else queue
 
 
 def _unknown(client: LocalClient, session: Session, given: str) -> CommandFailed:
     known = session.command("queue", "status")
+    named = session.loaded.config.routing_keys
     if _KEY.fullmatch(given):
-        text = f"no event of the key {mask(given)} was ever accepted"
-        nearest = _nearest(given, session.loaded.config.routing_keys, _NEARLY_THE_SAME_KEY)
+        what = f"no event of the key {mask(given)} was ever accepted"
+        nearest = _nearest(given, named, _NEARLY_THE_SAME_KEY)
     else:
-        items = client.queue_status().get("status_items")
-        rows = [row for row in items if isinstance(row, dict)] if isinstance(items, list) else []
-        called = [*session.loaded.config.routing_keys, *(str(row.get("queue")) for row in rows)]
-        text = f"no queue is called {given!r}"
+        called = [*named, *(str(row.get("queue")) for row in client.queues())]
+        what = f"no queue is called {given!r}"
         nearest = _nearest(given.removeprefix("@"), {name: name for name in called}, 0.6)
     if nearest is None:
-        return CommandFailed(f"{text}: '{known}' shows those that there are")
-    return CommandFailed(f"{text}: did you mean {shlex.quote(option_for(session, nearest))}?")
+        return CommandFailed(f"{what}: '{known}' shows those that there are")
+    return CommandFailed(f"{what}: did you mean {shlex.quote(option_for(session, nearest))}?")
 
 
 def _nearest(given: str, names: dict[str, str], cutoff: float) -> str | None:

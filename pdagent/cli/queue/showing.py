@@ -1,4 +1,4 @@
-"""`pagerduty-agent queue show`: one event, how it came to where it is, and what can be done."""
+"""`pagerduty-agent queue show`: one event, its history, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.failures import LOOKED, CommandFailed
-from pdagent.cli.output import echo_json
-from pdagent.cli.queue.options import event_id, json_option, show_keys_option
-from pdagent.cli.queue.selection import whole_keys
+from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.queue.selection import event_id, json_option, show_keys_option, whole_keys
 from pdagent.cli.queue.words import STYLES as RECORD_STYLES
 from pdagent.cli.queue.words import WIDEST, kind_of, told_briefly
-from pdagent.cli.session import Session, pass_session
+from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.operating.rows import EventRow
 
 if TYPE_CHECKING:
     from pdagent.cli.queue.drawing import Paper
 
-# What a terminal shows of a body: it must not push the history out of sight.
+# Of a body on a terminal, so that the history stays in sight.
 _BODY_LINES, _BODY_WIDTH = 40, 300
 
 _SAYS = {
@@ -43,7 +41,7 @@ class Shown(EventRow, frozen=True, kw_only=True):
 
 @click.command(
     "show",
-    short_help="Tell all about one event.",
+    short_help="Show one event with its body and history.",
     epilog="\b\nExample:\n  pagerduty-agent queue show 0198f2c4-71a3",
 )
 @click.argument("event", type=event_id, metavar="ID")
@@ -63,15 +61,24 @@ def show(session: Session, *, event: str, show_keys: bool, as_json: bool) -> Non
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue.drawing import Paper
 
-    try:
-        shown = msgspec.json.decode(answer, type=Shown)
-    except msgspec.DecodeError:
-        raise CommandFailed("the agent's answer isn't an event: it is of another version") from None
+    shown = decoded(answer)
     paper = Paper()
     _print_facts(paper, shown, whole_keys(session) if show_keys else {})
     _print_body(paper, shown)
     _print_history(paper, shown)
     _print_advice(paper, shown, session)
+
+
+def decoded(answer: bytes) -> Shown:
+    """The event in the agent's `answer`.
+
+    Raises:
+        CommandFailed: It is none.
+    """
+    try:
+        return msgspec.json.decode(answer, type=Shown)
+    except msgspec.DecodeError:
+        raise CommandFailed("the agent's answer isn't an event: it is of another version") from None
 
 
 def _with_key(answer: bytes, keys: Mapping[str, str]) -> bytes:
@@ -108,7 +115,7 @@ def _print_facts(paper: Paper, shown: Shown, keys: Mapping[str, str]) -> None:
 
 
 def _if_to_come(at: str | None, now: datetime) -> str:
-    """A time that has come says nothing: it is PagerDuty, a hold or a free sender that is due."""
+    """A past time is left out: the event waits for PagerDuty, a release or a free sender."""
     from pdagent.cli.queue.drawing import moment
 
     due = moment(at)
@@ -137,7 +144,7 @@ def _print_history(paper: Paper, shown: Shown) -> None:
 def _print_advice(paper: Paper, shown: Shown, session: Session) -> None:
     from pdagent.cli.queue.advice import advice
 
-    lines = list(advice(shown, bytes(shown.event), shown.history, session))
+    lines = list(advice(shown, shown.history, session))
     if not lines:
         return
     paper.whole()

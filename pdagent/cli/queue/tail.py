@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.explanations import explained
-from pdagent.cli.failures import LOOKED, say
-from pdagent.cli.output import echo_json
-from pdagent.cli.queue.options import routing_key_option
-from pdagent.cli.queue.selection import key_of, refuse_unknown
+from pdagent.cli.output import echo_json, say
+from pdagent.cli.queue.selection import json_option, key_of, refuse_unknown, routing_key_option
 from pdagent.cli.queue.words import STYLES, WIDEST, told
-from pdagent.cli.session import Session, pass_session
+from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
     from pdagent.cli.queue.drawing import Paper
 
 _AGAIN_SECONDS = 0.2
-_FOR_NOW = 503
 
 
 @click.command(
@@ -31,7 +27,7 @@ _FOR_NOW = 503
     epilog="\b\nExample:\n  pagerduty-agent queue tail -k @database",
 )
 @routing_key_option()
-@click.option("--json", "as_json", is_flag=True, help="Print each transition as a JSON line.")
+@json_option
 @pass_session
 def tail(session: Session, *, routing_key: str | None, as_json: bool) -> None:
     """Follow what happens to events, of one key or of all, until Ctrl-C.
@@ -55,11 +51,11 @@ def tail(session: Session, *, routing_key: str | None, as_json: bool) -> None:
         for line in follower.lines():
             _print(paper, line)
     except KeyboardInterrupt:
-        return  # that is how one stops to follow
+        return  # the way to end it
 
 
 class _Follower:
-    """Follows the agent through its restarts; only at the beginning must it be there."""
+    """Follows the agent through its restarts, once it has been reached."""
 
     def __init__(self, session: Session, key: str | None) -> None:
         self._session = session
@@ -69,7 +65,7 @@ class _Follower:
         self._gone = False
 
     def lines(self) -> Iterator[bytes]:
-        """JSON lines, for ever; raises `CommandFailed` if the agent can't or won't be followed."""
+        """JSON lines without end; raises `CommandFailed` if the agent refuses."""
         while True:
             try:
                 with self._client.tail(self._key) as lines:
@@ -78,8 +74,11 @@ class _Follower:
                         if line:
                             yield line
             except AgentError as error:
-                if not (self._followed and _may_pass(error)):
-                    raise explained(error, self._session, LOOKED) from None
+                passes = isinstance(error, Unreachable | NoAnswer) or (
+                    isinstance(error, Refused) and error.for_now
+                )
+                if not (self._followed and passes):
+                    raise self._session.explained(error, LOOKED) from None
             self._note_absence()
             time.sleep(_AGAIN_SECONDS)
 
@@ -95,12 +94,6 @@ class _Follower:
         if not self._gone:
             self._gone = True
             say("note", "the agent is gone: waiting until it is back")
-
-
-def _may_pass(error: AgentError) -> bool:
-    return isinstance(error, Unreachable | NoAnswer) or (
-        isinstance(error, Refused) and error.status == _FOR_NOW
-    )
 
 
 def _print(paper: Paper, line: bytes) -> None:

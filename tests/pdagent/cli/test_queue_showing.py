@@ -70,7 +70,7 @@ def test_an_event_that_waits_for_pagerduty_is_not_advised_to_be_retried(
             return "\n  state         deferred" in shown
 
         agent.wait_for(waits, "an attempt has failed")
-        assert "PagerDuty could not be reached. It is sent by itself when it can be" in shown
+        assert "PagerDuty could not be reached. The event is sent when it can be" in shown
         assert "\n  next attempt" not in shown
         assert "queue retry" not in shown
         assert "unreachable for" in shell.output(command_in(shown, "agent status"))
@@ -85,7 +85,7 @@ def test_an_event_of_a_held_key_names_the_hold_and_how_to_end_it(agent: AgentPro
     try:
         event = agent.send_v2(trigger(KEY)).json()["key"]
         shown = shell.output(f"pagerduty-agent queue show {event}")
-        assert "Its key is held (upgrade of db1): nothing of it is delivered" in shown
+        assert "Its key is held (upgrade of db1): its events are not delivered" in shown
         assert "the events before it" not in shown
     finally:
         released = shell.output(command_in(shown, "queue release"))

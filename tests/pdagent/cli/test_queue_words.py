@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from pdagent.cli.queue.options import ids_of
+from pdagent.cli.queue.selection import ids_of
 from pdagent.cli.queue.words import told, told_briefly
 
 AT = "2026-08-01T12:00:00.000Z"

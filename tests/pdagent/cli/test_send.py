@@ -203,7 +203,7 @@ def test_a_missing_secret_is_said_to_be_missing(user: CommandLine, agent: AgentS
     user.configure(address=agent.address)
     done = user(*TRIGGER)
     assert done.code == 1
-    assert "asks for a secret and none is set" in done.error
+    assert "requires a secret and none is set" in done.error
     assert str(user.config) in done.error
 
 

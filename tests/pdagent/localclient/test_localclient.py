@@ -8,14 +8,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from pdagent.config import Config
-from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable, transport
+from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 
 
-def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.2)
+def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open() -> None:
     done = threading.Event()
 
     def stay_silent(_: BaseHTTPRequestHandler) -> None:
@@ -23,7 +20,8 @@ def test_a_silent_agent_is_waited_for_once_and_its_outcome_is_open(
 
     with AgentStandIn() as agent:
         agent.tricks.append(stay_silent)
-        client = LocalClient(Config(address=agent.address, secret=SECRET))
+        config = Config(address=agent.address, secret=SECRET)
+        client = LocalClient(config, answer_seconds=0.2)
         with pytest.raises(NoAnswer, match="none within"):
             client.send("v1", b"{}", idempotency_key="a")
         done.set()
@@ -46,7 +44,7 @@ def test_an_agent_that_goes_away_after_it_was_asked_leaves_the_outcome_open() ->
 @pytest.mark.parametrize("address", ["a..b:1", "127.0.0.1:1"])
 def test_an_address_where_nobody_is_counts_as_unreachable(address: str) -> None:
     with pytest.raises(Unreachable):
-        LocalClient(Config(address=address)).status()
+        LocalClient(Config(address=address)).json("/status")
 
 
 def test_an_agent_on_all_addresses_is_reached_over_loopback() -> None:
@@ -66,5 +64,5 @@ def test_a_refusal_carries_status_reasons_and_patience() -> None:
         assert caught.value.retry_after == 30
         agent.next_answers.append((503, {"Retry-After": "soon"}, b"not JSON"))
         with pytest.raises(Refused) as caught:
-            client.status()
+            client.json("/status")
         assert (caught.value.status, caught.value.retry_after) == (503, None)
