@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from actors.core.verdict import Verdict
+from store.records import EventKind
 
 
 class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +17,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
     the key travels beside it so that a body alone is never a credential.
     """
 
-    kind: Literal["v1", "v2", "change"]
+    kind: EventKind
     routing_key: str
     body: bytes
     event_id: str

@@ -1,4 +1,4 @@
-"""Routing keys are credentials: what people and logs get to see of them."""
+"""Routing keys are credentials: their form, and how they are masked in logs and tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import re
 
 _SHORTEST_SHOWN = 12
 
-# An integration key is 32 letters and digits. A longer run may hold one, so it is masked as well.
-_MAY_BE_A_KEY = re.compile(r"[A-Za-z0-9]{32,}")
+# PagerDuty refuses keys of 20 or 31 characters: https://github.com/envato/pagerduty/issues/70,
+# https://github.com/grafana/grafana/issues/8979. v1 documents hexadecimal digits, but keys with
+# other letters are in use.
+_KEY = re.compile(r"[A-Za-z0-9]{32}")
+# A longer run may contain a key, so it is masked as well.
+_MAY_BE_A_KEY = re.compile(rf"{_KEY.pattern}[A-Za-z0-9]*")
+
+
+def is_routing_key(text: str) -> bool:
+    """Whether `text` has the form of an integration key: 32 letters and digits."""
+    return _KEY.fullmatch(text) is not None
 
 
 def mask(key: str) -> str:

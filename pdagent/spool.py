@@ -12,9 +12,11 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
+
+from store.records import EventKind
 
 _SUFFIX, _REFUSED = ".event", ".refused"
 _LARGEST = 1 << 20
@@ -27,7 +29,7 @@ class FileRefused(Exception):
 class SpooledEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event as it was sent: `body` is PagerDuty's JSON with its key."""
 
-    kind: Literal["v1", "v2", "change"]
+    kind: EventKind
     body: bytes
     idempotency_key: str
 

@@ -205,7 +205,7 @@ class _BatchRun:
             click.UsageError: The config has no such name.
         """
         from pdagent.cli.portions import named_key, with_key, with_member
-        from pdagent.events.bodies import KEY_NAMES
+        from pdagent.events.kinds import KEY_NAMES
 
         if self._routing_key is not None:
             line = with_key(line, KEY_NAMES[self._kind], self._routing_key)

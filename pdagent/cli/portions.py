@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pdagent.events import rawjson
-from pdagent.events.bodies import KEY_NAMES
-from pdagent.httpapi.intake.ndjson import LineSplitter, TooLong, decides, why_not_lines
+from pdagent.events.kinds import KEY_NAMES
+from pdagent.events.ndjson import LineSplitter, TooLong, decides, why_not_lines
 
 LONGEST_LINE = 512_000
 _MOST_LINES = 10_000

@@ -16,13 +16,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pdagent.config import expanded
+from pdagent.masking import is_routing_key
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_RETENTION = 3650 * 86400.0
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
-_KEY = re.compile(r"[A-Za-z0-9]{32}")
 _KEY_NAME = re.compile(r"[\w.-]{1,64}")
 
 
@@ -128,7 +128,7 @@ def check_routing_key(name: str, key: str) -> str | None:
     """What is wrong with an entry of `routing_keys`, without telling the key; None if nothing."""
     if not _KEY_NAME.fullmatch(name):
         return "a name is 1 to 64 letters, digits, '.', '_' or '-'"
-    if not _KEY.fullmatch(key):
+    if not is_routing_key(key):
         return "the key must be 32 letters and digits"
     return None
 

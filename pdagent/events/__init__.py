@@ -10,15 +10,15 @@ from __future__ import annotations
 from pdagent.events.bodies import summary_of, with_routing_key
 from pdagent.events.completion import complete
 from pdagent.events.event import (
-    KINDS,
     MAX_EVENT_BYTES,
     MAX_SUMMARY_CHARACTERS,
     AgentStamp,
-    EventKind,
     InvalidEvent,
     ParsedEvent,
 )
-from pdagent.events.parsing import is_routing_key, parse
+from pdagent.events.kinds import KINDS, EventKind
+from pdagent.events.parsing import parse
+from pdagent.masking import is_routing_key
 
 __all__ = [
     "KINDS",

@@ -5,14 +5,8 @@ from __future__ import annotations
 from msgspec import Raw
 
 from pdagent.events import rawjson
-from pdagent.events.event import MAX_SUMMARY_CHARACTERS, EventKind
-
-KEY_NAMES: dict[EventKind, str] = {
-    "v1": "service_key",
-    "v2": "routing_key",
-    "change": "routing_key",
-}
-"""The member that holds the integration key."""
+from pdagent.events.event import MAX_SUMMARY_CHARACTERS
+from pdagent.events.kinds import KEY_NAMES, EventKind
 
 BLANK = Raw(b'""')
 

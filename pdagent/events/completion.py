@@ -9,14 +9,11 @@ from pdagent.events.event import (
     MAX_EVENT_BYTES,
     MAX_SUMMARY_CHARACTERS,
     AgentStamp,
-    EventKind,
     ParsedEvent,
 )
+from pdagent.events.kinds import DEDUP_KEY_NAMES, EventKind
 from pdagent.events.shortening import shorten
 from pdagent.events.timestamps import utc_timestamp
-
-DEDUP_KEY_NAMES: dict[EventKind, str] = {"v1": "incident_key", "v2": "dedup_key"}
-"""The member that tells which alert an event is about; change events have none."""
 
 _TOO_LARGE = f"PagerDuty takes events of at most {MAX_EVENT_BYTES:,} bytes"
 # What an event is nothing without.

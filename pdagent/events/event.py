@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-EventKind = Literal["v1", "v2", "change"]
-KINDS: tuple[EventKind, ...] = ("v1", "v2", "change")
+from pdagent.events.kinds import EventKind
 
 MAX_EVENT_BYTES = 512_000
 """PagerDuty's limit of one event's JSON, with its key in place ("512 KB" in its documentation)."""

@@ -17,21 +17,19 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pdagent.events import rawjson
-from pdagent.events.bodies import BLANK, KEY_NAMES
-from pdagent.events.event import MAX_SUMMARY_CHARACTERS, EventKind, InvalidEvent, ParsedEvent
+from pdagent.events.bodies import BLANK
+from pdagent.events.event import MAX_SUMMARY_CHARACTERS, InvalidEvent, ParsedEvent
+from pdagent.events.kinds import KEY_NAMES, EventKind
 from pdagent.events.problems import Problems
 from pdagent.events.rawjson import Members, kind_of
 from pdagent.events.shortening import shorten
 from pdagent.events.timestamps import ISO_8601_OR_EMPTY
+from pdagent.masking import is_routing_key
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITIES = ("critical", "error", "warning", "info")
 MAX_DEDUP_KEY_CHARACTERS = 255
 
-# Keys of 20 or 31 characters are refused: https://github.com/envato/pagerduty/issues/70,
-# https://github.com/grafana/grafana/issues/8979. v1 documents hexadecimal digits, but keys with
-# other letters are in use.
-_KEY = re.compile("[A-Za-z0-9]{32}")
 _TIME = re.compile(ISO_8601_OR_EMPTY)
 _NULL = Raw(b"null")
 _HTTPS = re.compile("https://.", re.IGNORECASE)
@@ -121,7 +119,7 @@ class Survey:
         self.problems.secret = key = given.strip() or (header_key or "").strip()
         if given.strip() != given:
             self.warnings += (f"{name}: white space around it removed",)
-        if _KEY.fullmatch(key):
+        if is_routing_key(key):
             self.routing_key = key
         elif key:
             length = "" if len(key) == 32 else f", it has {len(key):,} characters"
@@ -274,11 +272,6 @@ def parse(kind: EventKind, body: bytes, header_key: str | None = None) -> Parsed
         return Survey(kind, body, header_key).parsed()
     except rawjson.MalformedJsonError as error:
         raise InvalidEvent((str(error),)) from None
-
-
-def is_routing_key(text: str) -> bool:
-    """Whether `text` has the form of an integration key: 32 letters and digits."""
-    return _KEY.fullmatch(text) is not None
 
 
 def _is_blank(value: Raw | None) -> bool:

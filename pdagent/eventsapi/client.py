@@ -13,9 +13,9 @@ from urllib3.response import BaseHTTPResponse
 
 from actors.core.verdict import Deferred, Rejected, Verdict
 from actors.ports import OutgoingEvent
+from pdagent.events.kinds import EVENT_PATHS, EventKind
 from pdagent.eventsapi.adapter import DeliveryAdapter
 from pdagent.eventsapi.connection import StaleConnectionError
-from pdagent.eventsapi.endpoints import PATHS, Kind
 from pdagent.eventsapi.failures import NETWORK_FAILURES
 from pdagent.eventsapi.verdict import verdict_of_answer, verdict_of_failure
 
@@ -68,11 +68,11 @@ class EventsApi:
         self._session.mount("https://", self._adapter)
         self._requests = {
             kind: _prepared(events_url.rstrip("/") + path, user_agent)
-            for kind, path in PATHS.items()
+            for kind, path in EVENT_PATHS.items()
         }
         for request in self._requests.values():
             self._session.get_adapter(str(request.url))
-        self._routes: dict[Kind, _Route] = {}
+        self._routes: dict[EventKind, _Route] = {}
 
     def deliver(self, event: OutgoingEvent) -> Verdict:
         """Try once to deliver `event`. Trouble with the network is a verdict, never raised."""
@@ -118,7 +118,7 @@ class EventsApi:
             route.pool.close()
         self._adapter.forget()
 
-    def _open_route(self, kind: Kind) -> _Route:
+    def _open_route(self, kind: EventKind) -> _Route:
         request = self._requests[kind]
         url = str(request.url)
         settings = self._session.merge_environment_settings(url, {}, None, None, None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected, Verdict
-from pdagent.eventsapi.endpoints import Kind
+from pdagent.events.kinds import EventKind
 from pdagent.eventsapi.explanation import described, html_page, json_object, presentable
 from pdagent.eventsapi.failures import describe, reason_of
 from pdagent.eventsapi.retry_after import seconds_to_wait
@@ -22,7 +22,7 @@ _FORBIDDEN = 403  # how the Events API v1 says "too many requests"
 
 
 def verdict_of_answer(
-    kind: Kind,
+    kind: EventKind,
     status: int,
     retry_after_header: str | None,
     body: bytes,
@@ -53,7 +53,7 @@ def verdict_of_answer(
     )
 
 
-def _is_success(kind: Kind, status: int, answer: dict[str, Any] | None, body: bytes) -> bool:
+def _is_success(kind: EventKind, status: int, answer: dict[str, Any] | None, body: bytes) -> bool:
     says_so = answer is not None and answer.get("status") == "success"
     if kind == "v1":
         return status == _OK and says_so

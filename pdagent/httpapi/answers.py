@@ -1,97 +1,104 @@
-"""The bodies of answers to whoever sends events; what `openapi.json` says of them as well."""
+"""Answers to senders of events, as JSON: receipts and refusals. `openapi.json` describes them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from actors.core.commands import Receipt
-from pdagent.events import EventKind
+from actors.core.commands import Receipt, Refusal
+from pdagent.events.kinds import DEDUP_KEY_NAMES, EVENT_PATHS, EventKind
 
-PROCESSED = "Event processed"
+_PAGERDUTY_PATHS = frozenset(EVENT_PATHS.values())
+_INTAKE_PATHS = _PAGERDUTY_PATHS | {"/send", "/send/batch"}
+_STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422}
+# `status` in PagerDuty's shape for refusals that say nothing about the event.
+_TEMPORARY = {
+    **dict.fromkeys((401, 403, 408, 500, 503), "service unavailable"),
+    429: "throttle exceeded",
+}
 
-
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is empty is left out."""
-
-
-class _Processed(_Answer, frozen=True, kw_only=True):
-    status: str
-    message: str
-    warnings: tuple[str, ...] = ()
-
-
-class EventProcessed(_Processed, frozen=True, kw_only=True):
-    """PagerDuty's answer to an alert event of v2; `warnings`, if there are any, are the agent's."""
-
-    dedup_key: str
+_encode = msgspec.json.Encoder().encode
 
 
-class ChangeEventProcessed(_Processed, frozen=True, kw_only=True):
-    """PagerDuty's answer to a change event, which has no dedup key."""
-
-
-class V1EventProcessed(_Processed, frozen=True, kw_only=True):
-    """PagerDuty's answer to an event of v1."""
-
-    incident_key: str
-
-
-class Stored(_Answer, frozen=True, kw_only=True):
-    """The answer of `/send`: `key` is the event's id, the other one the alert's."""
-
-    key: str
-    dedup_key: str = ""
-    incident_key: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-class Errors(_Answer, frozen=True, kw_only=True):
-    """The agent's own shape of a refusal: a sentence for each thing that is wrong."""
-
-    errors: tuple[str, ...]
-    may_have_been_stored: bool = False
-
-
-class PagerDutyErrors(_Answer, frozen=True, kw_only=True):
-    """PagerDuty's shape of a refusal, on PagerDuty's paths.
-
-    `status` is "invalid event", "throttle exceeded" or "service unavailable".
-    """
-
-    status: str
-    message: str
-    errors: tuple[str, ...]
-    may_have_been_stored: bool = False
-
-
-def processed(kind: EventKind, receipt: Receipt) -> _Processed:
-    """What PagerDuty would answer to the event of `receipt`."""
-    match kind:
-        case "v1":
-            return V1EventProcessed(
-                status="success",
-                message=PROCESSED,
-                incident_key=receipt.dedup_key,
-                warnings=receipt.warnings,
-            )
-        case "v2":
-            return EventProcessed(
-                status="success",
-                message=PROCESSED,
-                dedup_key=receipt.dedup_key,
-                warnings=receipt.warnings,
-            )
-        case "change":
-            return ChangeEventProcessed(
-                status="success", message=PROCESSED, warnings=receipt.warnings
-            )
-
-
-def stored(kind: EventKind, receipt: Receipt) -> Stored:
-    """What `/send` answers to the event of `receipt`."""
-    return Stored(
-        key=receipt.event,
-        incident_key=receipt.dedup_key if kind == "v1" else "",
-        dedup_key=receipt.dedup_key if kind == "v2" else "",
-        warnings=receipt.warnings,
+def processed(kind: EventKind, receipt: Receipt) -> bytes:
+    """PagerDuty's answer to the event of `receipt`, with the agent's `warnings` if any."""
+    return _encode(
+        {"status": "success", "message": "Event processed", **_alert_of(kind, receipt, empty=True)}
     )
+
+
+def stored(kind: EventKind, receipt: Receipt, **line: int) -> bytes:
+    """The answer of `/send`, or of a `line` of `/send/batch`: `key` is the event's id."""
+    return _encode({**line, "key": receipt.event, **_alert_of(kind, receipt, empty=False)})
+
+
+def _alert_of(kind: EventKind, receipt: Receipt, *, empty: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    name = DEDUP_KEY_NAMES.get(kind)
+    if name is not None and (empty or receipt.dedup_key):
+        fields[name] = receipt.dedup_key
+    if receipt.warnings:
+        fields["warnings"] = receipt.warnings
+    return fields
+
+
+def error_body(
+    path: str, status: int, *sentences: str, message: str = "", may_have_been_stored: bool = False
+) -> bytes:
+    """The JSON of a refusal, on PagerDuty's paths in PagerDuty's shape.
+
+    `status` is the HTTP status; 429 also where v1 gets 403.
+    """
+    uncertain = may_have_been_stored and path in _INTAKE_PATHS
+    errors = [_sentence(status, each, uncertain=uncertain) for each in sentences]
+    body: dict[str, Any] = {"errors": errors}
+    if path in _PAGERDUTY_PATHS:
+        kind = _TEMPORARY.get(status, "invalid event")
+        body = {"status": kind, "message": message or errors[0], **body}
+    if uncertain:
+        body["may_have_been_stored"] = True
+    return _encode(body)
+
+
+def line_error(line: int, status: int, *errors: str) -> bytes:
+    """The result of a line of `/send/batch` that is no valid event."""
+    return _encode({"line": line, "status": status, "errors": errors})
+
+
+def line_refusal(line: int, refusal: Refusal) -> bytes:
+    """The result of a line of `/send/batch` that the agent refused."""
+    status, uncertain = status_of(refusal), is_uncertain(refusal)
+    body: dict[str, Any] = {
+        "line": line,
+        "status": status,
+        "errors": (_sentence(status, refusal.message, uncertain=uncertain),),
+    }
+    if refusal.retry_after is not None:
+        body["retry_after"] = refusal.retry_after
+    if uncertain:
+        body["may_have_been_stored"] = True
+    return _encode(body)
+
+
+def status_of(refusal: Refusal) -> int:
+    """The HTTP status of an event's refusal (v1's path has 403 for 429)."""
+    return _STATUS_OF.get(refusal.reason, 503)
+
+
+def is_uncertain(refusal: Refusal) -> bool:
+    """Whether the refused event may be on disk."""
+    return refusal.reason == "unconfirmed"
+
+
+def _sentence(status: int, reason: str, *, uncertain: bool) -> str:
+    """`reason` with what to do next.
+
+    v1 clients (pagerduty_nagios.pl, flush_queue) delete an event unless they read "retry later".
+    """
+    if uncertain:
+        reason = (
+            "the event may have been stored: repeat with the same Idempotency-Key or dedup key "
+            f"({reason})"
+        )
+    return f"{reason}; retry later" if status in _TEMPORARY else reason

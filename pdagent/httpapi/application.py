@@ -8,34 +8,41 @@ from typing import TYPE_CHECKING, cast
 import falcon
 import falcon.asgi
 
+from pdagent.events.kinds import EVENT_PATHS
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.errors import PAGERDUTY_PATHS, error_body
+from pdagent.httpapi.answers import error_body
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import SenderGone, whole_requests
-from pdagent.httpapi.intake.routes import PagerDutyPath, Send
-from pdagent.httpapi.metrics import Metrics
-from pdagent.httpapi.openapi.document import OpenApi
-from pdagent.httpapi.operations import Health, Operations
+from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
+from pdagent.httpapi.machines import Health, Metrics, OpenApi
 from pdagent.httpapi.operators import tail
 from pdagent.httpapi.operators.commands import QueueCommands
 from pdagent.httpapi.operators.queries import Events
 from pdagent.httpapi.operators.selection import Selection
+from pdagent.httpapi.operators.status import Status
 from store.errors import JournalError
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 logger = logging.getLogger(__name__)
-# Seconds; a journal that is full or failing needs somebody to look at it.
+# Seconds: a journal that is full or failing needs attention.
 _RETRY_AFTER = "30"
+
+
+FalconApp = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
 def build(agent: Agent) -> ASGI3Application:
     """The ASGI application for one agent."""
-    app: falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response] = falcon.asgi.App(
-        middleware=[BrowserGuard(agent.config)]
-    )
+    app = cast("ASGI3Application", with_routes(agent))
+    return whole_requests(tail.letting_followers_go(app))
+
+
+def with_routes(agent: Agent) -> FalconApp:
+    """The application with all routes; `openapi.json` describes each."""
+    app: FalconApp = falcon.asgi.App(middleware=[BrowserGuard(agent.config)])
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
@@ -43,16 +50,16 @@ def build(agent: Agent) -> ASGI3Application:
     app.add_error_handler(JournalError, _journal_trouble)
     secret = Secret(agent.config.secret)
     selection = Selection(agent)
-    operations = Operations(agent, secret, selection)
+    status = Status(agent, secret, selection)
     commands = QueueCommands(agent, secret, selection)
     events = Events(agent, secret, selection)
-    app.add_route("/send", Send(agent, secret))
+    app.add_route("/send", SendEvent(agent, secret))
     app.add_route("/send/batch", SendBatch(agent, secret))
     needed = secret if agent.config.require_secret else Secret("")
-    for path, kind in PAGERDUTY_PATHS.items():
+    for kind, path in EVENT_PATHS.items():
         app.add_route(path, PagerDutyPath(agent, kind, needed))
-    app.add_route("/status", operations, suffix="status")
-    app.add_route("/queue/status", operations, suffix="queue_status")
+    app.add_route("/status", status)
+    app.add_route("/queue/status", status, suffix="queues")
     app.add_route("/queue/events", events)
     app.add_route("/queue/events/{event}", events, suffix="one")
     app.add_route("/queue/events/{event}/retry", events, suffix="retry")
@@ -64,8 +71,8 @@ def build(agent: Agent) -> ASGI3Application:
     app.add_route("/health/ready", health)
     app.add_route("/health/live", health, suffix="live")
     app.add_route("/metrics", Metrics(agent))
-    app.add_route("/openapi.json", OpenApi(app, agent.version))
-    return whole_requests(tail.letting_followers_go(cast("ASGI3Application", app)))
+    app.add_route("/openapi.json", OpenApi())
+    return app
 
 
 def _serialize(
@@ -78,7 +85,7 @@ def _serialize(
 
 _SENTENCES = {
     falcon.HTTP_400: "this request can't be understood",
-    falcon.HTTP_404: "there is nothing at this path: docs/http-api.md lists what there is",
+    falcon.HTTP_404: "no such path: docs/http-api.md lists all",
     falcon.HTTP_405: "this path does not take this method: the Allow header lists what it takes",
 }
 
@@ -89,7 +96,7 @@ async def _gone(
     error: Exception,
     params: dict[str, object],
 ) -> None:
-    """Nobody is there to be answered: the server below sees to that."""
+    """The client has gone; uvicorn closes the connection."""
     response.status = falcon.HTTP_400
 
 
@@ -99,7 +106,7 @@ async def _journal_trouble(
     error: JournalError,
     params: dict[str, object],
 ) -> None:
-    """What the journal says is for people, and for those who have the secret: others read none."""
+    """503 with the journal's reason."""
     logger.error("%s %s: %s", request.method, request.path, error)
     response.status = falcon.HTTP_503
     response.set_header("Retry-After", _RETRY_AFTER)
@@ -112,7 +119,7 @@ async def _unexpected(
     error: Exception,
     params: dict[str, object],
 ) -> None:
-    """A mistake of ours: the caller gets one sentence, the log the place, neither any content."""
+    """A bug: 500 without details; the traceback goes to the log, without the event."""
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
     response.status = falcon.HTTP_500
     response.data = error_body(request.path, 500, "the agent made a mistake: its log says where")

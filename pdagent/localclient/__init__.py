@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pdagent.localclient.errors import (
     Unreachable,
 )
 from pdagent.localclient.transport import PAUSES, Transport
+from pdagent.masking import is_routing_key
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
@@ -40,7 +40,6 @@ __all__ = [
     "Unreachable",
 ]
 
-_KEY = re.compile(r"[A-Za-z0-9]{32}")
 JsonObject = dict[str, Any]
 _Expected = TypeVar("_Expected")
 
@@ -232,4 +231,4 @@ class LocalClient:
 def _of_key(routing_key: str | None) -> dict[str, str]:
     if not routing_key:
         return {}
-    return {"rk" if _KEY.fullmatch(routing_key) else "queue": routing_key}
+    return {"rk" if is_routing_key(routing_key) else "queue": routing_key}

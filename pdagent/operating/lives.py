@@ -12,7 +12,7 @@ from actors.core.state import QueueState
 from pdagent.events import with_routing_key
 from pdagent.masking import mask
 from pdagent.operating.lookup import KnownEvent
-from pdagent.operating.rows import EventRow, dead_row, ended_row, timestamp, waiting_row
+from pdagent.operating.rows import EventRow, Json, dead_row, ended_row, timestamp, waiting_row
 from store.port import Journal
 from store.records import (
     ActorRestarted,
@@ -25,8 +25,6 @@ from store.records import (
     Record,
     RoutingKey,
 )
-
-Json = dict[str, object]
 
 _TIMES = ("at", "retry_at")
 _NOT_SHOWN = ("event", "body", "fingerprint")

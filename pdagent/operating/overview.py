@@ -20,9 +20,7 @@ from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.operating.names import QueueNames
 from pdagent.operating.reading import steady
-from pdagent.operating.rows import timestamp
-
-Json = dict[str, object]
+from pdagent.operating.rows import Json, timestamp
 
 _REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "not_understood")
 

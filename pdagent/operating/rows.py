@@ -16,6 +16,9 @@ DEAD = "dead_lettered"
 ENDED = ("delivered", "discarded")
 STATES = (*WAITING, DEAD, *ENDED)
 
+Json = dict[str, object]
+"""A JSON object in an answer."""
+
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
     """One event. Times are ISO 8601 in UTC.

@@ -10,13 +10,12 @@ from itertools import pairwise
 
 import msgspec
 
-from pdagent.operating.rows import timestamp
+from pdagent.operating.rows import Json, timestamp
 
 STEP = 5
 STEPS = 120
 _RATE_OVER_STEPS = 3
 
-Json = dict[str, object]
 Totals = Mapping[str, int]
 
 

@@ -13,7 +13,6 @@ from falcon.asgi import App, Request, Response
 from pdagent.sandbox import control
 from pdagent.sandbox.control import ControlError, LocalOnly
 from pdagent.sandbox.endpoints import (
-    EVENT_PATHS,
     HEARTBEAT_PATH,
     EventsResource,
     Gate,
@@ -21,6 +20,7 @@ from pdagent.sandbox.endpoints import (
 )
 from pdagent.sandbox.listener import Listener
 from pdagent.sandbox.standin import StandIn
+from pdagent.sandbox.validation import EVENT_PATHS
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def pagerduty_application(standin: StandIn, listener: Listener, clock: Callable[[], float]) -> Gate:
     """PagerDuty's endpoints, with the control API beside them. `clock` gives epoch seconds."""
     app = control_application(standin, listener, own_port=False)
-    for path, kind in EVENT_PATHS.items():
+    for kind, path in EVENT_PATHS.items():
         app.add_route(path, EventsResource(standin, kind, clock))
     heartbeat = HeartbeatResource(standin, clock)
     app.add_route(HEARTBEAT_PATH, heartbeat)

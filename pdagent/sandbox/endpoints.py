@@ -15,11 +15,6 @@ from pdagent.sandbox.standin import Outcome, StandIn
 from pdagent.sandbox.validation import MAX_BODY_BYTES, Kind
 
 CONTROL_PREFIX = "/sandbox/"
-EVENT_PATHS: dict[str, Kind] = {
-    "/v2/enqueue": "v2",
-    "/v2/change/enqueue": "change",
-    "/generic/2010-04-15/create_event.json": "v1",
-}
 HEARTBEAT_PATH = "/agent/2014-03-14/heartbeat"
 
 _RECEIVED = "sandbox.received"

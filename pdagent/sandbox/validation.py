@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdagent.events import is_routing_key
 from pdagent.events.bodies import summary_in
-from pdagent.events.event import MAX_EVENT_BYTES, EventKind
-from pdagent.events.parsing import Survey, is_routing_key
+from pdagent.events.event import MAX_EVENT_BYTES
+from pdagent.events.kinds import EVENT_PATHS, EventKind
+from pdagent.events.parsing import Survey
 from pdagent.events.rawjson import MalformedJsonError
 
-__all__ = ["MAX_BODY_BYTES", "Checked", "Kind", "check", "is_routing_key"]
+__all__ = ["EVENT_PATHS", "MAX_BODY_BYTES", "Checked", "Kind", "check", "is_routing_key"]
 
 Kind = EventKind
 MAX_BODY_BYTES = MAX_EVENT_BYTES

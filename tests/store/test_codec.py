@@ -41,8 +41,6 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "link_failing": st.booleans(),
     "warnings": st.lists(texts, max_size=3).map(tuple),
     "forced": st.booleans(),
-    "counts": st.none() | st.booleans(),
-    "link_failing": st.booleans(),
     "at": instants,
     "retry_at": instants,
     "seconds": st.floats(0, 100),

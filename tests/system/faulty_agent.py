@@ -62,7 +62,7 @@ def install(fault: str) -> None:
                 sequencer.decide, lambda state, command, *_: (key_of_the_test(), command)
             )
         case "accept":
-            from pdagent.httpapi.intake import routes as intake
+            from pdagent.httpapi.intake import single as intake
 
             intake.accept = failing(  # type: ignore[attr-defined]
                 intake.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)

@@ -19,7 +19,7 @@ from pdagent.cli.queue.showing import Shown, decoded
 from pdagent.cli.session import UNDONE, Session, pass_session
 from pdagent.cli.submission import RECEIPTS
 from pdagent.events import EventKind, rawjson
-from pdagent.events.bodies import KEY_NAMES
+from pdagent.events.kinds import KEY_NAMES
 from pdagent.localclient import NoAnswer, Receipt
 from pdagent.masking import mask
 

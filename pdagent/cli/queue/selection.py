@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections import Counter
@@ -18,10 +17,9 @@ from pdagent.cli.output import CommandFailed
 from pdagent.cli.parameters import text
 from pdagent.cli.session import LOOKED, Session
 from pdagent.localclient import LocalClient, Refused
-from pdagent.masking import mask
+from pdagent.masking import is_routing_key, mask
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-_KEY = re.compile(r"[A-Za-z0-9]{32}")
 _NOT_FOUND, _NOT_CLEAR = 404, 409
 _NEARLY_THE_SAME_KEY = 0.9
 _LONGEST_LINE = 16 << 20  # bytes; an event is far shorter even with a long history
@@ -154,7 +152,7 @@ def about_queue(client: LocalClient, session: Session, given: str | None) -> Ite
             raise
         if error.status == _NOT_FOUND:
             raise _unknown(client, session, given) from None
-        if error.status == _NOT_CLEAR and not _KEY.fullmatch(key):
+        if error.status == _NOT_CLEAR and not is_routing_key(key):
             raise CommandFailed(
                 f"several routing keys look like {given!r}: give the whole key with -k, or give "
                 "them names (routing_keys in the config)"
@@ -166,7 +164,7 @@ def whole_keys(session: Session) -> dict[str, str]:
     """The keys without a name, by their mask; without those that share a mask."""
     with session.agent(LOOKED) as client:
         called = [str(row.get("queue")) for row in client.queues(show_keys=True)]
-    keys = [key for key in called if _KEY.fullmatch(key)]
+    keys = [key for key in called if is_routing_key(key)]
     times = Counter(map(mask, keys))
     return {mask(key): key for key in keys if times[mask(key)] == 1}
 
@@ -179,7 +177,7 @@ def option_for(session: Session, queue: str) -> str:
 def _unknown(client: LocalClient, session: Session, given: str) -> CommandFailed:
     known = session.command("queue", "status")
     named = session.loaded.config.routing_keys
-    if _KEY.fullmatch(given):
+    if is_routing_key(given):
         what = f"no event of the key {mask(given)} was ever accepted"
         nearest = _nearest(given, named, _NEARLY_THE_SAME_KEY)
     else:

@@ -8,12 +8,12 @@ import falcon
 import falcon.asgi
 
 from pdagent.events import EventKind, rawjson
+from pdagent.events.ndjson import decides, why_not_lines
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.batch_run import BatchRun
 from pdagent.httpapi.intake.bodies import check_type
-from pdagent.httpapi.intake.ndjson import decides, why_not_lines
-from pdagent.httpapi.intake.routes import idempotency_key_of, source_of
+from pdagent.httpapi.intake.single import idempotency_key_of, kind_in_header, source_of
 
 
 def kind_of(line: bytes) -> EventKind:
@@ -79,16 +79,14 @@ async def _chained(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterato
 
 
 def _kind_of_each(request: falcon.asgi.Request) -> Callable[[bytes], EventKind]:
-    match request.get_header("Pd-Event-Version"):
-        case None:
-            return kind_of
-        case "v1" | "v2" | "change" as kind:
-            return lambda line: kind
-        case _:
-            raise falcon.HTTPBadRequest(
-                description="the header Pd-Event-Version is unknown: "
-                "send v1, v2 or change, or leave it out"
-            )
+    kind = kind_in_header(request)
+    if kind is not None:
+        return lambda line: kind
+    if request.get_header("Pd-Event-Version") is None:
+        return kind_of
+    raise falcon.HTTPBadRequest(
+        description="the header Pd-Event-Version is unknown: send v1, v2 or change, or leave it out"
+    )
 
 
 def _first_line(request: falcon.asgi.Request) -> int:

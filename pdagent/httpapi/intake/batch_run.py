@@ -18,9 +18,9 @@ import msgspec
 
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
+from pdagent.events.ndjson import LineSplitter, TooLong
 from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
-from pdagent.httpapi.errors import sentence_for, status_of
-from pdagent.httpapi.intake.ndjson import LineSplitter, TooLong
+from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
 
 MAX_OPEN_LINES = 1_000
@@ -32,31 +32,6 @@ _MAX_UNREAD_LINES = 100_000
 # Parsing keeps the event loop busy: after so many lines others have a turn.
 _LINES_A_TURN = 256
 _RESULTS_A_PIECE = 1_000
-
-_encode = msgspec.json.Encoder().encode
-
-
-class LineReceipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The event of this line is on disk; `key` is its id. Lines count from 1."""
-
-    line: int
-    key: str
-    dedup_key: str = ""
-    incident_key: str = ""
-    warnings: tuple[str, ...] = ()
-
-
-class LineError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """This line's event was refused; `status` is what it would have got alone.
-
-    It was not stored, unless `may_have_been_stored`.
-    """
-
-    line: int
-    status: int
-    errors: tuple[str, ...]
-    retry_after: int | None = None
-    may_have_been_stored: bool = False
 
 
 class _Line:
@@ -173,7 +148,9 @@ class BatchRun:
         self._next_number += 1
         if isinstance(text, TooLong):
             reason = f"the event is larger than {MAX_EVENT_BYTES} bytes, PagerDuty's limit"
-            self._lines.append(_refused(_Line(number, 0), 413, (reason,)))
+            line = _Line(number, 0)
+            line.result = line_error(number, 413, reason) + b"\n"
+            self._lines.append(line)
             return
         if not text or text.isspace():
             return
@@ -183,7 +160,7 @@ class BatchRun:
         try:
             event = parse(line.kind, text)
         except InvalidEvent as invalid:
-            _refused(line, 400, invalid.errors)
+            line.result = line_error(number, 400, *invalid.errors) + b"\n"
             return
         idempotency_key = None
         if self._idempotency_key is not None:
@@ -249,17 +226,9 @@ class BatchRun:
         assert isinstance(answer, Receipt | Refusal)
         self._agent.intake.note(answer, seconds)
         if isinstance(answer, Refusal):
-            _refused_by(answer, line)
-            return
-        line.result = b"%b\n" % _encode(
-            LineReceipt(
-                line=line.number,
-                key=answer.event,
-                dedup_key=answer.dedup_key if line.kind == "v2" else "",
-                incident_key=answer.dedup_key if line.kind == "v1" else "",
-                warnings=answer.warnings,
-            )
-        )
+            line.result = line_refusal(line.number, answer) + b"\n"
+        else:
+            line.result = stored(line.kind, answer, line=line.number) + b"\n"
 
 
 def _barring(refusal: Refusal) -> Refusal:
@@ -268,20 +237,3 @@ def _barring(refusal: Refusal) -> Refusal:
         return refusal
     message = f"an earlier event of this routing key is not confirmed ({refusal.message})"
     return msgspec.structs.replace(refusal, reason="unavailable", message=message)
-
-
-def _refused(line: _Line, status: int, errors: tuple[str, ...]) -> _Line:
-    line.result = b"%b\n" % _encode(LineError(line=line.number, status=status, errors=errors))
-    return line
-
-
-def _refused_by(refusal: Refusal, line: _Line) -> None:
-    status, uncertain = status_of(refusal), refusal.reason == "unconfirmed"
-    error = LineError(
-        line=line.number,
-        status=status,
-        errors=(sentence_for(status, refusal.message, uncertain=uncertain),),
-        retry_after=refusal.retry_after,
-        may_have_been_stored=uncertain,
-    )
-    line.result = b"%b\n" % _encode(error)

@@ -22,7 +22,7 @@ _TRIES = 11
 _PAUSE_SECONDS = 0.1
 
 
-class RefusedEvent(msgspec.Struct, frozen=True):
+class UnchangedEvent(msgspec.Struct, frozen=True):
     """An event that stays as it is (`id` as it was given), and the sentence that says why.
 
     `status` is the HTTP status that fits if this event alone was asked for.
@@ -33,11 +33,11 @@ class RefusedEvent(msgspec.Struct, frozen=True):
     status: int
 
 
-class Outcome(msgspec.Struct):
+class ChangeResult(msgspec.Struct):
     """What a request for several events came to."""
 
     events: list[EventId] = msgspec.field(default_factory=list)
-    refused: list[RefusedEvent] = msgspec.field(default_factory=list)
+    refused: list[UnchangedEvent] = msgspec.field(default_factory=list)
 
 
 class Changes:
@@ -54,106 +54,112 @@ class Changes:
         self._force = force
         self._reason = reason
 
-    async def of_ids(self, given: Sequence[str]) -> Outcome:
+    async def of_ids(self, given: Sequence[str]) -> ChangeResult:
         """Change the events that these ids, or beginnings of ids, mean.
 
         Raises `store.errors.JournalError`, before anything is changed.
         """
-        outcome = Outcome()
-        chosen = await asyncio.to_thread(self._found, given, outcome)
-        await self.of_queues(chosen, outcome)
-        return outcome
+        result = ChangeResult()
+        chosen = await asyncio.to_thread(self._found, given, result)
+        await self.of_queues(chosen, result)
+        return result
 
     async def of_queues(
-        self, chosen: Mapping[QueueId, Iterable[EventId]], outcome: Outcome
+        self, chosen: Mapping[QueueId, Iterable[EventId]], result: ChangeResult
     ) -> None:
-        """Change these events, each under the queue that it belongs to; adds to `outcome`."""
+        """Change these events, each under the queue that it belongs to; adds to `result`."""
         directory = self._agent.system.directory
         await asyncio.gather(
             *(
-                self._of_queue(directory.by_id(queue), list(events), outcome)
+                self._of_queue(directory.by_id(queue), list(events), result)
                 for queue, events in chosen.items()
             )
         )
 
-    async def of_all_failed(self, queues: Sequence[QueueEntry]) -> Outcome:
+    async def of_all_failed(self, queues: Sequence[QueueEntry]) -> ChangeResult:
         """Retry all that failed in these queues; what a later event has superseded, by force only.
 
         `refused` are those that their queue would have retried, but can't for now.
         """
-        outcomes = await asyncio.gather(*(self._retry_failed(queue) for queue in queues))
-        return Outcome(
-            events=[event for outcome in outcomes for event in outcome.events],
-            refused=[refused for outcome in outcomes for refused in outcome.refused],
+        results = await asyncio.gather(*(self._retry_failed(queue) for queue in queues))
+        return ChangeResult(
+            events=[event for result in results for event in result.events],
+            refused=[refused for result in results for refused in result.refused],
         )
 
-    async def _retry_failed(self, entry: QueueEntry) -> Outcome:
-        outcome = Outcome()
+    async def _retry_failed(self, entry: QueueEntry) -> ChangeResult:
+        result = ChangeResult()
         failed = await asyncio.to_thread(_failed_in, entry, force=self._force)
         for portion in _portions(failed):
-            if outcome.refused:
+            if result.refused:
                 # Each portion more would wait as long as this one did for the same answer.
-                error = outcome.refused[0].error
-                outcome.refused += [RefusedEvent(event, error, 503) for event in portion]
+                error = result.refused[0].error
+                result.refused += [UnchangedEvent(event, error, 503) for event in portion]
             else:
-                await self._retry_portion(entry, portion, outcome)
-        return outcome
+                await self._retry_portion(entry, portion, result)
+        return result
 
     async def _retry_portion(
-        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+        self, entry: QueueEntry, events: Sequence[EventId], result: ChangeResult
     ) -> None:
         answer = await perform(self._agent, entry.routing_key, self._command(events))
         if isinstance(answer, Done):
-            outcome.events += answer.events
+            result.events += answer.events
             return
         assert isinstance(answer, Refusal)
         # `superseded` is said of a single one: as among others, it just stays a dead letter.
         if answer.reason != "superseded":
-            outcome.refused += [RefusedEvent(event, answer.message, 503) for event in events]
+            result.refused += [UnchangedEvent(event, answer.message, 503) for event in events]
 
-    def _found(self, given: Iterable[str], outcome: Outcome) -> dict[QueueId, dict[EventId, None]]:
+    def _found(
+        self, given: Iterable[str], result: ChangeResult
+    ) -> dict[QueueId, dict[EventId, None]]:
         chosen: dict[QueueId, dict[EventId, None]] = {}
         for text in given:
             try:
                 known = find(self._agent.journal, text)
             except NoSuchEvent as error:
                 status = 404 if isinstance(error, UnknownId) else 409
-                outcome.refused.append(RefusedEvent(text, str(error), status))
+                result.refused.append(UnchangedEvent(text, str(error), status))
             else:
                 chosen.setdefault(known.queue, {})[known.accepted.event] = None
         return chosen
 
     async def _of_queue(
-        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome
+        self, entry: QueueEntry, events: Sequence[EventId], result: ChangeResult
     ) -> None:
         # In a thread: they may be all events of a long queue.
         possible, refused = await asyncio.to_thread(self._divided, entry.state, events)
-        outcome.refused += refused
+        result.refused += refused
         for portion in _portions(possible):
-            await self._perform(entry, portion, outcome)
+            await self._perform(entry, portion, result)
 
     def _divided(
         self, state: QueueState, events: Sequence[EventId]
-    ) -> tuple[list[EventId], list[RefusedEvent]]:
+    ) -> tuple[list[EventId], list[UnchangedEvent]]:
         possible, refused = [], []
         for event in events:
             problem = obstacle(state, event, self._change, force=self._force)
             if problem is None or event == state.in_flight:
                 possible.append(event)
             else:
-                refused.append(RefusedEvent(event, problem, 409))
+                refused.append(UnchangedEvent(event, problem, 409))
         return possible, refused
 
     async def _perform(
-        self, entry: QueueEntry, events: Sequence[EventId], outcome: Outcome, tries: int = _TRIES
+        self,
+        entry: QueueEntry,
+        events: Sequence[EventId],
+        result: ChangeResult,
+        tries: int = _TRIES,
     ) -> None:
         answer = await perform(self._agent, entry.routing_key, self._command(events))
         if isinstance(answer, Refusal):
             status = 409 if answer.reason == "superseded" else 503
-            outcome.refused += [RefusedEvent(event, answer.message, status) for event in events]
+            result.refused += [UnchangedEvent(event, answer.message, status) for event in events]
             return
         assert isinstance(answer, Done)
-        outcome.events += answer.events
+        result.events += answer.events
         done = set(answer.events)
         left = [event for event in events if event not in done]
         if self._change == "retry" and len(events) > 1:
@@ -161,14 +167,14 @@ class Changes:
             still_dead = [event for event in left if event in entry.state.dead]
             left = [event for event in left if event not in entry.state.dead]
             for event in still_dead:
-                await self._perform(entry, [event], outcome)
+                await self._perform(entry, [event], result)
         if left and tries > 1:
             await asyncio.sleep(_PAUSE_SECONDS)
-            await self._perform(entry, left, outcome, tries - 1)
+            await self._perform(entry, left, result, tries - 1)
             return
         for event in left:
             problem = obstacle(entry.state, event, self._change, force=self._force)
-            outcome.refused.append(RefusedEvent(event, problem or _changed(event), 409))
+            result.refused.append(UnchangedEvent(event, problem or _changed(event), 409))
 
     def _command(self, events: Sequence[EventId]) -> Command:
         if self._change == "retry":

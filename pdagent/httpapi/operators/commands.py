@@ -14,7 +14,7 @@ from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.bodies import read_body
-from pdagent.httpapi.operators.changes import Changes, Outcome
+from pdagent.httpapi.operators.changes import ChangeResult, Changes
 from pdagent.httpapi.operators.queries import message, states_of
 from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.changes import BY_OPERATOR, Change
@@ -67,12 +67,12 @@ class QueueCommands:
             return
         chosen = self._selection.queues_to_change(request)
         queues = [q for q in chosen if q.state.dead or _waits_after_failure(q)]
-        outcome = await changes.of_all_failed(queues)
-        if outcome.refused and not outcome.events:
-            _refuse(response, list(dict.fromkeys(refused.error for refused in outcome.refused)))
+        result = await changes.of_all_failed(queues)
+        if result.refused and not result.events:
+            _refuse(response, list(dict.fromkeys(refused.error for refused in result.refused)))
             return
         left = sum(len(queue.state.dead) for queue in queues)
-        _answer(response, "retry", outcome, left=left)
+        _answer(response, "retry", result, left=left)
 
     async def on_post_discard(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -96,12 +96,12 @@ class QueueCommands:
             raise falcon.HTTPBadRequest(
                 description=f"state: what is {' or '.join(ENDED)} has ended, and can't be discarded"
             )
-        outcome = Outcome()
+        result = ChangeResult()
         queues = self._selection.queues_to_change(request)
         # In a thread: going over many events must not hold up who sends some.
         chosen = await asyncio.to_thread(lambda: {q.id: _events_in(q, states) for q in queues})
-        await changes.of_queues(chosen, outcome)
-        _answer(response, "discard", outcome)
+        await changes.of_queues(chosen, result)
+        _answer(response, "discard", result)
 
     async def on_post_hold(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -169,11 +169,11 @@ async def _wish_of(request: falcon.asgi.Request) -> Wish:
 
 
 def _answer(
-    response: falcon.asgi.Response, change: Change, outcome: Outcome, **more: object
+    response: falcon.asgi.Response, change: Change, result: ChangeResult, **more: object
 ) -> None:
-    count = len(outcome.events)
-    told = {"message": message(change, count), "count": count, "events": outcome.events}
-    response.data = _encode({**told, "refused": outcome.refused, **more})
+    count = len(result.events)
+    told = {"message": message(change, count), "count": count, "events": result.events}
+    response.data = _encode({**told, "refused": result.refused, **more})
 
 
 def _refuse(

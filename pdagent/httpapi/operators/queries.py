@@ -10,8 +10,8 @@ import msgspec
 
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.operators.changes import Changes, Outcome
-from pdagent.httpapi.operators.selection import Selection
+from pdagent.httpapi.operators.changes import ChangeResult, Changes
+from pdagent.httpapi.operators.selection import Selection, number_in
 from pdagent.operating.changes import BY_OPERATOR, Change
 from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import Life, life_of
@@ -34,7 +34,8 @@ class Events:
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """`GET /queue/events[?state=][&rk=|&queue=][&limit=][&after=]`: `{"events", "next"}`."""
         self._secret.check(request)
-        states, limit, after = states_of(request), _limit_of(request), _cursor_of(request)
+        states, after = states_of(request), _cursor_of(request)
+        limit = number_in(request, "limit", 1, _MOST) or _USUAL
         queues = self._selection.queues(request)
         listing = Listing(self._agent.journal, self._selection.names, queues, states)
         page = await asyncio.to_thread(listing.page, limit, after)
@@ -110,25 +111,18 @@ def message(change: Change, count: int) -> str:
     return f"{'Retrying' if change == 'retry' else 'Discarded'} {count} events."
 
 
-def _answer_for_one(response: falcon.asgi.Response, change: Change, outcome: Outcome) -> None:
-    if outcome.refused:
-        [refused] = outcome.refused
+def _answer_for_one(response: falcon.asgi.Response, change: Change, result: ChangeResult) -> None:
+    if result.refused:
+        [refused] = result.refused
         response.status = falcon.code_to_http_status(refused.status)
         if refused.status == 503:
             response.set_header("Retry-After", "5")
         response.data = _encode({"errors": [refused.error]})
         return
-    count = len(outcome.events)
+    count = len(result.events)
     response.data = _encode(
-        {"message": message(change, count), "count": count, "events": outcome.events}
+        {"message": message(change, count), "count": count, "events": result.events}
     )
-
-
-def _limit_of(request: falcon.asgi.Request) -> int:
-    text = request.get_param("limit") or str(_USUAL)
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= _MOST):
-        raise falcon.HTTPBadRequest(description=f"limit: 1 to {_MOST} are allowed")
-    return int(text)
 
 
 def _cursor_of(request: falcon.asgi.Request) -> Cursor | None:

@@ -1,4 +1,4 @@
-"""Which queues a request means: `rk=` a routing key, or `queue=` a name as tables show it."""
+"""The query of operators' calls: numbers, and queues by key (`rk=`) or shown name (`queue=`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Selection:
         return entries if name is None else self.names.called(name, entries)
 
     def queues_to_change(self, request: falcon.asgi.Request) -> list[QueueEntry]:
-        """As `queues`; raises 409 if several go by the name, of which one may be meant."""
+        """As `queues`; raises 409 if several have the name."""
         queues = self.queues(request)
         if self.is_limited(request):
             _refuse_several(len(queues))
@@ -41,7 +41,7 @@ class Selection:
     def key(self, request: falcon.asgi.Request) -> RoutingKey:
         """The one key that is named; it need not have a queue yet if the config knows it.
 
-        Raises 400 if none is named, 404 for an unknown one, 409 if several go by the name.
+        Raises 400 if none is named, 404 for an unknown one, 409 if several have the name.
         """
         if not self.is_limited(request):
             raise falcon.HTTPBadRequest(
@@ -64,6 +64,17 @@ class Selection:
             return [key]
         named = self.names.key_of(request.get_param("queue") or "")
         return [] if named is None else [named]
+
+
+def number_in(request: falcon.asgi.Request, name: str, least: int, most: int) -> int | None:
+    """The parameter `name`, None if it is missing; 400 unless it is from `least` to `most`."""
+    text = request.get_param(name)
+    if text is None:
+        return None
+    # The length first: Python refuses to read thousands of digits.
+    if text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    raise falcon.HTTPBadRequest(description=f"{name}: a number from {least} to {most} is allowed")
 
 
 def _refuse_several(count: int) -> None:

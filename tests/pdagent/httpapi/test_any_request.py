@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from importlib import resources
 from typing import Any
 
-import msgspec
 import pytest
 import requests
 import schemathesis
@@ -23,8 +23,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
 from pdagent.events import EventKind
-from pdagent.httpapi.errors import PAGERDUTY_PATHS
-from pdagent.httpapi.openapi.document import CALLS, document
+from pdagent.events.kinds import EVENT_PATHS
 from tests.agent_process import AgentProcess
 from tests.pdagent.events.near_events import NEAR_EVENTS
 from tests.pdagent.events.rules_by_hand import is_valid
@@ -32,14 +31,19 @@ from tests.system.full_run import number
 
 CASES = number("PDAGENT_CASES", normal=300, full=20_000)
 
-PATHS = {kind: path for path, kind in PAGERDUTY_PATHS.items()}
-EVENT_CALLS = [f"POST {path}" for path in (*PAGERDUTY_PATHS, "/send", "/send/batch")]
+DOCUMENT = json.loads(resources.files("pdagent.httpapi").joinpath("openapi.json").read_bytes())
+CALLS = {
+    f"{method.upper()} {path}": call
+    for path, item in DOCUMENT["paths"].items()
+    for method, call in item.items()
+}
+EVENT_CALLS = [f"POST {path}" for path in (*EVENT_PATHS.values(), "/send", "/send/batch")]
 ENDLESS = {"GET /queue/tail"}
 # These can't be asked for wrongly.
 WITHOUT_INPUT = {
     name
     for name, call in CALLS.items()
-    if name.startswith("GET ") and "{" not in name and not (call.secret or call.parameters)
+    if name.startswith("GET ") and "{" not in name and not (call["security"] or call["parameters"])
 }
 OTHER_CALLS = sorted(CALLS.keys() - {*EVENT_CALLS, *ENDLESS, *WITHOUT_INPUT})
 
@@ -60,13 +64,8 @@ def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
-def described() -> Any:
-    calls = [(method, path) for method, path in (call.split(" ") for call in CALLS)]
-    text = msgspec.json.encode(document(calls, "0"))
-    return schemathesis.openapi.from_dict(msgspec.json.decode(text))
-
-
-OPERATIONS = {found.ok().label: found.ok() for found in described().get_all_operations()}
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +187,7 @@ def test_any_body_is_an_event_or_a_refusal(agent: AgentProcess, path: str | None
         kind, text, valid = body
         headers = {"Content-Type": media_type, "Pd-Event-Version": kind}
         sent: Any = iter([text[:9], text[9:]]) if chunked and len(text) > 9 else text
-        answer = agent.post(path or PATHS[kind], data=sent, headers=headers)
+        answer = agent.post(path or EVENT_PATHS[kind], data=sent, headers=headers)
         seen[answer.status_code] += 1
         assert_event_or_refusal(answer, kind, valid)
         assert accepted.since_last_time() == (answer.status_code != 400)

@@ -14,8 +14,8 @@ from actors.core.commands import HoldQueue
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.agent import app
-from pdagent.httpapi.operations import Operations
 from pdagent.httpapi.operators.commands import QueueCommands
+from pdagent.httpapi.operators.status import Status
 from store.lmdb_journal import LmdbJournal
 from store.port import Append
 from store.records import (
@@ -83,8 +83,7 @@ def test_the_status_of_many_queues_holds_nobody_up(
         )
 
     async def main() -> int:
-        operations = Operations(*parts(agent_around(actors)))
-        handler = operations.on_get_queue_status
+        handler = Status(*parts(agent_around(actors))).on_get_queues
         status, answer = await call(handler, "GET", "/queue/status")
         assert (status, len(answer["status_items"])) == ("200 OK", 5_000)
         return await turns_meanwhile(call(handler, "GET", "/queue/status"))

@@ -1,0 +1,113 @@
+"""Single events: `/send`, and PagerDuty's three paths for tools that use its API."""
+
+from __future__ import annotations
+
+import falcon
+import falcon.asgi
+
+from actors.core.commands import Receipt, Refusal
+from pdagent.events import KINDS, EventKind, InvalidEvent, parse
+from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
+from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.intake.bodies import read_body
+
+_LONGEST_IDEMPOTENCY_KEY = 255
+
+
+def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
+    """The `Idempotency-Key` header, or None; 400 if it is longer than 255 characters."""
+    key = request.get_header("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= _LONGEST_IDEMPOTENCY_KEY:
+        raise falcon.HTTPBadRequest(
+            description=f"Idempotency-Key: 1 to {_LONGEST_IDEMPOTENCY_KEY} characters are allowed"
+        )
+    return key
+
+
+def kind_in_header(request: falcon.asgi.Request) -> EventKind | None:
+    """The `Pd-Event-Version` header if it names a kind of event."""
+    named = request.get_header("Pd-Event-Version")
+    return next((kind for kind in KINDS if kind == named), None)
+
+
+class SendEvent:
+    """`POST /send`: one event of any kind; the answer has its id."""
+
+    def __init__(self, agent: Agent, secret: Secret) -> None:
+        self._agent = agent
+        self._secret = secret
+
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`."""
+        self._secret.check(request)
+        kind = kind_in_header(request)
+        if kind is None:
+            raise falcon.HTTPBadRequest(
+                description="the header Pd-Event-Version is missing or unknown: "
+                "send v1, v2 or change"
+            )
+        answer = await _accepted(self._agent, kind, request, response)
+        if isinstance(answer, Receipt):
+            response.data = stored(kind, answer)
+
+
+class PagerDutyPath:
+    """One of PagerDuty's own paths: status codes and bodies exactly as PagerDuty answers."""
+
+    def __init__(self, agent: Agent, kind: EventKind, secret: Secret) -> None:
+        self._agent = agent
+        self._secret = secret
+        self._kind = kind
+
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """202 (v1: 200) once the event is on disk."""
+        self._secret.check(request)
+        answer = await _accepted(
+            self._agent, self._kind, request, response, invalid="Event object is invalid"
+        )
+        if isinstance(answer, Receipt):
+            response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
+            response.data = processed(self._kind, answer)
+        elif answer is not None and self._kind == "v1" and answer.reason == "queue_full":
+            response.status = falcon.HTTP_403
+
+
+async def _accepted(
+    agent: Agent,
+    kind: EventKind,
+    request: falcon.asgi.Request,
+    response: falcon.asgi.Response,
+    invalid: str = "",
+) -> Receipt | Refusal | None:
+    """Have the request's event stored; None if it is not valid. Answers all but a receipt.
+
+    `invalid` is the `message` for an event that is not valid.
+    """
+    body = await read_body(request)
+    try:
+        event = parse(kind, body, request.get_header("X-Routing-Key"))
+    except InvalidEvent as error:
+        response.status = falcon.HTTP_400
+        response.data = error_body(request.path, 400, *error.errors, message=invalid)
+        return None
+    answer = await accept(
+        agent, event, source=source_of(request), idempotency_key=idempotency_key_of(request)
+    )
+    if isinstance(answer, Refusal):
+        # A full queue looks like PagerDuty's rate limit, which clients know to wait out.
+        status = status_of(answer)
+        response.status = falcon.code_to_http_status(status)
+        if answer.retry_after is not None:
+            response.set_header("Retry-After", str(answer.retry_after))
+        response.data = error_body(
+            request.path, status, answer.message, may_have_been_stored=is_uncertain(answer)
+        )
+    return answer
+
+
+def source_of(request: falcon.asgi.Request) -> str:
+    """The name of the sending program: a v1 event's `agent.queued_by`."""
+    agent = request.get_header("Pd-Queued-By") or request.get_header("User-Agent") or ""
+    name = agent.partition("/")[0].strip()
+    return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "pdagent"

@@ -1,0 +1,160 @@
+"""`/status` and `/queue/status`. Reads live states without a lock, so it blocks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable
+
+import falcon
+import falcon.asgi
+import msgspec
+
+from actors.core.state import QueueState
+from actors.directory import QueueEntry
+from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.operators.selection import Selection, number_in
+from pdagent.operating.overview import (
+    MOST_ROWS,
+    SORTS,
+    Overview,
+    Wanted,
+    deferral,
+    in_flight_since,
+    oldest,
+)
+from pdagent.operating.reading import steady
+from pdagent.operating.rows import Json, timestamp
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Status:
+    """The agent's and the queues' status, each with the secret."""
+
+    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
+        self._agent = agent
+        self._secret = secret
+        self._selection = selection
+
+    async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """`GET /status[?sort=&match=&limit=&offset=]`: agent, PagerDuty, totals, queues.
+
+        Without a query: all queues in the order of their creation.
+        """
+        self._secret.check(request)
+        entries, wanted = self._selection.queues(request), _wanted(request)
+        show_keys = request.get_param("show_keys") == "1"
+        # In a thread: reading many queues must not delay senders.
+        response.data = await asyncio.to_thread(self._status, entries, wanted, show_keys=show_keys)
+
+    async def on_get_queues(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response
+    ) -> None:
+        """`GET /queue/status[?rk=KEY|?queue=NAME]`, as go-pdagent's client calls it.
+
+        A caller that sends a key looks for the whole key in the answer.
+        """
+        self._secret.check(request)
+        shown = request.get_param("show_keys")
+        show_keys = shown == "1" if shown else bool(request.get_param("rk"))
+        entries = self._selection.queues(request)
+        items = await asyncio.to_thread(self._items, entries, show_keys=show_keys)
+        response.data = _encode({"status_items": items})
+
+    def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
+        agent = self._agent
+        overview = Overview(entries, self._selection.names, wanted, agent.system.policy)
+        return _encode(
+            {
+                "agent": {
+                    "version": agent.version,
+                    "agent_id": agent.journal.agent_id,
+                    "pid": os.getpid(),
+                    "started_at": timestamp(agent.started_at),
+                    "address": agent.config.address,
+                    "trouble": agent.system.trouble(),
+                    "warnings": agent.warnings(),
+                    "traffic": agent.traffic.report(),
+                    "queues": overview.summary(),
+                },
+                "pagerduty": {"events_url": agent.config.events_url, **link(agent, time.time())},
+                "totals": agent.system.totals(),
+                "queues": self._items(overview.rows, show_keys=show_keys),
+            }
+        )
+
+    def _items(self, entries: Iterable[QueueEntry], *, show_keys: bool) -> list[Json]:
+        names, items = self._selection.names, []
+        for entry in entries:
+            key = entry.routing_key
+            # A configured name is shown even with `show_keys`.
+            name = key if show_keys and not names.is_configured(key) else names.of(key)
+            items.append(_item(entry, name, key if show_keys else name))
+        return items
+
+
+def _wanted(request: falcon.asgi.Request) -> Wanted:
+    sort = request.get_param("sort")
+    if sort is not None and sort not in SORTS:
+        raise falcon.HTTPBadRequest(
+            description=f"there is no order 'sort={sort}': use one of {', '.join(SORTS)}"
+        )
+    return Wanted(
+        sort=sort,
+        match=request.get_param("match") or "",
+        offset=number_in(request, "offset", 0, MOST_ROWS) or 0,
+        limit=number_in(request, "limit", 0, MOST_ROWS),
+    )
+
+
+def _item(entry: QueueEntry, name: str, routing_key: str) -> Json:
+    state = entry.state
+    paced = state.pace.interval > 0
+    return {
+        "routing_key": routing_key,
+        "queue": name,
+        "pending": len(state.waiting),
+        "success": state.counters.delivered,
+        "error": len(state.dead),
+        "discarded": state.counters.discarded,
+        "accepted": state.counters.accepted,
+        "state": steady(lambda: state.condition),
+        "held": state.hold is not None,
+        "hold_reason": state.hold,
+        "quarantined": entry.phase == "quarantined",
+        "deferred_because": deferral(state),
+        "paced": paced,
+        "calls_per_minute": round(60 / state.pace.interval) if paced else None,
+        "oldest_waiting_at": timestamp(oldest(state)),
+        "next_attempt_at": timestamp(_next_attempt_at(state)),
+        "in_flight_since": timestamp(in_flight_since(state)),
+        "last_delivered_at": timestamp(state.last_delivered_at),
+        "last_error": state.last_error,
+        "last_error_at": timestamp(state.last_error_at),
+    }
+
+
+def _next_attempt_at(state: QueueState) -> float | None:
+    if not state.waiting or state.hold is not None:
+        return None
+    return state.not_before or None
+
+
+def link(agent: Agent, now: float) -> Json:
+    """The state of the link to PagerDuty as the last deliveries found it, and since when.
+
+    `last_outage_seconds` is the length of the outage that ended at `since`, if there was one.
+    """
+    seen = agent.system.link()
+    outage = seen.last_outage if seen.state == "reachable" else None
+    return {
+        "state": seen.state,
+        "since": None if seen.lasts is None else timestamp(now - seen.lasts),
+        "last_outage_seconds": None if outage is None else round(outage, 1),
+        "last_error": seen.last_error,
+        "in_flight": seen.in_flight,
+        "waiting_for_turn": seen.waiting_for_turn,
+    }
