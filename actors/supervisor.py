@@ -77,7 +77,8 @@ class Supervisor(SupervisedActor):
         self._start_singles = start_singles
         self._statistics = statistics
         self._sender_incarnations: Counter[SenderId] = Counter()
-        self._policies: dict[ActorId, RestartPolicy | SteadyRestarts] = {}
+        # Of a queue by its key: one that is forgotten between two failures has a new number.
+        self._policies: dict[ActorId | RoutingKey, RestartPolicy | SteadyRestarts] = {}
         self._restart_at: dict[ActorId, float] = {}
 
     @staticmethod
@@ -203,8 +204,10 @@ class Supervisor(SupervisedActor):
             self._tell_grants(self._around.slots.release(entry.id))
         elif name == _SENDER:
             self._tell_given_up(self._pool.discard(number))
-        kind = SteadyRestarts if entry is None else RestartPolicy
-        policy = self._policies.setdefault(actor, kind())
+        if entry is None:
+            policy = self._policies.setdefault(actor, SteadyRestarts())
+        else:
+            policy = self._policies.setdefault(entry.routing_key, RestartPolicy())
         delay, quarantine = policy.failed(time.monotonic())
         self._restart_at[actor] = time.monotonic() + delay
         self._statistics.restarts[name] = self._statistics.restarts.get(name, 0) + 1
