@@ -167,7 +167,5 @@ def _post_once(route: _Route, body: bytes, timeout: Timeout) -> BaseHTTPResponse
         redirect=False,
         assert_same_host=False,
         timeout=timeout,
-        preload_content=False,
-        decode_content=False,
         release_conn=True,  # the answer is read when it is returned
     )

@@ -160,8 +160,6 @@ class LeanConnection(HTTPConnection):
             body=reader.body,
             headers={} if reader.retry_after is None else {"Retry-After": reader.retry_after},
             status=reader.status,
-            preload_content=False,
-            decode_content=False,
         )
 
     def interrupt(self) -> None:

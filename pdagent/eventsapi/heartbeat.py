@@ -15,7 +15,7 @@ _PATH = "/agent/2014-03-14/heartbeat"
 _TIMEOUT = 10.0
 
 
-class _Answer(msgspec.Struct):
+class _Interval(msgspec.Struct):
     heartbeat_interval_secs: float = 0.0
 
 
@@ -66,7 +66,7 @@ class HeartbeatApi:
             return None
         self._introduced = True
         try:
-            return msgspec.json.decode(answer.content, type=_Answer).heartbeat_interval_secs
+            return msgspec.json.decode(answer.content, type=_Interval).heartbeat_interval_secs
         except msgspec.MsgspecError:
             return 0.0
 

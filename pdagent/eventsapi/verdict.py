@@ -7,13 +7,21 @@ https://developer.pagerduty.com/docs/events-api-v1-overview. docs/guarantees.md 
 
 from __future__ import annotations
 
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected, Verdict
 from pdagent.events.kinds import EventKind
 from pdagent.eventsapi.explanation import described, html_page, json_object, presentable
 from pdagent.eventsapi.failures import describe, reason_of
-from pdagent.eventsapi.retry_after import seconds_to_wait
+
+_LONGEST_WAIT = 3600.0
+"""No answer makes us wait longer: an alert an hour late is late enough."""
+
+# RFC 9110 knows whole seconds; fractions are met in the wild and harmless.
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 _OK = 200
 _ACCEPTED = 202
@@ -48,7 +56,7 @@ def verdict_of_answer(
     return Deferred(
         reason=reason,
         detail=presentable(f"HTTP {status}: {said}" if said else f"HTTP {status}"),
-        retry_after=seconds_to_wait(retry_after_header, now),
+        retry_after=_seconds_to_wait(retry_after_header, now),
         seconds=seconds,
     )
 
@@ -70,3 +78,23 @@ def verdict_of_failure(exc: BaseException, seconds: float) -> Deferred:
     `no_answer` where it may have; `not_understood` for what is neither.
     """
     return Deferred(reason=reason_of(exc), detail=presentable(describe(exc)), seconds=seconds)
+
+
+def _seconds_to_wait(header: str | None, now: float) -> float | None:
+    """Seconds, 0 to 3600, that `Retry-After` (RFC 9110, section 10.2.3) asks for.
+
+    `now` is in seconds since 1970. The header has seconds or an HTTP date; a past date is 0. None
+    without a header, and for one that is neither.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        date = parsedate_to_datetime(text)
+        # "-0000" and asctime's form come back without a zone; HTTP dates are in UTC.
+        until = (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
+    return min(max(until - now, 0.0), _LONGEST_WAIT)

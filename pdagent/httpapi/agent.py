@@ -54,8 +54,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """What somebody has to see to, though the agent does its work, one sentence each."""
 
 
-Send = Callable[[Callable[[Answer], None]], None]
-"""Tells an actor something; it is given what to call with the answer."""
+Ask = Callable[[Callable[[Answer], None]], None]
+"""Sends an actor a message; its argument is the function to call with the answer."""
 
 
 class Replies:
@@ -69,9 +69,9 @@ class Replies:
         self._loop = asyncio.get_running_loop()
         self._ready: deque[tuple[Callable[[Answer], None], Answer]] = deque()
         self._woken = False
-        self._asked: list[tuple[Send, asyncio.Future[Answer], Callable[[Answer], None]]] = []
+        self._asked: list[tuple[Ask, asyncio.Future[Answer], Callable[[Answer], None]]] = []
 
-    async def ask(self, send: Send) -> Answer:
+    async def ask(self, send: Ask) -> Answer:
         """Call `send` with a reply function, soon, and wait for what it is called with."""
         future: asyncio.Future[Answer] = self._loop.create_future()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
 
 import falcon
 import falcon.asgi
@@ -13,18 +12,15 @@ from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.answers import error_body
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake.batch import SendBatch
-from pdagent.httpapi.intake.bodies import SenderGone, whole_requests
+from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
-from pdagent.httpapi.operators import tail
 from pdagent.httpapi.operators.commands import QueueCommands
 from pdagent.httpapi.operators.queries import Events
 from pdagent.httpapi.operators.selection import Selection
 from pdagent.httpapi.operators.status import Status
+from pdagent.httpapi.operators.tail import Tail
 from store.errors import JournalError
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
 
 logger = logging.getLogger(__name__)
 # Seconds: a journal that is full or failing needs attention.
@@ -34,10 +30,9 @@ _RETRY_AFTER = "30"
 FalconApp = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
-def build(agent: Agent) -> ASGI3Application:
+def build(agent: Agent) -> AsgiApplication:
     """The ASGI application for one agent."""
-    app = cast("ASGI3Application", with_routes(agent))
-    return whole_requests(tail.letting_followers_go(app))
+    return whole_requests(with_routes(agent))
 
 
 def with_routes(agent: Agent) -> FalconApp:
@@ -65,7 +60,7 @@ def with_routes(agent: Agent) -> FalconApp:
     app.add_route("/queue/events/{event}/retry", events, suffix="retry")
     for command in ("retry", "discard", "hold", "release"):
         app.add_route(f"/queue/{command}", commands, suffix=command)
-    app.add_route(tail.PATH, tail.Tail(agent, secret, selection))
+    app.add_route("/queue/tail", Tail(agent, secret, selection))
     health = Health(agent)
     app.add_route("/health", health)
     app.add_route("/health/ready", health)

@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import uvicorn
 
@@ -16,9 +16,7 @@ from pdagent.agent.stopping import stop_signals
 from pdagent.config import Config, StartRefused
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+from pdagent.httpapi.intake.bodies import AsgiApplication
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +33,7 @@ def bind(config: Config) -> socket.socket:
     """The listening socket of `address`. Raises `StartRefused` when it can't be had."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server(
-            (config.host, config.port), family=family, backlog=_BACKLOG, reuse_port=False
-        )
+        return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         # The text of `create_server` repeats the address.
         why = (error.strerror or str(error)).partition(" (while ")[0]
@@ -107,7 +103,7 @@ def _protocol(limits_set: Limits) -> type[GuardedProtocol]:
     return _Protocol
 
 
-def _settings(app: ASGI3Application, config: Config, limits: Limits) -> uvicorn.Config:
+def _settings(app: AsgiApplication, config: Config, limits: Limits) -> uvicorn.Config:
     settings = uvicorn.Config(
         app,
         http=_protocol(limits),
@@ -147,7 +143,7 @@ def _look_at_connections(server: uvicorn.Server, now: float) -> None:
 
 
 async def serve(
-    app: ASGI3Application,
+    app: AsgiApplication,
     config: Config,
     listener: socket.socket,
     *,
@@ -157,8 +153,8 @@ async def serve(
 ) -> None:
     """Answer requests until a signal to stop or `failed` ends it; then finish those begun.
 
-    `on_stop` is told first, for answers that would not end by themselves. Raises `StartRefused` if
-    the certificate and its key can't be used.
+    `on_stop` is called first, to end answers that have no end of their own. Raises
+    `StartRefused` if the certificate and its key can't be used.
     """
     limits = limits_of_this_process(config.max_in_flight)
     server = _Server(_settings(app, config, limits), handshake_seconds=limits.head_seconds)

@@ -15,9 +15,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pdagent.httpapi.answers import error_body
-from pdagent.httpapi.connection.limits import Limits
+from pdagent.httpapi.connection.limits import Limits, Waiting
 from pdagent.httpapi.connection.offers import head_without_offer
-from pdagent.httpapi.connection.waiting import Waiting
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import falcon
 import falcon.asgi
 
 from pdagent.events import MAX_EVENT_BYTES
 
-if TYPE_CHECKING:
-    from uvicorn._types import (
-        ASGI3Application,
-        ASGIReceiveCallable,
-        ASGIReceiveEvent,
-        ASGISendCallable,
-        Scope,
-    )
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
-# Clients that send JSON call it all sorts of things: nothing at all, what curl -d says (a form),
-# text. Refused is only what says that it is something else.
+# Clients send JSON without a type, as a form (curl -d) or as text. Only a type that is certainly
+# something else is refused.
 _NOT_JSON = re.compile(
     r"\s*(?:multipart|image|audio|video|font|model|message)/"
     r"|\s*text/(?:html|css|csv|javascript|markdown|xml)\b"
@@ -32,7 +28,10 @@ _NOT_JSON = re.compile(
 _COMPRESSIONS = re.compile(r"gzip|deflate|compress|br\b|zstd", re.IGNORECASE)
 
 IS_HEAD = "pdagent.is_head"
-"""In the scope of a request whose answer goes without its body."""
+"""In the scope of a request whose answer has no body."""
+
+RECEIVE = "pdagent.receive"
+"""In the scope: the receive function, which falcon does not give to its resources."""
 
 
 class SenderGone(Exception):
@@ -71,32 +70,33 @@ def check_type(request: falcon.asgi.Request) -> None:
         )
 
 
-def whole_requests(app: ASGI3Application) -> ASGI3Application:
-    """`app`, which never takes the beginning of a body for all of it, and answers HEAD as GET.
+def whole_requests(app: AsgiApplication) -> AsgiApplication:
+    """`app` without the gaps of ASGI: cut-off bodies, HEAD, two slashes at the start of a path.
 
-    A framework's stream just ends when its connection does, and what was sent until then may well
-    be valid JSON: here reading it raises `SenderGone`. Two slashes at the beginning of a path count
-    as one: that is what a base URL with a slash at its end makes of it.
+    A framework's stream ends when its connection does, and the part that arrived may be valid JSON:
+    here reading it raises `SenderGone`. HEAD is answered as GET. A base URL that ends with a slash
+    makes paths that begin with two.
     """
 
-    async def guarded(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async def receive_or_raise() -> ASGIReceiveEvent:
+    async def guarded(scope: Scope, receive: Receive, send: object) -> None:
+        async def receive_or_raise() -> dict[str, Any]:
             event = await receive()
             if event["type"] == "http.disconnect":
                 raise SenderGone
             return event
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            # The server below knows that it is a HEAD, and sends the headers alone.
-            scope = cast("Scope", {**scope, "method": "GET", IS_HEAD: True})
+            # uvicorn knows that it is a HEAD, and sends the headers alone.
+            scope = {**scope, "method": "GET", IS_HEAD: True}
         if scope["type"] == "http" and scope["path"].startswith("//"):
-            scope = cast("Scope", {**scope, "path": "/" + scope["path"].lstrip("/")})
+            scope = {**scope, "path": "/" + scope["path"].lstrip("/")}
+        scope[RECEIVE] = receive_or_raise
         try:
             await app(scope, receive_or_raise, send)
         except SenderGone:
             return
         except asyncio.CancelledError:
-            return  # the server below has no more time: it said so to the sender already
+            return  # uvicorn's time to stop is over; the sender has its refusal
 
     return guarded
 

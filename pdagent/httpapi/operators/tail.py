@@ -1,10 +1,9 @@
-"""`GET /queue/tail`: transitions as they are committed, one JSON object a line, without end."""
+"""`GET /queue/tail`: committed transitions as NDJSON, one per line, without end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, cast
 
 import falcon
 import falcon.asgi
@@ -13,32 +12,21 @@ import msgspec
 from pdagent.events import summary_of
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.intake.bodies import IS_HEAD, SenderGone
+from pdagent.httpapi.intake.bodies import IS_HEAD, RECEIVE, SenderGone
 from pdagent.httpapi.operators.selection import Selection
 from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
 from pdagent.operating.lives import shown
+from pdagent.operating.rows import Json
 from store.records import EventAccepted, RoutingKey, event_of
 
-if TYPE_CHECKING:
-    from uvicorn._types import (
-        ASGI3Application,
-        ASGIReceiveCallable,
-        ASGISendCallable,
-        Scope,
-    )
-
-PATH = "/queue/tail"
-_RECEIVE = "pdagent.receive"
 _encode = msgspec.json.Encoder().encode
-
-Json = dict[str, object]
 
 
 class Tail:
     """Follows one queue (`rk=` or `queue=`) or all; needs the secret.
 
-    A line has the fields of a `history` entry, and `queue` and `id`. A blank line says that the
-    agent is still there; `{"record": "Missed", "count": N}`, that this client reads too slowly.
+    A line has the fields of a `history` entry, and `queue` and `id`. A blank line is a keepalive.
+    `{"record": "Missed", "count": N}` means that this client reads too slowly.
     """
 
     def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
@@ -61,7 +49,7 @@ class Tail:
                 description="too many follow already: end some of the other 'queue tail'",
                 retry_after=60,
             ) from None
-        gone = asyncio.create_task(self._leave_with_client(request.scope[_RECEIVE], follower))
+        gone = asyncio.create_task(self._leave_with_client(request.scope[RECEIVE], follower))
         response.stream = self._lines(follower, gone)
 
     def _join(self, key: RoutingKey | None) -> Follower:
@@ -111,16 +99,3 @@ class Tail:
         if isinstance(record, EventAccepted):
             fields["summary"] = summary_of(record.kind, record.body)
         return head | fields
-
-
-def letting_followers_go(app: ASGI3Application) -> ASGI3Application:
-    """`app`, whose `Tail` is told when its client has gone: frameworks keep that to themselves."""
-
-    async def passing_on(
-        scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH:
-            scope = cast("Scope", {**scope, _RECEIVE: receive})
-        await app(scope, receive, send)
-
-    return passing_on
