@@ -24,7 +24,7 @@ CONTROL_SECONDS = 30.0
 
 
 class SandboxProcess:
-    """Starts `python -m pdagent.sandbox` on free ports and talks to its control API.
+    """Starts `pagerduty-agent sandbox` on free ports and talks to its control API.
 
     Used as a context manager; `options` are command line options of the sandbox. It is ready once
     entered, and stopped at the end in any case: it also stops by itself if this process dies.
@@ -65,7 +65,7 @@ class SandboxProcess:
         ports = ["--port", str(self._requested_port), "--control-port", "0"]
         ending = ["--json", "--quiet", "--stop-on-eof"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pdagent.sandbox", *ports, *ending, *self._options],
+            [sys.executable, "-m", "pdagent", "sandbox", *ports, *ending, *self._options],
             cwd=REPOSITORY,
             # Held open by this process alone: the sandbox ends with it, even after a SIGKILL.
             stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ import click
 from pdagent.sandbox.behaviour import Behaviour, BehaviourError, changed, seconds
 from pdagent.sandbox.control import is_loopback
 from pdagent.sandbox.received import Recording
-from pdagent.sandbox.service import Settings, StartError, fill_standard_streams, run, tls_context
+from pdagent.sandbox.service import SandboxSettings, StartError, run, tls_context
 
 _PORT = click.IntRange(0, 65535)
 _FILE = click.Path(path_type=Path)
@@ -70,13 +70,12 @@ def sandbox(
     received is at /sandbox/events, alerts at /sandbox/alerts, counts at /sandbox/stats; POST JSON
     such as {"fail": 503} or {"down_for": 5} to /sandbox/behaviour to change it while it runs.
     """
-    fill_standard_streams()
     if not is_loopback(host):
         raise click.UsageError("--host must be a loopback address, such as 127.0.0.1")
     if behaviour["hang"] is not None and not behaviour["hang_key"]:
         raise click.UsageError("--hang needs --hang-key, to say whose answers hang (* for all)")
     try:
-        settings = Settings(
+        settings = SandboxSettings(
             host="127.0.0.1" if host == "localhost" else host,
             port=port,
             control_port=control_port,

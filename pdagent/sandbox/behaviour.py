@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from pdagent.events import is_routing_key
 from pdagent.masking import mask
-from pdagent.sandbox.validation import is_routing_key
 
 EVERY_KEY = "*"
 LONGEST_PAUSE = 3600.0
@@ -21,7 +21,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
     `latency` is a range of seconds, `hang` and `rate_window` are seconds, `rate_limit` counts calls
     per key in any `rate_window`, `fail_rate` and `drop_rate` are shares from 0 to 1, `retry_after`
-    is sent as it is, `heartbeat_interval` (seconds) is what agents are told.
+    is sent as it is, `heartbeat_interval` (seconds) is sent to agents.
     """
 
     fail: int | None = None
@@ -43,7 +43,6 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     def as_json(self) -> dict[str, Any]:
         """The settings as a JSON object, keys masked."""
         shown = msgspec.structs.asdict(self)
-        shown["latency"] = list(self.latency)
         shown["hang_key"] = sorted(key if key == EVERY_KEY else mask(key) for key in self.hang_key)
         return shown
 
@@ -105,42 +104,26 @@ def changed(behaviour: Behaviour, changes: Mapping[str, Any]) -> Behaviour:
     return msgspec.structs.replace(behaviour, **values)
 
 
-def seconds(value: object) -> float:
-    """`value` as a length of time above zero in seconds; raises ValueError."""
-    return _number(value, LONGEST_PAUSE, "a number of seconds above 0 and up to 3600", above=True)
-
-
-def _number(value: object, longest: float, allowed: str, *, above: bool = False) -> float:
-    try:
-        # A JSON true is an int to Python, but nobody means one second by it.
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not 0 <= number <= longest or (above and number == 0):
-        raise ValueError(f"must be {allowed}")
-    return number
-
-
-def _share(value: object) -> float:
-    return _number(value, 1, "a number from 0 to 1")
-
-
-def _whole(least: int, greatest: int, allowed: str) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        number = _number(value, greatest, allowed)
-        if number < least or number != int(number):
-            raise ValueError(f"must be {allowed}")
-        return int(number)
+def _parser(kind: Any, allowed: str) -> Callable[[object], Any]:
+    def parse(value: object) -> Any:
+        try:
+            return msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError:
+            raise ValueError(f"must be {allowed}") from None
 
     return parse
 
 
-def _or_none(parse: Callable[[object], int]) -> Callable[[object], int | None]:
-    return lambda value: None if value is None else parse(value)
+seconds = _parser(
+    Annotated[float, Meta(gt=0, le=LONGEST_PAUSE)], "a number of seconds above 0 and up to 3600"
+)
+"""A length of time in seconds; raises ValueError."""
+
+_LATENCY = "seconds (up to 3600), or a range of seconds MIN..MAX, the smaller first"
+_pause = _parser(Annotated[float, Meta(ge=0, le=LONGEST_PAUSE)], _LATENCY)
 
 
 def _latency(value: object) -> tuple[float, float]:
-    allowed = "seconds (up to 3600), or a range of seconds MIN..MAX"
     match value:
         case str() if ".." in value:
             ends: list[object] = list(value.split("..", 1))
@@ -148,28 +131,17 @@ def _latency(value: object) -> tuple[float, float]:
             ends = [shortest, longest]
         case _:
             ends = [value, value]
-    first, last = (_number(end, LONGEST_PAUSE, allowed) for end in ends)
+    first, last = map(_pause, ends)
     if first > last:
-        raise ValueError(f"must be {allowed}, the smaller first")
+        raise ValueError(f"must be {_LATENCY}")
     return first, last
 
 
 def _keys(value: object) -> frozenset[str]:
-    match value:
-        case None:
-            keys: list[object] = []
-        case str():
-            keys = [value]
-        case list() | tuple():
-            keys = list(value)
-        case _:
-            keys = [None]
-    found = frozenset(
-        key for key in keys if isinstance(key, str) and (key == EVERY_KEY or is_routing_key(key))
-    )
-    if len(found) < len(set(map(str, keys))):
+    keys = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+    if not all(isinstance(key, str) and (key == EVERY_KEY or is_routing_key(key)) for key in keys):
         raise ValueError("must be a routing key (32 letters and digits), a list of them, or *")
-    return found
+    return frozenset(map(str, keys))
 
 
 def _retry_after(value: object) -> str | None:
@@ -183,19 +155,23 @@ def _retry_after(value: object) -> str | None:
     raise ValueError("must be a number of whole seconds or an HTTP date")
 
 
-_FAILURE_ALLOWED = "an HTTP status code from 300 to 599"
-_failure = _whole(300, 599, _FAILURE_ALLOWED)
+_Failure = Annotated[int, Meta(ge=300, le=599)]
+_STATUS = "an HTTP status code from 300 to 599"
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_SHARE = "a number from 0 to 1"
 
 _SETTINGS: dict[str, Callable[[object], Any]] = {
-    "fail": _or_none(_failure),
-    "fail_rate": _share,
-    "fail_code": _failure,
+    "fail": _parser(_Failure | None, _STATUS),
+    "fail_rate": _parser(_Share, _SHARE),
+    "fail_code": _parser(_Failure, _STATUS),
     "latency": _latency,
     "hang_key": _keys,
     "hang": seconds,
-    "rate_limit": _or_none(_whole(1, 1_000_000, "a whole number of calls, at least 1")),
+    "rate_limit": _parser(Annotated[int, Meta(ge=1)] | None, "a whole number of calls, at least 1"),
     "rate_window": seconds,
     "retry_after": _retry_after,
-    "drop_rate": _share,
-    "heartbeat_interval": _whole(1, 86_400, "a whole number of seconds from 1 to 86400"),
+    "drop_rate": _parser(_Share, _SHARE),
+    "heartbeat_interval": _parser(
+        Annotated[int, Meta(ge=1, le=86_400)], "a whole number of seconds from 1 to 86400"
+    ),
 }

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from pdagent.sandbox.traffic import Traffic
+from pdagent.sandbox.traffic import SandboxTraffic
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +26,19 @@ KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
 
 
-class Connection:
+class SandboxConnection:
     """One connection as the application sees it: it can ask whether it stands, and cut it.
 
-    `when_gone` is called, if set, as soon as the caller is known to be gone; `news` is set then.
+    `news` is set when the caller is gone or has a reason to look at the behaviour again.
+    `when_gone` is called at once, so that a caller that gives up and comes again isn't counted
+    twice.
     """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.transport: asyncio.Transport | None = None
         self.news = asyncio.Event()
-        self.when_gone: Callable[[], None] | None = None
+        self.when_gone: Callable[[], None] = lambda: None
 
     @property
     def stands(self) -> bool:
@@ -50,22 +52,17 @@ class Connection:
             self.transport.abort()
 
     def gone(self) -> None:
-        """The caller is gone: say so, at once and not when the task of its request gets to run.
-
-        Otherwise a caller that gives up and comes again would count as two.
-        """
-        if self.when_gone is not None:
-            self.when_gone()
-            self.when_gone = None
+        """The caller is gone."""
+        self.when_gone()
         self.news.set()
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which tells its listener when a connection comes and goes."""
+    """uvicorn's HTTP protocol, which reports to its listener when a connection comes and goes."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._connection = Connection(listener)
+        self._connection = SandboxConnection(listener)
         super().__init__(
             listener.config, listener.server_state, app_state={CONNECTION: self._connection}
         )
@@ -93,14 +90,14 @@ class Listener:
     """
 
     def __init__(
-        self, *, host: str, port: int, traffic: Traffic, tls: ssl.SSLContext | None = None
+        self, *, host: str, port: int, traffic: SandboxTraffic, tls: ssl.SSLContext | None = None
     ) -> None:
         self.traffic = traffic
         self.server_state = ServerState()
         self.config: uvicorn.Config
         self._host = host
         self._tls = tls
-        self._connections: set[Connection] = set()
+        self._connections: set[SandboxConnection] = set()
         self._server: asyncio.AbstractServer | None = None
         self._return: asyncio.Task[None] | None = None
         self._placeholder: socket.socket | None = _bind(host, port)
@@ -112,7 +109,6 @@ class Listener:
             app,
             ws="none",
             lifespan="off",
-            # The stand-in prints what it has to say by itself.
             log_config=None,
             log_level="critical",
             access_log=False,
@@ -168,7 +164,7 @@ class Listener:
         self.close()
         self._return = asyncio.get_running_loop().create_task(self._open_after(seconds))
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: SandboxConnection) -> None:
         """A connection was made."""
         self.traffic.connections.enter()
         self._connections.add(connection)
@@ -176,7 +172,7 @@ class Listener:
             # Its TLS handshake was still going on when the port was closed.
             connection.cut()
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: SandboxConnection) -> None:
         """A connection is gone."""
         if connection in self._connections:
             self._connections.discard(connection)

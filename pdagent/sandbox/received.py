@@ -5,43 +5,37 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from pdagent.events.kinds import EventKind
 from pdagent.sandbox.alerts import Effect
-from pdagent.sandbox.validation import Checked, Kind
-
-NOT_IN_EFFECT: tuple[Effect | None, ...] = (None, "dropped")
-
-
-class RequestHead(msgspec.Struct, frozen=True):
-    """What is kept of a request apart from its body; a header that wasn't sent is None."""
-
-    path: str
-    user_agent: str | None = None
-    content_type: str | None = None
+from pdagent.sandbox.validation import Checked
 
 
 class Received(msgspec.Struct, kw_only=True):
     """One request with an event. Times are seconds since the epoch.
 
-    `n` counts from 1 in each `era`, which ends with a reset. `raw` is the body as it came. `status`
-    is what was answered: None while the answer is pending, and for good if the connection closed
-    before it. `effect` is what the event did to the alerts, None if it was refused.
+    `n` counts from 1 in its `log`. `raw` is the body as it came; `headers` that weren't sent are
+    None. `status` is what was answered: None while the answer is pending, and for good if the
+    connection closed before it. `effect` is what the event did to the alerts, None if it was
+    refused.
     """
 
     n: int
-    era: int
+    log: ReceivedLog
     at: float
-    kind: Kind
-    head: RequestHead
+    kind: EventKind
+    path: str
+    headers: dict[str, str | None]
     checked: Checked
     raw: bytes
-    dedup_key: str = ""
+    dedup_key: str
     effect: Effect | None = None
     status: int | None = None
     answered_at: float | None = None
+    pending: bool = True
 
     def __repr__(self) -> str:
         return f"Received(n={self.n}, kind={self.kind!r}, status={self.status})"
@@ -49,15 +43,15 @@ class Received(msgspec.Struct, kw_only=True):
     @property
     def effective(self) -> bool:
         """Whether the event was processed, not refused and not dropped."""
-        return self.effect not in NOT_IN_EFFECT
+        return self.effect not in (None, "dropped")
 
     def as_json(self) -> dict[str, Any]:
         """The event as `/sandbox/events` shows it; `raw` is there only if the body wasn't JSON."""
         shown: dict[str, Any] = {
             "n": self.n,
             "at": self.at,
-            "path": self.head.path,
-            "headers": {"User-Agent": self.head.user_agent, "Content-Type": self.head.content_type},
+            "path": self.path,
+            "headers": self.headers,
             "kind": self.kind,
             "routing_key": self.checked.routing_key,
             "action": self.checked.action,
@@ -74,12 +68,10 @@ class Received(msgspec.Struct, kw_only=True):
         return shown
 
 
-class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of the agent heartbeat; `name` is the last part of its path, "" without one."""
+class HeartbeatCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the agent heartbeat; `body` is None if it was no JSON object."""
 
     at: float
-    method: Literal["GET", "POST"]
-    name: str
     user_agent: str | None
     body: msgspec.Raw | None
 
@@ -88,15 +80,8 @@ class ReceivedLog:
     """Events and heartbeats, the latest `keep` of each (0: all), and counts of all of them."""
 
     def __init__(self, keep: int = 0) -> None:
-        self._keep = keep
-        self.era = 0
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget everything; how requests end that are still pending isn't counted any more."""
-        self.era += 1
-        self._events: deque[Received] = deque(maxlen=self._keep or None)
-        self.heartbeats: deque[Heartbeat] = deque(maxlen=self._keep or None)
+        self._events: deque[Received] = deque(maxlen=keep or None)
+        self.heartbeats: deque[HeartbeatCall] = deque(maxlen=keep or None)
         self._kinds: Counter[str] = Counter(v1=0, v2=0, change=0)
         self._statuses: Counter[str] = Counter()
         self._effective = self._unanswered = self._heartbeats = 0
@@ -106,27 +91,22 @@ class ReceivedLog:
         return self._kinds.total() + 1
 
     def add(self, received: Received) -> None:
-        """Take in an event that has arrived."""
+        """Take in an event that has arrived, its effect known."""
         self._events.append(received)
         self._kinds[received.kind] += 1
+        self._effective += received.effective
 
-    def add_heartbeat(self, heartbeat: Heartbeat) -> None:
+    def add_heartbeat(self, heartbeat: HeartbeatCall) -> None:
         """Take in a heartbeat that has arrived."""
         self.heartbeats.append(heartbeat)
         self._heartbeats += 1
 
     def finish(self, received: Received) -> None:
         """Count how the request of `received` ended."""
-        if received.era != self.era:
-            return
         if received.status is None:
             self._unanswered += 1
         else:
             self._statuses[str(received.status)] += 1
-
-    def count_effect(self, received: Received) -> None:
-        """Count the effect of `received`, known before its answer."""
-        self._effective += received.effective
 
     def list(self, routing_key: str | None = None, since: int = 0) -> list[Received]:
         """Events in order of arrival: those of one key, those with a number above `since`."""
@@ -149,7 +129,7 @@ class ReceivedLog:
 
 
 class Recording:
-    """An NDJSON file with one event a line, written when its request has ended.
+    """An NDJSON file with one event per line, written when its request has ended.
 
     Opening raises OSError if the file can't be written. It is readable by its owner only: it
     holds routing keys. Lines are added to what is there.
@@ -161,7 +141,3 @@ class Recording:
     def write(self, received: Received) -> None:
         """Add one event; unbuffered, so that a kill loses nothing that was answered."""
         os.write(self._file, msgspec.json.encode(received.as_json()) + b"\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)

@@ -14,21 +14,21 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from pdagent.sandbox.application import control_application, pagerduty_application
 from pdagent.sandbox.behaviour import Behaviour
 from pdagent.sandbox.console import Console, event_json, event_line
+from pdagent.sandbox.control import control_application, pagerduty_application
 from pdagent.sandbox.listener import Listener
 from pdagent.sandbox.received import Received, Recording
 from pdagent.sandbox.standin import StandIn
-from pdagent.sandbox.traffic import Traffic
+from pdagent.sandbox.traffic import SandboxTraffic
 
 logger = logging.getLogger(__name__)
 
-STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = 0, 1, 2
+STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the stand-in is started.
 
     A port of 0 is a free one; `control_port` None is no port of its own. `down_for` is in seconds
@@ -69,34 +69,14 @@ def tls_context(cert: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def fill_standard_streams() -> None:
-    """Put the null device where standard input, output or error is closed (`<&-`).
-
-    Otherwise the next file or socket gets that number: output would go into it, and uvloop aborts
-    the process. To be called before anything is opened.
-    """
-    for fd in (STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR):
-        try:
-            os.fstat(fd)
-        except OSError:
-            # The lowest free number is the one that is missing.
-            os.open(os.devnull, os.O_RDWR)
-
-
-def run(settings: Settings) -> None:
+def run(settings: SandboxSettings) -> None:
     """Run until SIGTERM or SIGINT; raises StartError if a port can't be had."""
     logging.basicConfig(format="sandbox: %(message)s", level=logging.WARNING)
-    console = Console(STANDARD_OUTPUT)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, console))
-    finally:
-        console.close()
-        if settings.recording is not None:
-            settings.recording.close()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, Console(STANDARD_OUTPUT)))
 
 
-async def _serve(settings: Settings, console: Console) -> None:
+async def _serve(settings: SandboxSettings, console: Console) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_error)
     stop = asyncio.Event()
@@ -112,7 +92,7 @@ async def _serve(settings: Settings, console: Console) -> None:
     listener.serve(pagerduty_application(standin, listener, _steady_clock()))
     control = None
     if settings.control_port is not None:
-        control = _listener(settings.host, settings.control_port, Traffic(), None)
+        control = _listener(settings.host, settings.control_port, SandboxTraffic(), None)
         control.serve(control_application(standin, listener))
         await _open(control)
     if settings.down_for is None:
@@ -130,7 +110,9 @@ async def _serve(settings: Settings, console: Console) -> None:
         control.close()
 
 
-def _say_ready(settings: Settings, console: Console, listener: Listener, control: Listener) -> None:
+def _say_ready(
+    settings: SandboxSettings, console: Console, listener: Listener, control: Listener
+) -> None:
     if settings.as_json:
         ready = {"ready": True, "url": listener.url, "control_url": control.url, "pid": os.getpid()}
         console.write(msgspec.json.encode(ready).decode())
@@ -142,7 +124,7 @@ def _say_ready(settings: Settings, console: Console, listener: Listener, control
         console.write(f"point events_url and api_url of an agent's config at {listener.url}")
 
 
-def _watcher(settings: Settings, console: Console) -> Callable[[Received], None]:
+def _watcher(settings: SandboxSettings, console: Console) -> Callable[[Received], None]:
     line = event_json if settings.as_json else event_line
 
     def watch(received: Received) -> None:
@@ -157,7 +139,9 @@ def _watcher(settings: Settings, console: Console) -> Callable[[Received], None]
     return watch
 
 
-def _listener(host: str, port: int, traffic: Traffic, tls: ssl.SSLContext | None) -> Listener:
+def _listener(
+    host: str, port: int, traffic: SandboxTraffic, tls: ssl.SSLContext | None
+) -> Listener:
     try:
         return Listener(host=host, port=port, traffic=traffic, tls=tls)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any
 
 import msgspec
@@ -19,8 +19,7 @@ class Gauge(msgspec.Struct):
         """One more."""
         self.current += 1
         self.total += 1
-        if self.current > self.max:
-            self.max = self.current
+        self.max = max(self.max, self.current)
 
     def leave(self) -> None:
         """One fewer."""
@@ -31,8 +30,8 @@ class Gauge(msgspec.Struct):
         self.max = self.total = self.current
 
 
-class Traffic:
-    """Counts of the PagerDuty side only: requests to /sandbox/ are no traffic.
+class SandboxTraffic:
+    """Counts of connections, and of requests with an event that have no answer yet.
 
     A connection over TLS counts once its handshake is done. `connections_cut` are those that the
     stand-in closed on purpose: by going down, or by dropping an answer.
@@ -42,33 +41,23 @@ class Traffic:
         self.connections = Gauge()
         self.connections_cut = 0
         self.requests = Gauge()
-        self._keys: dict[str, Gauge] = {}
-
-    def key(self, routing_key: str) -> Gauge:
-        """The requests of one routing key."""
-        gauge = self._keys.get(routing_key)
-        if gauge is None:
-            gauge = self._keys[routing_key] = Gauge()
-        return gauge
+        self.keys: defaultdict[str, Gauge] = defaultdict(Gauge)
 
     def restart(self) -> None:
-        """Count from here on, without losing sight of what is open now."""
-        self.connections.restart()
+        """Count from here on; connections and requests that are open stay counted."""
         self.connections_cut = 0
-        self.requests.restart()
-        self._keys = {key: gauge for key, gauge in self._keys.items() if gauge.current}
-        for gauge in self._keys.values():
+        for key in [key for key, gauge in self.keys.items() if not gauge.current]:
+            del self.keys[key]
+        for gauge in (self.connections, self.requests, *self.keys.values()):
             gauge.restart()
 
     def as_json(self) -> dict[str, Any]:
         """`{"connections", "requests", "per_key": {routing key: ...}}`."""
+        connections = msgspec.structs.asdict(self.connections)
         return {
-            "connections": {
-                **msgspec.structs.asdict(self.connections),
-                "cut": self.connections_cut,
-            },
+            "connections": {**connections, "cut": self.connections_cut},
             "requests": self.requests,
-            "per_key": self._keys,
+            "per_key": self.keys,
         }
 
 
@@ -76,18 +65,14 @@ class RateLimiter:
     """Calls per key in a sliding window; a refused call doesn't count."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, deque[float]] = {}
+        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def allows(self, routing_key: str, *, limit: int, window: float, now: float) -> bool:
         """Count a call at `now` if there were fewer than `limit` in the `window` seconds before."""
-        calls = self._calls.setdefault(routing_key, deque())
+        calls = self._calls[routing_key]
         while calls and calls[0] <= now - window:
             calls.popleft()
         if len(calls) >= limit:
             return False
         calls.append(now)
         return True
-
-    def forget(self) -> None:
-        """Start every window anew."""
-        self._calls.clear()

@@ -8,17 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdagent.events import is_routing_key
 from pdagent.events.bodies import summary_in
-from pdagent.events.event import MAX_EVENT_BYTES
-from pdagent.events.kinds import EVENT_PATHS, EventKind
+from pdagent.events.kinds import EventKind
 from pdagent.events.parsing import Survey
 from pdagent.events.rawjson import MalformedJsonError
-
-__all__ = ["EVENT_PATHS", "MAX_BODY_BYTES", "Checked", "Kind", "check", "is_routing_key"]
-
-Kind = EventKind
-MAX_BODY_BYTES = MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +34,7 @@ class Checked:
         return f"Checked(action={self.action!r}, errors={self.errors!r})"
 
 
-def check(kind: Kind, raw: bytes, header_key: str | None = None) -> Checked:
+def check(kind: EventKind, raw: bytes, header_key: str | None = None) -> Checked:
     """Check a request body; `header_key` is its header `X-Routing-Key`."""
     try:
         found = Survey(kind, raw, header_key)
@@ -54,10 +47,6 @@ def check(kind: Kind, raw: bytes, header_key: str | None = None) -> Checked:
         dedup_key=found.dedup_key,
         summary=summary_in(kind, found.members),
         is_json=raw.lstrip().startswith(b"{")
-        and not any(e.startswith("the body:") for e in errors),
+        and not any(error.startswith("the body:") for error in errors),
         errors=errors,
     )
-
-
-def _is_about_the_body(error: str) -> bool:
-    return error.startswith("the body:")

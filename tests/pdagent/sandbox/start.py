@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import IO
 
 from tests.sandbox_process import REPOSITORY
 
 
-def start(*options: str) -> subprocess.Popen[str]:
+def start(*options: str, stdin: IO[str] | int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pdagent.sandbox", *options],
+        [sys.executable, "-m", "pdagent", "sandbox", *options],
         cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -98,26 +97,13 @@ def test_it_stops_when_standard_input_ends_if_told_to() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("stdin", [REPOSITORY / "pyproject.toml", None])
-def test_stop_on_eof_needs_an_input_that_can_end(stdin: Path | None) -> None:
-    command = [sys.executable, "-m", "pdagent.sandbox", "--port", "0", "--stop-on-eof"]
-    opened = None if stdin is None else stdin.open()
-    try:
-        result = subprocess.run(
-            command if opened else ["sh", "-c", 'exec "$@" <&-', "sh", *command],
-            cwd=REPOSITORY,
-            stdin=opened,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    finally:
-        if opened is not None:
-            opened.close()
-    assert result.returncode == 1
-    assert "--stop-on-eof needs" in result.stderr
-    assert result.stderr.count("\n") == 1
+def test_stop_on_eof_needs_an_input_that_can_end() -> None:
+    with (REPOSITORY / "pyproject.toml").open() as file:
+        process = start("--port", "0", "--stop-on-eof", stdin=file)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "--stop-on-eof needs" in errors
+    assert errors.count("\n") == 1
 
 
 def test_only_the_latest_events_are_kept_if_told_so() -> None:

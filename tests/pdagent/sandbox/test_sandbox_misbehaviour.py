@@ -56,7 +56,7 @@ def test_every_answer_can_be_a_failure(sandbox: SandboxProcess, http: Http, code
         http.post(sandbox.url + V2, json=trigger(), allow_redirects=False),
         http.post(sandbox.url + CHANGE, json={}, allow_redirects=False),
         http.post(sandbox.url + V1, json=v1_trigger(), allow_redirects=False),
-        http.get(sandbox.url + HEARTBEAT, allow_redirects=False),
+        http.post(sandbox.url + HEARTBEAT, json={}, allow_redirects=False),
     ]
     assert [answer.status_code for answer in answers] == [code] * 4
     assert sandbox.alerts() == []
@@ -249,6 +249,7 @@ def test_many_callers_while_it_goes_up_and_down_are_all_accounted_for(
     sandbox: SandboxProcess, pool: ThreadPoolExecutor
 ) -> None:
     done = threading.Event()
+    sandbox.behave(latency="0..0.01")
 
     def call() -> tuple[int, int]:
         answered = failed = 0
@@ -260,11 +261,13 @@ def test_many_callers_while_it_goes_up_and_down_are_all_accounted_for(
         return answered, failed
 
     callers = [pool.submit(call) for _ in range(4)]
-    for _ in range(5):
-        sandbox.wait_for(lambda: sandbox.stats()["requests"]["current"] > 0, "callers at work")
-        sandbox.behave(down=True)
-        sandbox.behave(down=False)
-    done.set()
+    try:
+        for _ in range(5):
+            sandbox.wait_for(lambda: sandbox.stats()["requests"]["current"] > 0, "callers at work")
+            sandbox.behave(down=True)
+            sandbox.behave(down=False)
+    finally:
+        done.set()
     answered = sum(caller.result(timeout=10)[0] for caller in callers)
     sandbox.wait_for(lambda: requests_now(sandbox) == 0, "no request left")
     stats = sandbox.stats()
