@@ -1,4 +1,4 @@
-"""How commands put things for people: ages, counts, and text from outside on one line."""
+"""Texts for people: ages, counts, and text from outside on one line."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def ranges(lines: Sequence[int], most: int = 5) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text from outside, without line ends and without what could steer a terminal."""
+    """Text from outside, without line ends and control characters of terminals."""
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import (
-    Link,
     details_option,
     field_option,
     key_option,
@@ -18,10 +17,7 @@ from pdagent.cli.parameters import (
     timestamp_option,
 )
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import given, submit
-
-if TYPE_CHECKING:
-    import msgspec
+from pdagent.cli.submission import given, pictures_and_links, submit, with_details
 
 
 @click.command(
@@ -39,35 +35,13 @@ if TYPE_CHECKING:
 @receipt_options
 @pass_session
 @click.pass_context
-def change(
-    context: click.Context,
-    session: Session,
-    *,
-    routing_key: str | None,
-    summary: str | None,
-    source: str | None,
-    timestamp: str | None,
-    fields: tuple[tuple[str, str], ...],
-    details_json: dict[str, msgspec.Raw] | None,
-    links: tuple[Link, ...],
-    batch: str | None,
-    idempotency_key: str | None,
-    receipt: str | None,
-) -> None:
+def change(context: click.Context, session: Session, /, **options: Any) -> None:
     """Queue a change event (Events API v2): a deployment, a setting, anything that was changed.
 
     It takes its place in the order of the key's other events.
     """
     hand_over_batch(context, session, "change", needed=("routing_key", "summary"))
-    payload = given(
-        summary=summary,
-        source=source,
-        timestamp=timestamp,
-        custom_details={**(details_json or {}), **dict(fields)},
-    )
-    event = {
-        "routing_key": session.routing_key(str(routing_key)),
-        "payload": payload,  # even an empty one, so that its summary is what is missing
-        **given(links=[given(**link._asdict()) for link in links]),
-    }
-    submit(session, "change", event, receipt, idempotency_key=idempotency_key)
+    payload = given(options, "summary", "source", "timestamp")
+    # Even an empty payload is sent, so that its summary is what is missing.
+    event = {"payload": payload | with_details(options, "custom_details")}
+    submit(session, "change", event | pictures_and_links(options), options)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import (
-    Image,
-    Link,
     details_option,
     field_option,
     image,
@@ -21,10 +19,7 @@ from pdagent.cli.parameters import (
     timestamp_option,
 )
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import given, submit
-
-if TYPE_CHECKING:
-    import msgspec
+from pdagent.cli.submission import given, pictures_and_links, submit, with_details
 
 _ACTIONS = click.Choice(["trigger", "acknowledge", "resolve"])
 _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
@@ -49,7 +44,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 @timestamp_option
 @click.option("--component", type=text, help="The part that is at fault, such as mysql.")
 @click.option("-g", "--group", type=text, help="What the source belongs to, such as www.")
-@click.option("--class", "class_", type=text, help="The kind of event, such as disk.")
+@click.option("--class", type=text, help="The kind of event, such as disk.")
 @field_option
 @details_option
 @click.option("--client", type=text, help="Name of the tool that saw it.")
@@ -67,57 +62,23 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 @receipt_options
 @pass_session
 @click.pass_context
-def enqueue(
-    context: click.Context,
-    session: Session,
-    *,
-    routing_key: str | None,
-    event_action: str | None,
-    dedup_key: str | None,
-    summary: str | None,
-    source: str | None,
-    severity: str,
-    timestamp: str | None,
-    component: str | None,
-    group: str | None,
-    class_: str | None,
-    fields: tuple[tuple[str, str], ...],
-    details_json: dict[str, msgspec.Raw] | None,
-    client: str | None,
-    client_url: str | None,
-    links: tuple[Link, ...],
-    images: tuple[Image, ...],
-    batch: str | None,
-    idempotency_key: str | None,
-    receipt: str | None,
-) -> None:
+def enqueue(context: click.Context, session: Session, /, **options: Any) -> None:
     """Queue an event (Events API v2): trigger, acknowledge or resolve an alert.
 
     It is stored on this host when the command returns, and delivered in order however long
     PagerDuty can't be reached.
     """
     hand_over_batch(context, session, "v2", needed=("routing_key", "event_action"))
-    payload = given(
-        summary=summary,
-        source=source,
-        timestamp=timestamp,
-        component=component,
-        group=group,
-        custom_details={**(details_json or {}), **dict(fields)},
-        **{"class": class_},
-    )
+    payload = given(options, "summary", "source", "timestamp", "component", "group", "class")
+    payload |= with_details(options, "custom_details")
     chosen = context.get_parameter_source("severity") is not ParameterSource.DEFAULT
     # An acknowledge or resolve goes without a payload; a default alone must not make one.
-    if event_action == "trigger" or payload or chosen:
-        payload["severity"] = severity
-    event = given(
-        routing_key=session.routing_key(str(routing_key)),
-        event_action=event_action,
-        dedup_key=dedup_key,
-        payload=payload,
-        images=[given(**image._asdict()) for image in images],
-        links=[given(**link._asdict()) for link in links],
-        client=client,
-        client_url=client_url,
-    )
-    submit(session, "v2", event, receipt, idempotency_key=idempotency_key)
+    if options["event_action"] == "trigger" or payload or chosen:
+        payload["severity"] = options["severity"]
+    event = {
+        **given(options, "event_action", "dedup_key"),
+        **({"payload": payload} if payload else {}),
+        **pictures_and_links(options),
+        **given(options, "client", "client_url"),
+    }
+    submit(session, "v2", event, options)

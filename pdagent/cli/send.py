@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import field_option, key_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import given, submit
+from pdagent.cli.submission import given, submit, with_details
 
 _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 
@@ -33,34 +35,12 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 @receipt_options
 @pass_session
 @click.pass_context
-def send(
-    context: click.Context,
-    session: Session,
-    *,
-    routing_key: str | None,
-    event_type: str | None,
-    description: str | None,
-    incident_key: str | None,
-    client: str | None,
-    client_url: str | None,
-    fields: tuple[tuple[str, str], ...],
-    batch: str | None,
-    idempotency_key: str | None,
-    receipt: str | None,
-) -> None:
+def send(context: click.Context, session: Session, /, **options: Any) -> None:
     """Queue an event (Events API v1): trigger, acknowledge or resolve an incident.
 
     It is stored on this host when the command returns, and delivered in order however long
     PagerDuty can't be reached.
     """
     hand_over_batch(context, session, "v1", needed=("routing_key", "event_type"))
-    event = given(
-        service_key=session.routing_key(str(routing_key)),
-        event_type=event_type,
-        incident_key=incident_key,
-        description=description,
-        details=dict(fields),
-        client=client,
-        client_url=client_url,
-    )
-    submit(session, "v1", event, receipt, idempotency_key=idempotency_key)
+    event = given(options, "event_type", "incident_key", "description", "client", "client_url")
+    submit(session, "v1", event | with_details(options, "details"), options)

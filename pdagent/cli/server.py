@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.05
 
 @click.group(
     invoke_without_command=True,
-    short_help="Run the agent until it is told to stop.",
+    short_help="Run the agent in the foreground.",
     epilog="\b\nExample:\n  pagerduty-agent server",
 )
 @click.option("--database", metavar="DIR", help="Directory of the journal.")

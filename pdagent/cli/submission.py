@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,25 +25,40 @@ RECEIPTS: dict[EventKind, str] = {
 }
 
 
-def given(**fields: object) -> dict[str, object]:
-    """`fields` without those that are None or empty."""
-    return {name: value for name, value in fields.items() if value not in (None, "", {}, [], ())}
+def given(options: Mapping[str, Any], *names: str) -> dict[str, object]:
+    """The options of these names, without those that are None or empty."""
+    return {name: options[name] for name in names if options[name]}
+
+
+def with_details(options: Mapping[str, Any], name: str) -> dict[str, object]:
+    """The details of an event as its member `name`: `--details-json`, overridden by `--field`."""
+    found = {**(options.get("details_json") or {}), **dict(options["fields"])}
+    return {name: found} if found else {}
+
+
+def pictures_and_links(options: Mapping[str, Any]) -> dict[str, object]:
+    """`--image` and `--link`, without the parts that were not given."""
+    return {
+        name: [
+            {part: text for part, text in one._asdict().items() if text} for one in options[name]
+        ]
+        for name in ("images", "links")
+        if options.get(name)
+    }
 
 
 def submit(
-    session: Session,
-    kind: EventKind,
-    event: dict[str, object],
-    form: str | None,
-    *,
-    idempotency_key: str | None = None,
+    session: Session, kind: EventKind, event: dict[str, object], options: Mapping[str, Any]
 ) -> None:
-    """Send an event to the agent and print its receipt in `form` (see `receipt_options`).
+    """Send an event, to which the key of `-k` is added, and print its receipt.
 
     Raises:
         CommandFailed: It was neither accepted by the agent nor spooled.
     """
-    receipt = _accepted(session, kind, event, idempotency_key or str(uuid.uuid4()))
+    name = "service_key" if kind == "v1" else "routing_key"
+    event = {name: session.routing_key(options["routing_key"]), **event}
+    form = options["receipt"]
+    receipt = _accepted(session, kind, event, options["idempotency_key"] or str(uuid.uuid4()))
     for warning in receipt.warnings:
         say("warning", warning)
     try:

@@ -1,8 +1,7 @@
 """The agent's settings, and the rules that hold between them.
 
-A `Config` is complete: every default is filled in. Where settings are read from, and what is said
-about bad ones, is in `pdagent/config/loading.py`; what each one means, in
-`pdagent/config/options.py`.
+A `Config` is complete: every default is filled in. `pdagent/config/loading.py` reads settings and
+refuses bad ones; `pdagent/config/options.py` explains each.
 """
 
 from __future__ import annotations
@@ -127,18 +126,13 @@ class Config:
             return False
 
     @property
-    def base_url(self) -> str:
-        """Where commands on this host reach the agent: `http://` or, with `tls_cert`, `https://`."""
-        return f"{'https' if self.tls_cert else 'http'}://{self.address}"
-
-    @property
     def sends_heartbeat(self) -> bool:
         """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
         elsewhere = self.events_url != EVENTS_URLS[self.region]
         return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
 
     def name_of(self, routing_key: str) -> str:
-        """What people get to see of `routing_key`: its name in `routing_keys`, else its mask."""
+        """How `routing_key` is shown: its name in `routing_keys`, else its mask."""
         for name, key in self.routing_keys.items():
             if key == routing_key:
                 return name

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 VALID_DAYS = 3650
-"""Ten years: nothing renews it by itself, and an alert lost to an old certificate helps nobody."""
+"""Ten years: nothing renews it, and an expired certificate would lose alerts."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONGEST_COMMON_NAME = 64
@@ -51,7 +51,7 @@ def names_in(certificate: Path) -> frozenset[str]:
 def self_signed(more_names: Sequence[str] = ()) -> Pair:
     """Make a certificate for loopback, this host's name and `more_names`, and its key.
 
-    It signs nothing but itself: whoever trusts it trusts this agent, and no other host.
+    It can't sign others: a client that trusts it trusts this agent, and no other host.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

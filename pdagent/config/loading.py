@@ -18,7 +18,7 @@ SYSTEM_FILE = Path("/etc/pagerduty-agent.yaml")
 class Loaded(NamedTuple):
     """A config and how it came about.
 
-    `file` is the config file that was read, None without one; `origins` tells for each setting
+    `file` is the config file that was read, None without one; `origins` has for each setting
     that isn't a default where it was set, in words; `warnings` are lines for the user.
     """
 
@@ -50,7 +50,7 @@ def load(
     as not given. Relative paths in the file start from the file's directory.
 
     Raises:
-        ConfigError: A file, key or value can't be used; all is told in one line.
+        ConfigError: A file, key or value can't be used; the message is one line.
     """
     file = _find(config_file or environ.get(CONFIG_ENV) or None, search)
     settings: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def _from_file(option: Option, written: Written, path: Path) -> object:
     if isinstance(written.value, str):
         return _parsed(option, written.value, where, path.parent)
     if option.name != "routing_keys" or isinstance(written.value, list):
-        raise ConfigError(f"{where}: {option.name} must be {option.allowed}")
+        raise ConfigError(f"{where}: {option.name} must be {option.kind.allowed}")
     keys = {}
     for name, entry in written.value.items():
         keys[name] = entry.value if isinstance(entry.value, str) else ""
@@ -137,11 +137,11 @@ def _from_file(option: Option, written: Written, path: Path) -> object:
 
 def _parsed(option: Option, text: str, where: str, base: Path) -> object:
     try:
-        value = option.parse(text, base)
+        value = option.kind.parse(text, base)
     except (ValueError, RuntimeError):
         # Without the value: a line that is in the wrong place can be a credential.
         kind = FlagError if where.startswith("--") else ConfigError
-        raise kind(f"{where}: {option.name} must be {option.allowed}") from None
+        raise kind(f"{where}: {option.name} must be {option.kind.allowed}") from None
     if isinstance(value, dict):
         for name, key in value.items():
             _check_named_key(name, key, where)

@@ -1,8 +1,8 @@
 """Each setting's meaning, what it may be, and how its text is read.
 
-One table for everything that has to know: reading the config file and the environment, the text of
-errors, and the commented file that `init` writes. A value arrives as text, as it stands in the
-file: YAML's own idea of types would turn a secret of digits into a number.
+Reading the config file and the environment, error messages, and the commented file that `init`
+writes use this table. A value arrives as text, as in the file: YAML's types would turn a secret of
+digits into a number.
 """
 
 from __future__ import annotations
@@ -26,18 +26,24 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _KEY_NAME = re.compile(r"[\w.-]{1,64}")
 
 
-class Option(NamedTuple):
-    """One setting as people meet it.
+class Kind(NamedTuple):
+    """What values a setting takes: `allowed` in words.
 
     `parse` takes the text and the directory that relative paths start from, and raises ValueError
-    when the text isn't what `allowed` says. `shown` is the default as the config file writes it.
+    when the text isn't what `allowed` says.
     """
 
-    name: str
-    explanation: str
     allowed: str
-    shown: str
     parse: Callable[[str, Path], object]
+
+
+class Option(NamedTuple):
+    """One setting. `shown` is its default as the config file writes it."""
+
+    name: str
+    kind: Kind
+    shown: str
+    explanation: str
 
 
 def _address(text: str, _: Path) -> str:
@@ -95,21 +101,21 @@ def _switch(text: str, _: Path) -> bool:
     return _SWITCH[text.strip().lower()]
 
 
-def _whole(lowest: int, highest: int) -> Callable[[str, Path], object]:
+def _whole(highest: int) -> Kind:
     def parse(text: str, _: Path) -> object:
         digits = text.strip()
-        if not re.fullmatch("[0-9]{1,9}", digits) or not lowest <= int(digits) <= highest:
+        if not re.fullmatch("[0-9]{1,9}", digits) or not 1 <= int(digits) <= highest:
             raise ValueError(text)
         return int(digits)
 
-    return parse
+    return Kind(f"a whole number from 1 to {highest}", parse)
 
 
-def _one_of(*words: str) -> Callable[[str, Path], object]:
+def _one_of(*words: str) -> Kind:
     def parse(text: str, _: Path) -> object:
         return words[words.index(text.strip())]
 
-    return parse
+    return Kind(f"{', '.join(words[:-1])} or {words[-1]}", parse)
 
 
 def _hosts(text: str, _: Path) -> tuple[str, ...]:
@@ -133,158 +139,125 @@ def check_routing_key(name: str, key: str) -> str | None:
     return None
 
 
-_FOLDER = "~/.pagerduty-agent"
+_ADDRESS = Kind(
+    "HOST:PORT with a port from 1 to 65535, for example 127.0.0.1:49463 or [::1]:49463", _address
+)
+_SECRET = Kind("ASCII letters, digits and signs without spaces", _secret)
+_SWITCHED = Kind("true or false", _switch)
+_HOSTS = Kind("a list of host names without ports", _hosts)
+_PATH = Kind("a path", _path)
+_URL = Kind("an http:// or https:// URL without user name, query and fragment", _url)
+_KEYS = Kind("names, each with a key of 32 letters and digits", _routing_keys_in_one_line)
+_TIME_OR_NEVER = Kind(
+    "a time such as 24h, 90m or 45s, a number of seconds, up to 3650d, or never", _seconds_or_never
+)
+_TIME = Kind("a time such as 7d, 12h, 30m or 45s, or a number of seconds, up to 3650d", _seconds)
+
 _LIST = (
     Option(
         "address",
-        "Where the agent listens, and where commands on this host reach it.",
-        "HOST:PORT with a port from 1 to 65535, for example 127.0.0.1:49463 or [::1]:49463",
+        _ADDRESS,
         "127.0.0.1:49463",
-        _address,
+        "Where the agent listens, and where commands on this host reach it.",
     ),
     Option(
         "secret",
-        "Shared by the agent and its clients; needed unless the address is on loopback.",
-        "ASCII letters, digits and signs without spaces",
+        _SECRET,
         "none",
-        _secret,
+        "Shared by the agent and its clients; needed unless the address is on loopback.",
     ),
     Option(
         "require_secret",
-        "Ask for the secret on PagerDuty's paths too: as the password in the URL, for example.",
-        "true or false",
+        _SWITCHED,
         "false",
-        _switch,
+        "Require the secret on PagerDuty's paths too: as the password in the URL, for example.",
     ),
     Option(
         "allowed_hosts",
-        "More names under which clients on this host may call an agent on loopback.",
-        "a list of host names without ports",
+        _HOSTS,
         "none",
-        _hosts,
+        "More names under which clients on this host may call an agent on loopback.",
     ),
     Option(
         "database",
+        _PATH,
+        "~/.pagerduty-agent/journal",
         "Directory of the journal: every event that was accepted, until it is delivered.",
-        "a path",
-        f"{_FOLDER}/journal",
-        _path,
     ),
     Option(
         "pidfile",
+        _PATH,
+        "~/.pagerduty-agent/pidfile",
         "Locked by the running agent; 'server stop' finds the agent by it.",
-        "a path",
-        f"{_FOLDER}/pidfile",
-        _path,
     ),
     Option(
         "spool",
-        "Directory where commands store events while the agent is down; none: they fail.",
-        "a path",
+        _PATH,
         "none",
-        _path,
+        "Directory where commands store events while the agent is down. If unset, they fail.",
     ),
     Option(
         "tls_cert",
-        "Certificate (PEM). With it and tls_key the agent speaks https.",
-        "a path",
+        _PATH,
         "none",
-        _path,
+        "Certificate (PEM). With it and tls_key the agent speaks https.",
     ),
-    Option("tls_key", "Private key (PEM) of tls_cert.", "a path", "none", _path),
-    Option(
-        "region",
-        "PagerDuty's service region of your account.",
-        "us or eu",
-        "us",
-        _one_of("us", "eu"),
-    ),
+    Option("tls_key", _PATH, "none", "Private key (PEM) of tls_cert."),
+    Option("region", _one_of("us", "eu"), "us", "PagerDuty's service region of your account."),
     Option(
         "events_url",
-        "PagerDuty's Events API, when it isn't the region's own.",
-        "an http:// or https:// URL without user name, query and fragment",
+        _URL,
         "https://events.pagerduty.com",
-        _url,
+        "PagerDuty's Events API, when it isn't the region's own.",
     ),
     Option(
         "api_url",
-        "PagerDuty's REST API (heartbeat), when it isn't the region's own.",
-        "an http:// or https:// URL without user name, query and fragment",
+        _URL,
         "https://api.pagerduty.com",
-        _url,
+        "PagerDuty's REST API (heartbeat), when it isn't the region's own.",
     ),
     Option(
         "routing_keys",
-        "Names for routing keys: commands take '-k @name', tables show the name.",
-        "names, each with a key of 32 letters and digits",
+        _KEYS,
         "none",
-        _routing_keys_in_one_line,
+        "Names for routing keys: commands take '-k @name', tables show the name.",
     ),
     Option(
         "max_in_flight",
-        "Deliveries to PagerDuty under way at once, over all routing keys.",
-        "a whole number from 1 to 1000",
+        _whole(1000),
         "16",
-        _whole(1, 1000),
+        "Deliveries to PagerDuty under way at once, over all routing keys.",
     ),
     Option(
         "max_attempts",
+        _whole(1_000_000),
+        "60",
         "Give an event up after so many failed attempts between which PagerDuty accepted other "
         "events, over at least an hour.",
-        "a whole number from 1 to 1000000",
-        "60",
-        _whole(1, 1_000_000),
     ),
     Option(
         "give_up_after",
-        "Give an event up when PagerDuty has failed on it for so long, even if it accepts nothing.",
-        "a time such as 24h, 90m or 45s, a number of seconds, up to 3650d, or never",
+        _TIME_OR_NEVER,
         "24h",
-        _seconds_or_never,
+        "Give an event up when PagerDuty has failed on it for so long, even if it accepts nothing.",
     ),
     Option(
         "max_queue_length",
-        "Events that may wait per routing key; more are refused.",
-        "a whole number from 1 to 100000000",
+        _whole(100_000_000),
         "100000",
-        _whole(1, 100_000_000),
+        "Events that may wait per routing key; more are refused.",
     ),
     Option(
         "max_journal_mb",
+        _whole(1_048_576),
+        "1024",
         "Size limit of the journal in MiB: a full one refuses new events, a key whose waiting "
         "events fill half of it refuses its own.",
-        "a whole number from 1 to 1048576",
-        "1024",
-        _whole(1, 1_048_576),
     ),
-    Option(
-        "retention",
-        "How long events that are done stay in the journal.",
-        "a time such as 7d, 12h, 30m or 45s, or a number of seconds, up to 3650d",
-        "7d",
-        _seconds,
-    ),
-    Option(
-        "heartbeat",
-        "Tell PagerDuty once an hour that the agent lives.",
-        "true or false",
-        "true",
-        _switch,
-    ),
-    Option(
-        "log_level",
-        "What is logged.",
-        "debug, info, warning or error",
-        "info",
-        _one_of("debug", "info", "warning", "error"),
-    ),
-    Option(
-        "log_format",
-        "Logs for people or for machines.",
-        "console or json",
-        "console",
-        _one_of("console", "json"),
-    ),
+    Option("retention", _TIME, "7d", "How long ended events stay in the journal."),
+    Option("heartbeat", _SWITCHED, "true", "Send PagerDuty a heartbeat once an hour."),
+    Option("log_level", _one_of("debug", "info", "warning", "error"), "info", "Minimum log level."),
+    Option("log_format", _one_of("console", "json"), "console", "Logs for people or for machines."),
 )
 
 OPTIONS = {option.name: option for option in _LIST}

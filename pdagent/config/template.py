@@ -141,7 +141,7 @@ def _relative(path: Path) -> str:
 
 
 def _entry(option: Option, settings: Mapping[str, str]) -> str:
-    head = f"\n# {option.explanation}\n# Allowed: {option.allowed}.\n"
+    head = f"\n# {option.explanation}\n# Allowed: {option.kind.allowed}.\n"
     if option.name in settings:
         return f"{head}{option.name}: {settings[option.name]}\n"
     if option.name == "routing_keys":

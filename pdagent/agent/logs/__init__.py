@@ -14,6 +14,7 @@ from pdagent.agent.logs.thread import LogThread, LogThreadHandler
 from pdagent.config import Config
 from pdagent.masking import without_keys
 from pdagent.operating.names import QueueNames
+from pdagent.wording import one_line
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -48,7 +49,7 @@ class Lines:
         traceback = fields.pop("traceback", None)
         shown = "".join([f" {name}={_quoted(value)}" for name, value in fields.items()])
         end = "\n" if traceback is None else f"\n{traceback}\n"
-        return f"{stamp} {level.upper():<7} {_on_one_line(message)}{shown}{end}"
+        return f"{stamp} {level.upper():<7} {one_line(message)}{shown}{end}"
 
     def _stamp(self, at: float) -> str:
         second = int(at)
@@ -58,17 +59,13 @@ class Lines:
         return f"{self._shown_second}.{int(at * 1000) % 1000:03d}Z"
 
 
-def _on_one_line(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-
-
 def _quoted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     text = str(value)
     if " " not in text and text.isprintable():
         return text
-    return f'"{_on_one_line(text)}"'
+    return f'"{one_line(text)}"'
 
 
 class _Formatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""`pagerduty-agent journal`: look into the journal of a stopped agent, and put it right."""
+"""`pagerduty-agent journal`: inspect and repair the journal of a stopped agent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def journal() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @pass_session
 def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
-    """Read everything in the journal and print each damage on a line of its own.
+    """Read the whole journal and print each damage on its own line.
 
     Checks checksums, order and indexes, and that the records, replayed, give what the snapshots
     say. Changes nothing. Exit status 0 if the journal is whole, 1 if it is damaged.
@@ -78,16 +78,16 @@ def _print(found: Verification, place: Path, *, as_json: bool) -> None:
 
 
 @journal.command(
-    short_help="Give unused room back to the disk.",
+    short_help="Return unused space to the file system.",
     epilog="\b\nExample:\n  pagerduty-agent journal compact --keep",
 )
 @directory_argument
 @click.option("--keep", is_flag=True, help="Keep the old file as data.mdb.before-compact-TIME.")
 @pass_session
 def compact(session: Session, *, directory: Path | None, keep: bool) -> None:
-    """Give the room of removed records back to the file system.
+    """Return the space of removed records to the file system.
 
-    A running agent uses that room again by itself, so this is worth it only after the journal was
+    A running agent reuses that room, so this is worth it only after the journal was
     once much larger. The new file is compared with the old one before it takes its place. A damaged
     journal is refused and left as it is.
     """

@@ -1,4 +1,4 @@
-"""`pagerduty-agent journal dump`: every record of a journal, a line each."""
+"""`pagerduty-agent journal dump`: every record of a journal, one per line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def since(value: str) -> Wanted:
 
 
 @click.command(
-    short_help="Print every record, a line each.",
+    short_help="Print every record, one per line.",
     epilog="\b\nExample:\n  pagerduty-agent journal dump --since 2h --json | "
     "jq 'select(.record == \"EventDeadLettered\")'",
 )
@@ -66,8 +66,8 @@ def since(value: str) -> Wanted:
 def dump(session: Session, *, directory: Path | None, wanted: Wanted | None, as_json: bool) -> None:
     """Print the records of the journal in order: what happened to which event, and when.
 
-    Routing keys are masked. Changes nothing. What is damaged is left out and told on standard
-    error; the exit status is 1 then.
+    Routing keys are masked. Changes nothing. Damaged records are left out and named on standard
+    error; then the exit status is 1.
     """
     from store.inspection.journal_file import JournalFile
 

@@ -1,4 +1,4 @@
-"""What the commands under `journal` have in common."""
+"""What the commands under `journal` share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def directory_of(session: Session, given: Path | None) -> Path:
 
 @contextmanager
 def journal_errors(session: Session, given: Path | None = None) -> Iterator[None]:
-    """What the store says, as errors of the command; a running agent can be asked instead.
+    """Explain errors of the store, with the command that helps.
 
     `given` is the directory that the command line named, None if it is that of the config.
     """
@@ -72,7 +72,7 @@ def journal_errors(session: Session, given: Path | None = None) -> Iterator[None
 
 
 def damaged(session: Session, place: Path, count: int) -> CommandFailed:
-    """The end of a command that has told of damage."""
+    """The error of a command that has found damage."""
     return CommandFailed(
         f"the journal {place} is damaged in {counted(count, 'place')}: "
         f"'{_salvaging(session, place)}' saves what is intact, {DOCS} says how to go on"

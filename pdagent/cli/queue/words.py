@@ -21,7 +21,7 @@ WIDEST = max(map(len, STYLES))
 
 
 def told(record: Json) -> tuple[str, str]:
-    """What happened in a word or two, and the rest of it in a line.
+    """What happened, in a word or two and in a line of details.
 
     `record` is an entry of an event's `history`, or a line of the agent's tail; one that this
     version doesn't know shows as it is.
@@ -36,7 +36,7 @@ def told(record: Json) -> tuple[str, str]:
                 *_texts(get("warnings")),
             )
         case "DeliveryStarted":
-            return "attempt", f"{get('attempt')} begins"
+            return "attempt", f"{get('attempt')} started"
         case "DeliveryDeferred":
             # While no key gets through, the shared probe decides when.
             probes = get("reason") == "unreachable" or get("link_failing")
@@ -71,8 +71,8 @@ def kind_of(kind: object, action: object) -> str:
 def told_briefly(history: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
     """A history as (time, word, rest), one for each attempt.
 
-    The beginning of an attempt has no line of its own where its end has one. Of many attempts in a
-    row that failed in the same way, only the first and the last ones are told.
+    The start of an attempt is left out once its end is recorded. Of many attempts in a
+    row that failed in the same way, only the first and the last ones are shown.
     """
     lines: list[Json] = []
     attempt: Json | None = None

@@ -49,7 +49,7 @@ def test_the_certificate_is_for_loopback_this_host_and_the_names_given(cli: Comm
     assert {"localhost", "127.0.0.1", "::1", "agent.example.com", "192.0.2.7"} <= set(certified)
     parsed = x509.load_pem_x509_certificate(loaded.config.tls_cert.read_bytes())
     constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert not constraints.ca, "whoever trusts it must not trust what its key would sign"
+    assert not constraints.ca, "a client that trusts it must not trust what its key would sign"
 
 
 def test_the_lines_of_a_second_config_beside_it_can_be_copied(cli: CommandLine) -> None:

@@ -193,7 +193,7 @@ def test_health_of_an_agent_that_hangs_is_known_within_seconds(
 
 
 def void(_: object) -> None:
-    """What a trick comes to."""
+    """The outcome of a trick."""
 
 
 def test_command_lines_that_are_printed_have_the_config_in_them(

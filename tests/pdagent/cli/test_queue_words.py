@@ -1,4 +1,4 @@
-"""What is read from standard input as ids, and how a history is told."""
+"""What is read from standard input as ids, and how a history is shown."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def test_an_attempt_and_its_end_are_one_line_and_one_without_an_end_is_told_too(
     delivered = {"at": AT, "record": "EventDelivered", "status": 202, "seconds": 0.1}
     history = [started(1), restart, started(2), delivered, started(3)]
     assert told_words(history) == [
-        "attempt: 1 begins",
+        "attempt: 1 started",
         "restarted: a crash",
         "delivered: attempt 2: HTTP 202 after 0.1 s",
-        "attempt: 3 begins",
+        "attempt: 3 started",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A config by itself: defaults that depend on each other, and what it never shows."""
+"""A config: defaults that depend on each other, and what it never shows."""
 
 from __future__ import annotations
 
