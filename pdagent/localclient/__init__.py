@@ -25,7 +25,7 @@ from pdagent.masking import is_routing_key
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
-    from pdagent.localclient.answers import Changed, LineResult, Page
+    from pdagent.localclient.answers import Changed, EventPage, LineResult
 
 __all__ = [
     "FOR_NOW",
@@ -133,18 +133,18 @@ class LocalClient:
         states: str | None = None,
         limit: int,
         after: str | None = None,
-    ) -> Page:
+    ) -> EventPage:
         """At most `limit` (up to 1,000) events of one key, or of all.
 
         `states` are names with commas between, None means all that have not ended; `after` is the
         `next` of the previous page.
         """
-        from pdagent.localclient.answers import Page
+        from pdagent.localclient.answers import EventPage
 
         answer = self.call(
             "/queue/events", routing_key, limit=str(limit), state=states or "", after=after or ""
         )
-        return self._decoded(answer, Page)
+        return self._decoded(answer, EventPage)
 
     def event(self, event: str) -> bytes:
         """One event, by its id or the beginning of it, as the agent's JSON object."""

@@ -1,4 +1,4 @@
-"""What the agent answers to commands for many events, as these decode it."""
+"""The agent's answers to commands for many events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of a line of a batch: a receipt, or the `status` and `errors` of its refusal."""
+    """The result of one line of a batch: a receipt, or `status` and `errors` of its refusal."""
 
     line: int
     key: str = ""
@@ -19,15 +19,15 @@ class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     may_have_been_stored: bool = False
 
 
-class Page(msgspec.Struct, frozen=True):
-    """Events as the agent's JSON, and where the next page begins; None at the end."""
+class EventPage(msgspec.Struct, frozen=True):
+    """Events as the agent's JSON, and the cursor of the next page; None at the end."""
 
     events: list[msgspec.Raw]
     next: str | None = None
 
 
-class RefusedEvent(msgspec.Struct, frozen=True):
-    """An event that stays as it is, and why; `status` is the HTTP code that fits."""
+class Unchanged(msgspec.Struct, frozen=True):
+    """An event that was not changed, and why; `status` is the HTTP code for it alone."""
 
     id: str
     error: str
@@ -43,5 +43,5 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     count: int
     events: tuple[str, ...] = ()
-    refused: tuple[RefusedEvent, ...] = ()
+    refused: tuple[Unchanged, ...] = ()
     left: int = 0
