@@ -118,12 +118,18 @@ class LocalClient:
                 break
         return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
 
+    def queue_status(
+        self, routing_key: str | None = None, *, show_keys: bool = False
+    ) -> JsonObject:
+        """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
+        # Without the parameter, the agent shows a key that it is asked about.
+        return self.json("/queue/status", routing_key, show_keys="1" if show_keys else "0")
+
     def queues(
         self, routing_key: str | None = None, *, show_keys: bool = False
     ) -> list[JsonObject]:
-        """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
-        answer = self.json("/queue/status", routing_key, show_keys="1" if show_keys else "")
-        rows = answer.get("status_items")
+        """The rows of `queue_status`."""
+        rows = self.queue_status(routing_key, show_keys=show_keys).get("status_items")
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def events(

@@ -45,8 +45,7 @@ def queue() -> None:
 def status(session: Session, *, routing_key: str | None, as_json: bool, show_keys: bool) -> None:
     """Show how many events of each routing key wait, were delivered, and were refused."""
     with session.agent(LOOKED) as client:
-        shown = "1" if show_keys else ""
-        answer = client.json("/queue/status", key_of(session, routing_key), show_keys=shown)
+        answer = client.queue_status(key_of(session, routing_key), show_keys=show_keys)
         if not answer.get("status_items"):
             refuse_unknown(client, session, routing_key)
     if as_json:

@@ -33,7 +33,7 @@ def test_queue_status_asks_for_one_key_by_name_and_for_whole_keys_only_when_told
     user.configure(routing_keys, address=agent.address, secret=SECRET)
     assert user("queue", "status", "-k", "@database").code == 0
     assert user("queue", "status", "-k", KEY, "--show-keys").code == 0
-    assert agent.received[0].query == {"rk": KEY}
+    assert agent.received[0].query == {"rk": KEY, "show_keys": "0"}
     assert agent.received[1].query == {"rk": KEY, "show_keys": "1"}
 
 
