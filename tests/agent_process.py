@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +17,7 @@ from typing import Any
 
 import requests
 
+from pdagent.demo.processes import call_off, dying_with_us, free_port
 from tests.credentials import Credentials
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -27,36 +25,6 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 CALL_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
-
-# Below the ports that systems give to outgoing connections, one of which could take the port away
-# while an agent is down between two starts.
-_PORTS = range(20_000, 32_000)
-
-_DIE_WITH_ME = 'read -r line || kill -9 "$0"'
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody uses now, and that no client gets by chance."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def dying_with_us(pid: int) -> subprocess.Popen[bytes]:
-    """Have a process killed should this one die without ending it; `call_off` when it has ended."""
-    return subprocess.Popen(
-        ["/bin/sh", "-c", _DIE_WITH_ME, str(pid)],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def call_off(guard: subprocess.Popen[bytes]) -> None:
-    """The process that `dying_with_us` was given has ended, and its number may be another's."""
-    guard.communicate(b"all is in order\n")
 
 
 class AgentProcess:

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import pytest
 
-from tests.agent_process import call_off, dying_with_us
+from pdagent.demo.processes import call_off, dying_with_us
 
 _TIME_LIMIT = 30.0
 _PROMPT = "ready$ "

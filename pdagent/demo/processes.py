@@ -1,4 +1,7 @@
-"""The demo's two processes: the sandbox in PagerDuty's place, and the agent, which gets killed."""
+"""The demo's two processes: the sandbox in PagerDuty's place, and the agent, which gets killed.
+
+The tests share what keeps such processes from outliving their parent.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,36 @@ _ANSWER_SECONDS = 5.0
 # port while it is down.
 _PORTS = range(20_000, 32_000)
 
-# Ends the agent if the demo is killed: its end of the pipe closes, and nothing was said before.
+# Kills the process if its parent dies without having ended it: then the pipe closes unwritten.
 _GUARD = 'read -r line || kill -9 "$0"'
 
 
 class DemoFailed(Exception):
     """The demo can't go on; the text is one line that says why."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that is free now, and that no client gets by chance."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def dying_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """Have a process killed should this one die without ending it; `call_off` when it has ended."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, str(pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def call_off(guard: subprocess.Popen[bytes]) -> None:
+    """The process that `dying_with_us` was given has ended, and its number may be another's."""
+    guard.communicate(b"all is in order\n")
 
 
 def _program(*arguments: str) -> list[str]:
@@ -48,21 +75,22 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _session() -> requests.Session:
+def direct_session() -> requests.Session:
+    """An HTTP session that uses no proxy."""
     session = requests.Session()
     session.trust_env = False
     return session
 
 
-class Sandbox:
+class DemoSandbox:
     """A PagerDuty stand-in for the length of a `with` block."""
 
     def __init__(self, latency: str) -> None:
         """`latency`: how long PagerDuty takes for an answer, `MIN..MAX` in seconds."""
         self._latency = latency
-        self._session = _session()
+        self._session = direct_session()
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> DemoSandbox:
         self._process = subprocess.Popen(
             _program(
                 *("sandbox", "--port", "0", "--control-port", "0", "--latency", self._latency),
@@ -114,7 +142,7 @@ class Sandbox:
         return answer.json()
 
 
-class Agent:
+class DemoAgent:
     """An agent in a directory of its own: to be launched, killed and launched again.
 
     `keys` holds a made-up routing key for each of the names in `queues`.
@@ -124,12 +152,12 @@ class Agent:
         self.keys = {
             name: "".join(secrets.choice(_KEY_LETTERS) for _ in range(32)) for name in queues
         }
-        self._address = f"127.0.0.1:{_free_port()}"
+        self._address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self._address}"
         self._secret = secrets.token_urlsafe(16)
         self._config = directory / "pagerduty-agent.yaml"
         self._log = directory / "agent.log"
-        self._session = _session()
+        self._session = direct_session()
         self._session.headers["Authorization"] = f"token {self._secret}"
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -143,7 +171,7 @@ class Agent:
         )
         self._config.chmod(0o600)
 
-    def __enter__(self) -> Agent:
+    def __enter__(self) -> DemoAgent:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,12 +196,7 @@ class Agent:
                 # Ctrl-C is for the demo alone, which then ends the agent.
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = dying_with_us(self._process.pid)
 
     def is_answering(self) -> bool:
         """Whether the agent takes events; raises DemoFailed if it has ended instead."""
@@ -191,17 +214,6 @@ class Agent:
             return None
         status: dict[str, Any] = answer.json()
         return status
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `pagerduty-agent` against this agent."""
-        return subprocess.run(
-            _program("--config", str(self._config), *arguments),
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            timeout=_START_SECONDS,
-            check=False,
-        )
 
     def kill(self) -> None:
         """SIGKILL: the process has no chance to save anything."""
@@ -226,21 +238,9 @@ class Agent:
     def _reap(self) -> int:
         status = self._launched().wait()
         if self._guard is not None:
-            self._guard.communicate(b"all is in order\n")
+            call_off(self._guard)
             self._guard = None
         return status
-
-
-def _routing_key() -> str:
-    return "".join(secrets.choice(_KEY_LETTERS) for _ in range(32))
-
-
-def _free_port() -> int:
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _last_line(output: bytes) -> str:

@@ -7,19 +7,26 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from pdagent.demo.judgement import Judgement, judge
-from pdagent.demo.picture import AgentState, Chapter, Picture, QueueCounts, Reachability
-from pdagent.demo.processes import Agent, DemoFailed, Sandbox
-from pdagent.demo.senders import Sender, Undisturbed, by_command_line, number_of, over_http
+from pdagent.demo.processes import DemoAgent, DemoFailed, DemoSandbox
+from pdagent.demo.senders import DemoSender, number_of, over_http
+from pdagent.demo.view import (
+    AgentState,
+    Chapter,
+    LiveView,
+    Picture,
+    PlainView,
+    QueueCounts,
+    Reachability,
+)
 
 _CALM, _OUTAGE, _DEAD, _STILL_DOWN, _BACK = 5.0, 6.0, 3.0, 4.5, 3.0
 _LONGEST_DRAIN = 30.0
 _START_SECONDS = 20.0
-_LONGEST_COMMAND = 20.0
 _FRAME_SECONDS = 0.12
 _FASTEST, _SLOWEST_ANSWER = 0.05, 0.1
 
@@ -30,15 +37,8 @@ _TOOLS = {
     "database": (5.0, "replication is 40 s behind"),
     "network": (4.0, "packet loss to the gateway"),
     "storage": (3.0, "/var is 97 % full"),
+    "backup": (1.25, "the nightly backup is late"),
 }
-_SCRIPT = ("backup", 1.25, "the nightly backup is late")
-
-
-class View(Protocol):
-    """Where the demo shows itself."""
-
-    def show(self, picture: Picture) -> None:
-        """Show this moment; called about eight times a second."""
 
 
 class Demo:
@@ -47,7 +47,7 @@ class Demo:
     Raises DemoFailed when a process doesn't do its part.
     """
 
-    def __init__(self, directory: Path, view: View, *, speed: float = 1.0) -> None:
+    def __init__(self, directory: Path, view: LiveView | PlainView, *, speed: float = 1.0) -> None:
         self._directory = directory
         self._view = view
         self._speed = speed
@@ -55,18 +55,16 @@ class Demo:
         self._chapters: list[Chapter] = []
         self._agent_state: AgentState = "starting"
         self._pagerduty: Reachability = "up"
-        self._senders: list[Sender] = []
-        self._queues = tuple(QueueCounts(name) for name in (*_TOOLS, _SCRIPT[0]))
-        self._undisturbed = Undisturbed()
+        self._senders: list[DemoSender] = []
+        self._queues = tuple(QueueCounts(name) for name in _TOOLS)
         self._finished = False
 
     def tell(self) -> Judgement:
         """Play everything, then compare what was accepted with what arrived."""
         latency = f"{_FASTEST / self._speed}..{_SLOWEST_ANSWER / self._speed}"
         with ExitStack() as stack:
-            self._sandbox = stack.enter_context(Sandbox(latency))
-            names = [queue.name for queue in self._queues]
-            agent = Agent(self._directory, self._sandbox.url, names)
+            self._sandbox = stack.enter_context(DemoSandbox(latency))
+            agent = DemoAgent(self._directory, self._sandbox.url, list(_TOOLS))
             self._agent = stack.enter_context(agent)
             stack.callback(self._abandon_senders)
             self._say("A sandbox plays PagerDuty; a pagerduty-agent starts in front of it.")
@@ -78,13 +76,10 @@ class Demo:
             return self._judge()
 
     def _calm(self) -> None:
-        self._say("Five tools send events over HTTP, a script with 'pagerduty-agent send'.")
+        self._say("Six tools send events over HTTP.")
         for queue, (rate, summary) in _TOOLS.items():
             offer = over_http(self._agent, queue, summary)
-            self._senders.append(Sender(queue, 1 / rate / self._speed, offer))
-        queue, rate, summary = _SCRIPT
-        offer = by_command_line(self._agent, queue, summary, self._undisturbed)
-        self._senders.append(Sender(queue, 1 / rate / self._speed, offer))
+            self._senders.append(DemoSender(queue, 1 / rate / self._speed, offer))
         for sender in self._senders:
             sender.start()
         self._watch(_CALM)
@@ -96,10 +91,7 @@ class Demo:
         self._watch(_OUTAGE)
 
     def _crash(self) -> None:
-        self._undisturbed.close()
-        self._watch_until(self._undisturbed.is_quiet, _LONGEST_COMMAND)
         self._agent.kill()
-        self._undisturbed.open()
         self._agent_state = "killed"
         self._say("The agent is killed with SIGKILL. Senders get no answer and try again.")
         self._watch(_DEAD)
@@ -123,7 +115,7 @@ class Demo:
     def _judge(self) -> Judgement:
         status = self._agent.stop()
         if status:
-            raise DemoFailed(f"the agent ended with exit status {status} when it was told to stop")
+            raise DemoFailed(f"the agent ended with exit status {status} after SIGTERM")
         names = {key: name for name, key in self._agent.keys.items()}
         events = self._sandbox.events()
         arrived: dict[str, list[int]] = defaultdict(list)

@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from typing import Literal
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from pdagent.demo.judgement import Judgement
-from pdagent.demo.picture import Picture, QueueCounts
+
+AgentState = Literal["starting", "running", "killed"]
+Reachability = Literal["up", "down"]
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """A sentence of the story, told `at` seconds after the beginning."""
+
+    at: float
+    text: str
+
+
+class QueueCounts(msgspec.Struct, frozen=True):
+    """One queue, as the agent counts its events."""
+
+    name: str
+    accepted: int = 0
+    delivered: int = 0
+    waiting: int = 0
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be seen `at` seconds after the beginning; `refused` tries were not acknowledged."""
+
+    at: float
+    agent: AgentState
+    pid: int | None
+    pagerduty: Reachability
+    chapters: tuple[Chapter, ...]
+    queues: tuple[QueueCounts, ...]
+    refused: int
+    finished: bool = False
+
+    @property
+    def total(self) -> QueueCounts:
+        """All queues together."""
+        return QueueCounts(
+            "all",
+            sum(queue.accepted for queue in self.queues),
+            sum(queue.delivered for queue in self.queues),
+            sum(queue.waiting for queue in self.queues),
+        )
+
 
 _LINES_AROUND_CHAPTERS = 7
 _LONGEST_NUMBER_COLUMNS = 42
@@ -38,12 +81,7 @@ class LiveView:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
         self._console.print()
 

@@ -25,6 +25,7 @@ import requests
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from pdagent.demo.processes import free_port  # noqa: E402
 from pdagent.events.ids import new_event_id  # noqa: E402
 from store.lmdb_journal import LmdbJournal  # noqa: E402
 from store.port import Append  # noqa: E402
@@ -38,7 +39,7 @@ from store.records import (  # noqa: E402
     Record,
     RoutingKey,
 )
-from tests.agent_process import AgentProcess, free_port  # noqa: E402
+from tests.agent_process import AgentProcess  # noqa: E402
 
 KEYS = 1_000
 WAITING = 100

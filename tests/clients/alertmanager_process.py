@@ -15,7 +15,7 @@ from typing import Any, Self
 import requests
 import yaml
 
-from tests.agent_process import call_off, dying_with_us, free_port
+from pdagent.demo.processes import call_off, dying_with_us, free_port
 
 # Debian's name, and the project's own.
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")

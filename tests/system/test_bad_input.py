@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.agent_process import AgentProcess, free_port
+from pdagent.demo.processes import free_port
+from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import KEY, trigger
 

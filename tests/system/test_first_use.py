@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent_process import AgentProcess, free_port
+from pdagent.demo.processes import free_port
+from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import KEY
 

@@ -7,8 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pdagent.demo.picture import Chapter, Picture, QueueCounts
-from pdagent.demo.view import PlainView, drawn
+from pdagent.demo.view import Chapter, Picture, PlainView, QueueCounts, drawn
 
 QUEUES = tuple(
     QueueCounts(name, 200, 120, 80)

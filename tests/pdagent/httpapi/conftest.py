@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.agent_process import AgentProcess, free_port
+from pdagent.demo.processes import free_port
+from tests.agent_process import AgentProcess
 
 
 @pytest.fixture(scope="package")
