@@ -7,7 +7,6 @@ nothing that the client sent is rewritten.
 
 from __future__ import annotations
 
-from pdagent.events.bodies import summary_of, with_routing_key
 from pdagent.events.completion import complete
 from pdagent.events.event import (
     MAX_EVENT_BYTES,
@@ -15,6 +14,8 @@ from pdagent.events.event import (
     AgentStamp,
     InvalidEvent,
     ParsedEvent,
+    summary_of,
+    with_routing_key,
 )
 from pdagent.events.kinds import KINDS, EventKind
 from pdagent.events.parsing import parse

@@ -1,16 +1,22 @@
-"""What a checked event is, and what a refused one is."""
+"""A checked event, its body, and the error of a refused one."""
 
 from __future__ import annotations
 
 import msgspec
+from msgspec import Raw
 
-from pdagent.events.kinds import EventKind
+from pdagent.events import rawjson
+from pdagent.events.kinds import KEY_NAMES, EventKind
 
 MAX_EVENT_BYTES = 512_000
 """PagerDuty's limit of one event's JSON, with its key in place ("512 KB" in its documentation)."""
 
 MAX_SUMMARY_CHARACTERS = 1024
 """PagerDuty's limit of `payload.summary` and of v1's `description`, in Unicode code points."""
+
+
+BLANK = Raw(b'""')
+"""The value of the key in the body of a `ParsedEvent`."""
 
 
 class ParsedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,3 +73,31 @@ class AgentStamp(msgspec.Struct, frozen=True, kw_only=True):
 
     agent_id: str
     queued_by: str
+
+
+def with_routing_key(kind: EventKind, body: bytes, routing_key: str) -> bytes:
+    """Put the key back into its place in the `body` of a `ParsedEvent`, as PagerDuty wants it.
+
+    Raises `msgspec.DecodeError` if `body` is not a JSON object, which no accepted event has.
+    """
+    members = rawjson.members(body)
+    members[KEY_NAMES[kind]] = rawjson.raw(routing_key)
+    return rawjson.write(members)
+
+
+def summary_of(kind: EventKind, body: bytes) -> str:
+    """Return v1's description, otherwise the payload's summary.
+
+    `body` is that of a `ParsedEvent`. Empty when there is none, as in most resolves; a value that
+    is no text is returned as it was written.
+    """
+    return summary_in(kind, rawjson.members(body))
+
+
+def summary_in(kind: EventKind, members: rawjson.Members) -> str:
+    """The same from the members of an event, valid or not."""
+    value = members.get("description" if kind == "v1" else "payload")
+    if kind != "v1" and value is not None:
+        is_object = rawjson.kind_of(value) == "an object"
+        value = rawjson.members(value).get("summary") if is_object else None
+    return "" if value is None else rawjson.as_text(value)[:MAX_SUMMARY_CHARACTERS]

@@ -37,7 +37,7 @@ def why_not_lines(beginning: bytes) -> str | None:
 
 
 class TooLong(bytes):
-    """Stands for a line over the limit; empty, its content isn't kept."""
+    """A line over the limit; empty, since its content isn't kept."""
 
 
 class LineSplitter:

@@ -17,8 +17,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pdagent.events import rawjson
-from pdagent.events.bodies import BLANK
-from pdagent.events.event import MAX_SUMMARY_CHARACTERS, InvalidEvent, ParsedEvent
+from pdagent.events.event import BLANK, MAX_SUMMARY_CHARACTERS, InvalidEvent, ParsedEvent
 from pdagent.events.kinds import KEY_NAMES, EventKind
 from pdagent.events.problems import Problems
 from pdagent.events.rawjson import Members, kind_of

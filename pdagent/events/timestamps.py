@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-# Lengths of months are told apart, leap years are not: a 29th of February is for PagerDuty to
+# The lengths of months are checked, leap years are not: a 29th of February is for PagerDuty to
 # judge. Spellings are taken widely, because a refused alert costs more than an odd one: with and
 # without separators, a space for the `T`, no zone (Python's naive isoformat), `+0000` (the example
 # in PagerDuty's documentation), fractions down to picoseconds (Go writes nanoseconds), week and

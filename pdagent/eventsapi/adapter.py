@@ -44,7 +44,7 @@ SOCKET_OPTIONS = [
 
 
 class DeliveryAdapter(HTTPAdapter):
-    """Connections for one thread, kept alive, one a host. It retries nothing by itself."""
+    """Kept-alive connections for one thread, one per host. Retries nothing."""
 
     def __init__(self) -> None:
         self._in_use = InUse()

@@ -62,15 +62,6 @@ _NOT_SENT: _Errors = (
     ssl.SSLError,
     ConnectionRefusedError,
 )
-_GARBLED: _Errors = (
-    of_requests.ContentDecodingError,
-    of_requests.RetryError,
-    of_urllib3.DecodeError,
-    of_urllib3.ResponseError,
-    of_urllib3.ResponseNotChunked,
-    of_urllib3.BodyNotHttplibCompatible,
-    of_urllib3.HeaderParsingError,
-)
 _BROKEN: _Errors = (
     of_requests.Timeout,
     of_requests.ConnectionError,
@@ -103,7 +94,7 @@ def reason_of(error: BaseException) -> DeferReason:
     chain = _chain(error)
     if _any(chain, _NOT_SENT):
         return "unreachable"
-    if _any(chain, _GARBLED) or any(map(_is_garbage, chain)):
+    if any(map(_is_garbage, chain)):
         return "not_understood"
     if _any(chain, _BROKEN):
         return "no_answer"
@@ -134,7 +125,7 @@ def _kind(chain: list[BaseException]) -> str:
         return "the host name is not valid"
     if _any(chain, _BROKEN):
         return "the connection broke"
-    return "the answer can't be understood" if _any(chain, _GARBLED) else "the attempt failed"
+    return "the attempt failed"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

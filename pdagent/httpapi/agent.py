@@ -51,7 +51,7 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     metrics: Callable[[], bytes] | None = None
     """Prometheus's text; called in a thread of its own."""
     warnings: Callable[[], list[str]] = list
-    """What somebody has to see to, though the agent does its work, one sentence each."""
+    """What needs attention while the agent works, one sentence each."""
 
 
 Ask = Callable[[Callable[[Answer], None]], None]
@@ -141,7 +141,7 @@ def completed(
 
 
 def _fingerprint(event: ParsedEvent) -> bytes:
-    """A digest of what its sender asked for; the order of members says nothing (Perl's varies)."""
+    """A digest of the event as sent; the order of members does not matter (Perl's varies)."""
     body = event.body
     with contextlib.suppress(msgspec.MsgspecError):  # JSON that Python has no values for: 1e400
         body = _encode_sorted(msgspec.json.decode(body))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pdagent.events.bodies import summary_in
+from pdagent.events.event import summary_in
 from pdagent.events.kinds import EventKind
 from pdagent.events.parsing import Survey
 from pdagent.events.rawjson import MalformedJsonError

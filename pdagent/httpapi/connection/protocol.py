@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits: uvicorn itself waits for ever and reads whatever comes.
+"""uvicorn's HTTP protocol with limits; uvicorn has none for times and sizes.
 
 Where a limit is met the client gets a JSON error if it can still get one, and the connection ends.
 Time limits cost nothing on the hot path: a connection notes what it waits for and until when, and
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # Bodies of any length, of which only pauses are limited.
 STREAMED_PATHS = (b"/send/batch",)
 
-# So many connections beyond the limit are told that they are too many; more are just closed.
+# So many connections beyond the limit get a 503; more are closed without an answer.
 _TOLD = 100
 
 # The parser takes more, and HTTP/0.9 for a request line without a version.

@@ -1,4 +1,4 @@
-"""Takes in what the command line spooled while the agent was down."""
+"""Accepts events that the command line spooled while the agent was down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from store.records import RoutingKey
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 5.0
-_AMEND = "see to its owner and mode, the agent looks again by itself"
+_AMEND = "correct its owner and mode; the agent retries"
 
 
 class SpoolIntake:
@@ -36,7 +36,7 @@ class SpoolIntake:
         self._refused: dict[RoutingKey, str] = {}
 
     def warnings(self) -> list[str]:
-        """What somebody has to see to, one sentence each."""
+        """What needs attention, one sentence each."""
         found = [] if self._unlisted is None else [self._unlisted]
         if self._aside:
             found.append(

@@ -1,10 +1,12 @@
-"""Retries and discards events, in portions that hold nothing else up."""
+"""Retries and discards events in portions, so that other work goes on in between."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import falcon
+import falcon.asgi
 import msgspec
 
 from actors.core.commands import Command, DiscardEvents, Done, Refusal, RetryEvents
@@ -16,6 +18,7 @@ from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
 from pdagent.operating.reading import first
 from store.records import EventId, QueueId
 
+_encode = msgspec.json.Encoder().encode
 _PORTION = 1_000
 # While deliveries fail, the head of a queue is under way for a moment again and again.
 _TRIES = 11
@@ -34,7 +37,7 @@ class UnchangedEvent(msgspec.Struct, frozen=True):
 
 
 class ChangeResult(msgspec.Struct):
-    """What a request for several events came to."""
+    """The events that were changed, and those that were not."""
 
     events: list[EventId] = msgspec.field(default_factory=list)
     refused: list[UnchangedEvent] = msgspec.field(default_factory=list)
@@ -102,14 +105,14 @@ class Changes:
     async def _retry_portion(
         self, entry: QueueEntry, events: Sequence[EventId], result: ChangeResult
     ) -> None:
-        answer = await perform(self._agent, entry.routing_key, self._command(events))
-        if isinstance(answer, Done):
-            result.events += answer.events
+        done = await perform(self._agent, entry.routing_key, self._command(events))
+        if isinstance(done, Done):
+            result.events += done.events
             return
-        assert isinstance(answer, Refusal)
-        # `superseded` is said of a single one: as among others, it just stays a dead letter.
-        if answer.reason != "superseded":
-            result.refused += [UnchangedEvent(event, answer.message, 503) for event in events]
+        assert isinstance(done, Refusal)
+        # `superseded` is returned only for single-event retries.
+        if done.reason != "superseded":
+            result.refused += [UnchangedEvent(event, done.message, 503) for event in events]
 
     def _found(
         self, given: Iterable[str], result: ChangeResult
@@ -153,17 +156,17 @@ class Changes:
         result: ChangeResult,
         tries: int = _TRIES,
     ) -> None:
-        answer = await perform(self._agent, entry.routing_key, self._command(events))
-        if isinstance(answer, Refusal):
-            status = 409 if answer.reason == "superseded" else 503
-            result.refused += [UnchangedEvent(event, answer.message, status) for event in events]
+        done = await perform(self._agent, entry.routing_key, self._command(events))
+        if isinstance(done, Refusal):
+            status = 409 if done.reason == "superseded" else 503
+            result.refused += [UnchangedEvent(event, done.message, status) for event in events]
             return
-        assert isinstance(answer, Done)
-        result.events += answer.events
-        done = set(answer.events)
-        left = [event for event in events if event not in done]
+        assert isinstance(done, Done)
+        result.events += done.events
+        changed = set(done.events)
+        left = [event for event in events if event not in changed]
         if self._change == "retry" and len(events) > 1:
-            # A dead letter that stays one among others has its reason, which it alone is told.
+            # Retry each alone to get the reason.
             still_dead = [event for event in left if event in entry.state.dead]
             left = [event for event in left if event not in entry.state.dead]
             for event in still_dead:
@@ -198,6 +201,34 @@ def _portions(events: Sequence[EventId]) -> Iterator[Sequence[EventId]]:
 
 def _changed(event: EventId) -> str:
     return (
-        f"event {event} changed in this very moment: look at it again with "
+        f"event {event} changed at the same moment: look at it again with "
         f"'pagerduty-agent queue show {event}'"
     )
+
+
+def answer(
+    response: falcon.asgi.Response, change: Change, result: ChangeResult, **more: object
+) -> None:
+    """200, what was changed, and `more`; `message` is what go-pdagent's client prints."""
+    count = len(result.events)
+    message = f"{'Retrying' if change == 'retry' else 'Discarded'} {count} events."
+    response.data = _encode({"message": message, "count": count, "events": result.events, **more})
+
+
+def answer_for_one(response: falcon.asgi.Response, change: Change, result: ChangeResult) -> None:
+    """As `answer`, or the status and error of the one event that was not changed."""
+    if result.refused:
+        [refused] = result.refused
+        refuse(response, refused.status, [refused.error])
+    else:
+        answer(response, change, result)
+
+
+def refuse(
+    response: falcon.asgi.Response, status: int, errors: list[str], retry_after: int | None = None
+) -> None:
+    """Answer with `errors`; 503 with `Retry-After`, in seconds."""
+    response.status = falcon.code_to_http_status(status)
+    if status == 503:
+        response.set_header("Retry-After", str(retry_after or 5))
+    response.data = _encode({"errors": errors})

@@ -1,4 +1,4 @@
-"""What operators have done to whole queues, or to several events at once."""
+"""Operators' changes of whole queues, or of several events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.bodies import read_body
-from pdagent.httpapi.operators.changes import ChangeResult, Changes
-from pdagent.httpapi.operators.queries import message, states_of
+from pdagent.httpapi.operators.changes import ChangeResult, Changes, answer, refuse
+from pdagent.httpapi.operators.queries import states_of
 from pdagent.httpapi.operators.selection import Selection
-from pdagent.operating.changes import BY_OPERATOR, Change
+from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.reading import first, steady
 from pdagent.operating.rows import DEAD, ENDED, WAITING
 from store.records import EventId
@@ -29,7 +29,7 @@ _HELD_BY_OPERATOR = "by an operator"
 Reason = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON body of these calls; all of it may be left out."""
 
     ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=_MOST_IDS)] | None = None
@@ -37,7 +37,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason = ""
 
 
-_wish = msgspec.json.Decoder(Wish)
+_wish = msgspec.json.Decoder(ChangeRequest)
 
 
 class QueueCommands:
@@ -63,16 +63,17 @@ class QueueCommands:
         force = wish.force or request.get_param("force") == "1"
         changes = Changes(self._agent, "retry", force=force)
         if wish.ids is not None:
-            _answer(response, "retry", await changes.of_ids(wish.ids))
+            result = await changes.of_ids(wish.ids)
+            answer(response, "retry", result, refused=result.refused)
             return
         chosen = self._selection.queues_to_change(request)
         queues = [q for q in chosen if q.state.dead or _waits_after_failure(q)]
         result = await changes.of_all_failed(queues)
         if result.refused and not result.events:
-            _refuse(response, list(dict.fromkeys(refused.error for refused in result.refused)))
+            refuse(response, 503, list(dict.fromkeys(refused.error for refused in result.refused)))
             return
         left = sum(len(queue.state.dead) for queue in queues)
-        _answer(response, "retry", result, left=left)
+        answer(response, "retry", result, refused=result.refused, left=left)
 
     async def on_post_discard(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -85,7 +86,8 @@ class QueueCommands:
         wish = await _wish_of(request)
         changes = Changes(self._agent, "discard", reason=wish.reason or BY_OPERATOR)
         if wish.ids is not None:
-            _answer(response, "discard", await changes.of_ids(wish.ids))
+            result = await changes.of_ids(wish.ids)
+            answer(response, "discard", result, refused=result.refused)
             return
         if not self._selection.is_limited(request):
             raise falcon.HTTPBadRequest(
@@ -98,10 +100,10 @@ class QueueCommands:
             )
         result = ChangeResult()
         queues = self._selection.queues_to_change(request)
-        # In a thread: going over many events must not hold up who sends some.
+        # In a thread: going over many events must not delay senders.
         chosen = await asyncio.to_thread(lambda: {q.id: _events_in(q, states) for q in queues})
         await changes.of_queues(chosen, result)
-        _answer(response, "discard", result)
+        answer(response, "discard", result, refused=result.refused)
 
     async def on_post_hold(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -128,9 +130,9 @@ class QueueCommands:
         said: str,
     ) -> None:
         key = self._selection.key(request)
-        answer = await perform(self._agent, key, command)
-        if isinstance(answer, Refusal):
-            _refuse(response, [answer.message], answer.retry_after)
+        done = await perform(self._agent, key, command)
+        if isinstance(done, Refusal):
+            refuse(response, 503, [done.message], done.retry_after)
             return
         entry = self._agent.system.directory.by_key(key)
         name = self._selection.names.of(key)
@@ -158,27 +160,11 @@ def _events_in(entry: QueueEntry, states: list[str]) -> list[EventId]:
     return chosen
 
 
-async def _wish_of(request: falcon.asgi.Request) -> Wish:
+async def _wish_of(request: falcon.asgi.Request) -> ChangeRequest:
     body = await read_body(request)
     if not body.strip():
-        return Wish()
+        return ChangeRequest()
     try:
         return _wish.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise falcon.HTTPBadRequest(description=f"the JSON body: {error}") from None
-
-
-def _answer(
-    response: falcon.asgi.Response, change: Change, result: ChangeResult, **more: object
-) -> None:
-    count = len(result.events)
-    told = {"message": message(change, count), "count": count, "events": result.events}
-    response.data = _encode({**told, "refused": result.refused, **more})
-
-
-def _refuse(
-    response: falcon.asgi.Response, errors: list[str], retry_after: int | None = None
-) -> None:
-    response.status = falcon.HTTP_503
-    response.set_header("Retry-After", str(retry_after or 5))
-    response.data = _encode({"errors": errors})

@@ -10,9 +10,9 @@ import msgspec
 
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.operators.changes import ChangeResult, Changes
+from pdagent.httpapi.operators.changes import Changes, answer_for_one
 from pdagent.httpapi.operators.selection import Selection, number_in
-from pdagent.operating.changes import BY_OPERATOR, Change
+from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import Life, life_of
 from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
@@ -61,7 +61,7 @@ class Events:
         self._secret.check(request)
         reason = (request.get_param("reason") or BY_OPERATOR)[:_LONGEST_REASON]
         changes = Changes(self._agent, "discard", reason=reason)
-        _answer_for_one(response, "discard", await changes.of_ids([event]))
+        answer_for_one(response, "discard", await changes.of_ids([event]))
 
     async def on_post_retry(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
@@ -69,7 +69,7 @@ class Events:
         """`POST /queue/events/{id}/retry[?force=1]`."""
         self._secret.check(request)
         changes = Changes(self._agent, "retry", force=request.get_param("force") == "1")
-        _answer_for_one(response, "retry", await changes.of_ids([event]))
+        answer_for_one(response, "retry", await changes.of_ids([event]))
 
     def _life(self, given: str) -> Life:
         agent = self._agent
@@ -90,7 +90,7 @@ class Events:
 def states_of(request: falcon.asgi.Request) -> list[str]:
     """The states of `state=` (several with commas); without it, all that have not ended.
 
-    `waiting` stands for all three states of an event that waits. Raises 400 for unknown ones.
+    `waiting` means all three states of a waiting event. Raises 400 for unknown ones.
     """
     text = request.get_param("state") or f"waiting,{DEAD}"
     states: list[str] = []
@@ -104,25 +104,6 @@ def states_of(request: falcon.asgi.Request) -> list[str]:
                 description=f"state: there is no {state!r}; known are waiting, {', '.join(STATES)}"
             )
     return states
-
-
-def message(change: Change, count: int) -> str:
-    """What was done, in the words that go-pdagent's client prints."""
-    return f"{'Retrying' if change == 'retry' else 'Discarded'} {count} events."
-
-
-def _answer_for_one(response: falcon.asgi.Response, change: Change, result: ChangeResult) -> None:
-    if result.refused:
-        [refused] = result.refused
-        response.status = falcon.code_to_http_status(refused.status)
-        if refused.status == 503:
-            response.set_header("Retry-After", "5")
-        response.data = _encode({"errors": [refused.error]})
-        return
-    count = len(result.events)
-    response.data = _encode(
-        {"message": message(change, count), "count": count, "events": result.events}
-    )
 
 
 def _cursor_of(request: falcon.asgi.Request) -> Cursor | None:

@@ -56,7 +56,7 @@ class Tail:
         if key is None:
             return self._followers.join(lambda queue: True)
         directory = self._directory
-        # By key: the queue of a key that is only configured comes to be with its first event.
+        # By key: the queue of a configured key is created with its first event.
         return self._followers.join(lambda queue: directory.by_id(queue).routing_key == key)
 
     async def _lines(self, follower: Follower, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:

@@ -135,11 +135,6 @@ RESET = ConnectionResetError(errno.ECONNRESET, "reset")
             "proxy: CONNECT refused with HTTP 407",
         ),
         (
-            gave_up(urllib3.exceptions.ResponseError("too many 503")),
-            "not_understood",
-            "the connection broke",
-        ),
-        (
             socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
             "unreachable",
             "the name can't be resolved: Name or service not known",
