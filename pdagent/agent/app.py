@@ -23,7 +23,6 @@ from pdagent import __version__
 from pdagent.agent.logs import Lines, set_up_logging
 from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
-from pdagent.agent.observers import Observers
 from pdagent.agent.pidfile import pidfile
 from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
 from pdagent.agent.systemd import ServiceManager
@@ -36,7 +35,7 @@ from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.intake.spooled import SpoolIntake
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
-from pdagent.operating.followers import Followers
+from pdagent.operating.followers import Followers, Observers
 from pdagent.operating.traffic import Traffic
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal

@@ -1,4 +1,4 @@
-"""What is wrong, worst first, and what to do about it: what somebody who was paged reads first."""
+"""What is wrong, worst first, and what to do about it: what an operator reads first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from pdagent.dashboard.report import QueueSummary, StatusReport
+from pdagent.dashboard.report import StatusReport
 from pdagent.dashboard.words import takes_long
 from pdagent.wording import age, counted, one_line
 
@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def findings(report: StatusReport, now: datetime) -> list[Finding]:
     """At least one; a single one of level `good` if nothing is amiss."""
-    totals, queues = report.totals, _summary(report)
+    totals, queues = report.totals, report.agent.queues
     found = [Finding("bad", f"Not ready: {one_line(why)}") for why in report.agent.trouble]
     down = report.pagerduty.is_down
     if down:
@@ -74,17 +74,3 @@ def _all_is_well(report: StatusReport) -> str:
     if report.totals.waiting == 0:
         return "All is well, everything is delivered"
     return "All is well, events are being delivered"
-
-
-def _summary(report: StatusReport) -> QueueSummary:
-    """Of an agent that sends none, counted from the rows."""
-    if report.agent.queues is not None:
-        return report.agent.queues
-    rows = report.queues
-    return QueueSummary(
-        known=len(rows),
-        matching=len(rows),
-        backing_off=sum(row.state == "backing_off" for row in rows),
-        held=sum(row.held for row in rows),
-        quarantined=sum(row.quarantined for row in rows),
-    )

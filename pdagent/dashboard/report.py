@@ -85,9 +85,9 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that answered. `trouble` says why it can't do its work, a sentence each.
+    """The process that answered. `trouble` says why it can't do its work, one sentence per reason.
 
-    `warnings` are about what else needs somebody to look at it.
+    `warnings` are about what else needs attention.
     """
 
     version: str = ""
@@ -97,7 +97,7 @@ class AgentReport(msgspec.Struct, frozen=True, kw_only=True):
     trouble: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     traffic: TrafficReport = TrafficReport()
-    queues: QueueSummary | None = None
+    queues: QueueSummary = QueueSummary()
 
 
 class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,10 +144,10 @@ class _QueueList(msgspec.Struct):
 
 
 def status_report(answer: Mapping[str, object]) -> StatusReport:
-    """Read the answer of `GET /status`; ValueError when it isn't one."""
+    """Read the answer of `GET /status`; ValueError for any other."""
     return msgspec.convert(answer, StatusReport)
 
 
 def queue_reports(answer: Mapping[str, object]) -> tuple[QueueReport, ...]:
-    """Read the answer of `GET /queue/status`; ValueError when it isn't one."""
+    """Read the answer of `GET /queue/status`; ValueError for any other."""
     return msgspec.convert(answer, _QueueList).status_items

@@ -1,7 +1,7 @@
 """`status` and `queue status` as they are printed once.
 
 On a terminal with colours and small charts; elsewhere as plain text in columns that are never cut,
-one row a key, for grep, awk and mail.
+one row per key, for grep, awk and mail.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def printed_status(
         for finding in findings(report, now)
     ]
     parts += [Text(), _table(by_need(report.queues), now, width, report)]
-    known = report.agent.queues.matching if report.agent.queues else 0
+    known = report.agent.queues.matching
     if known > len(report.queues):
         more = counted(known - len(report.queues), "more key")
         parts.append(Text(f"and {more}: --limit 0 shows all", style="dim"))
@@ -115,16 +115,11 @@ def _pagerduty(report: StatusReport, now: datetime) -> Text:
 
 def _oldest(report: StatusReport, now: datetime) -> str:
     queues = report.agent.queues
-    since = queues.oldest_waiting_at if queues else None
-    name = queues.oldest_waiting_queue if queues else None
-    if queues is None:
-        waiting = [row for row in report.queues if row.oldest_waiting_at is not None]
-        since = min(
-            (row.oldest_waiting_at for row in waiting if row.oldest_waiting_at), default=None
-        )
-    if since is None:
+    if queues.oldest_waiting_at is None:
         return "no event waits"
-    return f"{age(since, now)} waiting" + (f" ({one_line(name)})" if name else "")
+    name = queues.oldest_waiting_queue
+    waiting = f"{age(queues.oldest_waiting_at, now)} waiting"
+    return f"{waiting} ({one_line(name)})" if name else waiting
 
 
 def _charts(traffic: TrafficReport, width: int) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pdagent.dashboard.report import PagerDutyReport, QueueReport
+from pdagent.operating.overview import LONG_ATTEMPT
 from pdagent.wording import age, one_line
 
 STYLES = {
@@ -20,9 +21,6 @@ STYLES = {
     "quarantined": "bold red",
 }
 """How the name of a state is shown, where there are colours."""
-
-LONG_ATTEMPT = timedelta(seconds=5)
-"""An attempt that is under way for longer is worth a word: PagerDuty answers within one second."""
 
 _LASTING = ("backing off", "rate limited")
 
@@ -105,7 +103,7 @@ def state_in_words(
 
 def takes_long(since: datetime | None, now: datetime) -> bool:
     """Whether an attempt that began at `since` is under way for long."""
-    return since is not None and now - since > LONG_ATTEMPT
+    return since is not None and (now - since).total_seconds() > LONG_ATTEMPT
 
 
 def error_of(queue: QueueReport) -> str:

@@ -13,14 +13,12 @@ import msgspec
 
 from actors.core.commands import Answer, Command, NewEvent, Receipt, Refusal
 from actors.system import ActorSystem
-from pdagent.agent.observers import Observers
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete
 from pdagent.events.ids import new_event_id, repeatable_event_id
 from pdagent.metrics.measuring import IntakeMeasurements
-from pdagent.operating.followers import Followers
+from pdagent.operating.followers import Followers, Observers, wake
 from pdagent.operating.traffic import Traffic
-from pdagent.waking import wake
 from store.port import Journal
 from store.records import EventId, RoutingKey
 

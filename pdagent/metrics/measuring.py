@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import get_args
 
 from actors.core.commands import Receipt, Refusal
+from actors.core.verdict import DeferReason
 from store.records import (
     DeliveryDeferred,
     EventDeadLettered,
@@ -50,9 +52,7 @@ class DeliveryMeasurements:
             "deferred": Histogram(DELIVERY_BUCKETS),
             "dead_lettered": Histogram(DELIVERY_BUCKETS),
         }
-        self.deferred: dict[str, int] = dict.fromkeys(
-            ("rate_limited", "server_error", "no_answer", "unreachable", "not_understood"), 0
-        )
+        self.deferred: dict[str, int] = dict.fromkeys(get_args(DeferReason), 0)
 
     def __call__(self, queue: QueueId, record: Record) -> None:
         """Called in the writer's thread."""

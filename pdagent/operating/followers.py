@@ -1,6 +1,6 @@
-"""Passes committed transitions on to whoever follows them live, without ever waiting for one.
+"""Passes committed records on to observers (log, metrics) and to those who follow them live.
 
-Each follower has a bounded buffer. One that reads too slowly is told how many it missed.
+It never waits for a follower: each has a bounded buffer, and gets the number of records it missed.
 """
 
 from __future__ import annotations
@@ -12,13 +12,51 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from pdagent.agent.observers import Observers
-from pdagent.waking import wake
 from store.records import QueueId, Record
 
 BUFFER = 1_000
 MOST_FOLLOWERS = 50
 IDLE_SECONDS = 5.0
+
+
+Observer = Callable[[QueueId, Record], None]
+"""Called in the journal writer's thread for each committed record: quick, and it never raises."""
+
+
+class Observers:
+    """Passes each committed record on to its observers, which may come and go at any time.
+
+    Give it to `ActorSystem` as `observe`. The tuple is replaced, never changed, so that the writer
+    needs no lock while it goes through it.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def __call__(self, queue: QueueId, record: Record) -> None:
+        for observer in self._observers:
+            observer(queue, record)
+
+    def add(self, observer: Observer) -> None:
+        """Pass to `observer` what is committed from now on. Call from one thread only."""
+        self._observers = (*self._observers, observer)
+
+    def remove(self, observer: Observer) -> None:
+        """Pass nothing more to `observer`; harmless when repeated. Same thread as `add`."""
+        self._observers = tuple(known for known in self._observers if known is not observer)
+
+
+def wake(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Have `call` called in `loop`, from any thread; nothing happens once the loop is closed.
+
+    While the agent stops, its actors still finish their work: they must not fail because the loop
+    is gone.
+    """
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -61,8 +99,8 @@ class Follower:
             return
         with self._lock:
             if len(self._buffer) >= BUFFER or self._missed:
-                # Once something is missing nothing is kept until the follower has been told, so
-                # that it learns where the gap is.
+                # Once something is missing nothing is kept until the follower has read how much,
+                # so that it learns where the gap is.
                 self._missed += 1
             else:
                 self._buffer.append(Transition(queue, record))

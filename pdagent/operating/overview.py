@@ -10,19 +10,18 @@ import heapq
 import time
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from actors.core.commands import Policy
 from actors.core.decide import queue_full
 from actors.core.state import QueueState
+from actors.core.verdict import DeferReason
 from actors.directory import QueueEntry
 from pdagent.operating.names import QueueNames
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import Json, timestamp
-
-_REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "not_understood")
 
 _Order = Callable[[QueueEntry, str], tuple[Any, ...]]
 _ORDERS: dict[str, _Order] = {
@@ -34,7 +33,7 @@ _ORDERS: dict[str, _Order] = {
     "name": lambda e, name: (name.lower(), name),
 }
 LONG_ATTEMPT = 5.0
-"""Seconds: attempts that are under way for longer are found by `sending`."""
+"""Seconds after which an attempt counts as `sending`: PagerDuty answers within one second."""
 MOST_ROWS = 1_000_000
 SORTS = tuple(_ORDERS)
 """Most waiting, longest waiting, most dead letters, most delivered, latest error first; by name."""
@@ -72,7 +71,7 @@ def deferral(state: QueueState) -> str | None:
     if head is None or head.state != "deferred" or head.last_error is None:
         return None
     reason = head.last_error.partition(":")[0]
-    return reason if reason in _REASONS else None
+    return reason if reason in get_args(DeferReason) else None
 
 
 class Overview:

@@ -29,7 +29,7 @@ def figures(
     if not charts:
         return [line]
     traffic = report.agent.traffic
-    oldest = queues.oldest_waiting_at if queues else None
+    oldest = queues.oldest_waiting_at
     waiting = in_short(totals.waiting) + (f", {age(oldest, now)}" if oldest else "")
     return [Text(), line, *_charts(traffic, waiting, width)]
 

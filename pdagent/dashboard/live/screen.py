@@ -173,7 +173,7 @@ def _details(
     if size.height < _FEW_LINES:
         return []
     keys = report.agent.queues
-    if view.match and keys is not None and not keys.matching:
+    if view.match and not keys.matching:
         none = f" No key has '{one_line(view.match)}' in its name or state. Esc shows all keys."
         return [Text(none, no_wrap=True, overflow="ellipsis"), Text()]
     place = view.selected - view.top
@@ -228,7 +228,7 @@ def _bar(left: str, size: Size, right: str = "") -> Text:
 
 _HELP = (
     "",
-    " j k, arrows     select a key; its state and last error stand below the table",
+    " j k, arrows     select a key; its state and last error are below the table",
     " space b, pages  a page on, a page back",
     " g G, home end   first key, last key",
     " s S             sort by waiting, oldest, dead, delivered, error, name",
@@ -253,7 +253,7 @@ def _filled(parts: list[RenderableType], used: int, last: Text, size: Size) -> R
 
 
 def _sides(left: str, right: str, width: int, style: str) -> Text:
-    """A full line: `left` gives way to `right`."""
+    """A full line; `left` is cut where it would meet `right`."""
     text = Text(left, style=style)
     text.truncate(max(0, width - len(right) - 1), overflow="ellipsis", pad=True)
     return text.append(f" {right}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
-"""As the agent takes them in `GET /status?sort=`."""
+from pdagent.operating.overview import SORTS
 
 _LONGEST_FILTER = 60
 

@@ -14,7 +14,7 @@ from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.operating.changes import Change, obstacle
-from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
+from pdagent.operating.lives import NoSuchEvent, UnknownId, find
 from pdagent.operating.reading import first
 from store.records import EventId, QueueId
 

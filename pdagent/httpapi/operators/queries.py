@@ -14,8 +14,7 @@ from pdagent.httpapi.operators.changes import Changes, answer_for_one
 from pdagent.httpapi.operators.selection import Selection, number_in
 from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.listing import BadCursor, Cursor, Listing
-from pdagent.operating.lives import Life, life_of
-from pdagent.operating.lookup import NoSuchEvent, UnknownId, find
+from pdagent.operating.lives import Life, NoSuchEvent, UnknownId, find, life_of
 from pdagent.operating.rows import DEAD, STATES, WAITING
 
 _encode = msgspec.json.Encoder().encode

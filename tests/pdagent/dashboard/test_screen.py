@@ -17,9 +17,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from pdagent.dashboard.live.happenings import Happening
 from pdagent.dashboard.live.screen import Size, page_of, screen
-from pdagent.dashboard.live.seen import Seen
+from pdagent.dashboard.live.seen import Happening, Seen
 from pdagent.dashboard.live.view import View
 from pdagent.dashboard.report import Totals
 from tests.pdagent.dashboard.reports import EMPTY, NOW, OUTAGE, WELL, ago

@@ -111,10 +111,6 @@ def test_if_nothing_is_wrong_that_is_said(report: StatusReport, says: str) -> No
     assert finding.endswith(says)
 
 
-def test_an_agent_that_counts_no_queues_is_understood_from_its_rows() -> None:
-    assert "1 key held" in " ".join(found(replace(OUTAGE, agent=agent(queues=None))))
-
-
 def chart(*values: float, width: int = 8, **options: object) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:

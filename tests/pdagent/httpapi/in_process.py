@@ -11,12 +11,11 @@ import falcon
 import falcon.asgi
 import falcon.testing
 
-from pdagent.agent.observers import Observers
 from pdagent.config import Config
 from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.operators.selection import Selection
-from pdagent.operating.followers import Followers
+from pdagent.operating.followers import Followers, Observers
 from pdagent.operating.traffic import Traffic
 from tests.actors.running_actors import RunningActors
 

@@ -9,9 +9,8 @@ import pytest
 import uvloop
 
 from actors.core.commands import Answer, Done
-from pdagent.agent.observers import Observers
 from pdagent.httpapi.agent import Replies
-from pdagent.operating.followers import Followers
+from pdagent.operating.followers import Followers, Observers
 from store.records import EventDelivered, EventId, QueueId
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]

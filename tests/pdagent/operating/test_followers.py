@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from pdagent.agent.observers import Observers
 from pdagent.operating import followers
 from pdagent.operating.followers import (
     BUFFER,
@@ -16,6 +15,7 @@ from pdagent.operating.followers import (
     Followers,
     Idle,
     Missed,
+    Observers,
     TooManyFollowers,
     Transition,
 )

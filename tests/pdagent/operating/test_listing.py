@@ -12,8 +12,7 @@ from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.operating import listing
 from pdagent.operating.listing import BadCursor, Cursor, Listing
-from pdagent.operating.lives import life_of
-from pdagent.operating.lookup import KnownEvent
+from pdagent.operating.lives import KnownEvent, life_of
 from pdagent.operating.names import QueueNames
 from pdagent.operating.rows import DEAD, ENDED, STATES, WAITING, EventRow
 from store.lmdb_reader import LmdbReader
