@@ -213,7 +213,7 @@ def test_a_second_server_is_refused_with_the_pid_of_the_first(
     line = one_line(agent, 1, "--pidfile", str(tmp_path / "pidfile"), *elsewhere)
     assert f"can't listen on {agent.address} (Address already in use): stop" in line
     assert agent.is_healthy()
-    assert agent.pidfile.read_text() == f"{agent.pid}\n"
+    assert agent.pidfile.read_text() == f"{agent.pid}"
 
 
 BAD_CONFIGS = [
@@ -221,7 +221,7 @@ BAD_CONFIGS = [
     ("address: 127.0.0.1:49463\nsecrte: abc\n", "line 2: unknown key 'secrte'"),
     ("address: localhost\n", "line 1: address must be HOST:PORT"),
     ("max_in_flight: many\n", "line 1: max_in_flight must be a whole number from 1 to 1000"),
-    ("region: mars\n", "line 1: region must be us or eu, not 'mars'"),
+    ("region: mars\n", "line 1: region must be us or eu"),
     ("address: [\n", "line 2"),
     ("routing_keys:\n  db: too-short\n", "routing_keys 'db': the key must be 32 letters"),
 ]

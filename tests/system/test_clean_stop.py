@@ -176,7 +176,7 @@ def test_requests_that_do_not_come_to_an_end_are_told_of_the_stop(agent: AgentPr
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 "), answer
     assert b"retry-after: " in head
-    assert json.loads(body) == {"errors": ["the agent is stopping: send it again"]}
+    assert json.loads(body) == {"errors": ["the agent is stopping; retry later"]}
     assert " ERROR " not in agent.log()
     assert "Traceback" not in agent.log()
 
@@ -299,6 +299,6 @@ def test_a_stale_pidfile_stops_nobody_and_hinders_nobody(agent: AgentProcess) ->
     assert done.returncode == 1
     assert done.stderr.startswith("error: no agent is running")
     agent.restart()
-    assert agent.pidfile.read_text() == f"{agent.pid}\n"
+    assert agent.pidfile.read_text() == f"{agent.pid}"
     assert agent.cli("server", "stop").returncode == 0
     assert agent.wait() == 0

@@ -253,7 +253,7 @@ def test_a_stale_pidfile_never_stops_the_start(
         stopped.pidfile.write_bytes(left)
         (stopped.journal / "agent.lock").write_bytes(left)
         stopped.start()
-        assert stopped.pidfile.read_text() == f"{stopped.pid}\n"
+        assert stopped.pidfile.read_text() == f"{stopped.pid}"
         assert_all_is_delivered(stopped, sandbox)
         assert stopped.stop() == 0
         if pid == "alive":

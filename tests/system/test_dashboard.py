@@ -123,7 +123,7 @@ def test_an_outage_is_seen_as_it_begins_lasts_and_ends(
 
     sandbox.behave(down=False)
     ended = kept("after", terminal, "all events of the outage are delivered", "All is well")
-    assert re.search(r"PagerDuty reachable for \d+s, after \d+s unreachable", "\n".join(ended))
+    assert re.search(r"PagerDuty reachable for \d+s, after an outage of \d+s", "\n".join(ended))
 
 
 @needs_tmux

@@ -92,7 +92,7 @@ def test_it_says_that_it_is_ready_alive_and_stopping(
         sandbox.behave(down=True)
         for number in range(3):
             agent.send_v2(trigger(number=number)).raise_for_status()
-        manager.wait_for("STATUS=PagerDuty can't be reached, 3 events wait")
+        manager.wait_for("STATUS=PagerDuty is unreachable, 3 events wait")
         assert "STOPPING=1" not in manager.told
         assert agent.stop() == 0
         manager.wait_for("STOPPING=1")
