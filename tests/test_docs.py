@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,13 @@ def test_every_page_and_section_that_messages_name_is_there() -> None:
     }
     assert len(mentions) > 5, "messages name pages"
     assert [each for each in mentions if missing(REPOSITORY / "docs" / each[1], each[2])] == []
+
+
+def test_the_way_of_an_event_names_at_most_25_files_with_functions_that_exist() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    section = page.partition("## How one event travels")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\| `([\w/]+)\.py` \| `([\w.]+)` \|", section, re.MULTILINE)
+    assert 20 < len({file for file, _ in steps}) <= 25
+    for file, function in steps:
+        module = importlib.import_module(file.replace("/", "."))
+        assert reduce(getattr, function.split("."), module), f"{file}.py: {function}"
