@@ -5,8 +5,7 @@ from __future__ import annotations
 from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, compact, expand, from_snapshot
 from store.errors import JournalDamagedError
-from store.indexes import IndexSums
-from store.port import Journal
+from store.port import IndexSums, Journal
 from store.records import Entry, EventAccepted, EventId, QueueId
 
 

@@ -21,6 +21,7 @@ from store.records import (
     EventId,
     QueueId,
 )
+from store.tables import AGENT_ID
 
 
 class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         choice.finish(file.events())
         # With its tables and the index of events whole, the file names all that records have lost.
         may_have_lost_more = found_first > 0 or len(file.damage) > found_in_records
-        agent_id = file.meta.get(b"agent_id", b"").decode("ascii", "replace")
+        agent_id = file.meta.get(AGENT_ID, b"").decode("ascii", "replace")
         last_seq = max(choice.last, file.last_removed)
         damage = file.damage
     with JournalFile(source) as again:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
-from store.records import Entry, EventId, QueueId, Record, RoutingKey
+from store.port import Snapshot
+from store.records import QUEUE_RECORDS, Entry, EventId, QueueId, Record, RoutingKey
 
 FORMAT_VERSION = 1
 _HEADER = 5
@@ -20,7 +22,9 @@ AFTER_ALL = b"\xff" * 8
 """A key that is greater than that of any entry."""
 
 # The tag is the first field of a record, behind the header and the queue.
-_ABOUT_A_QUEUE = re.compile(rb"type.(?:QueueHeld|QueueReleased|ActorRestarted)")
+_ABOUT_A_QUEUE = re.compile(
+    "type.(?:{})".format("|".join(kind.__struct_config__.tag for kind in QUEUE_RECORDS)).encode()
+)
 _TAG_WITHIN = 40
 
 
@@ -31,6 +35,10 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Body)
+_snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
+_figures_decoder = msgspec.msgpack.Decoder(dict[str, int])
+
+_T = TypeVar("_T")
 
 
 class BadRecordError(Exception):
@@ -67,12 +75,30 @@ def check(key: bytes, value: bytes) -> bytes:
 
 def decode(key: bytes, value: bytes) -> Entry:
     """The entry stored as `key` -> `value`; raises `BadRecordError`."""
-    body = check(key, value)
+    decoded = _decoded(_decoder, check(key, value))
+    return Entry(int.from_bytes(key, "big"), decoded.queue, decoded.record)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes) -> _T:
     try:
-        decoded = _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise BadRecordError(f"it can't be understood ({error})") from None
-    return Entry(int.from_bytes(key, "big"), decoded.queue, decoded.record)
+
+
+def encode_other(key: bytes, row: Snapshot | dict[str, int]) -> bytes:
+    """The value stored under `key` for what is no record."""
+    return sealed(key, _encoder.encode(row))
+
+
+def decode_snapshot(key: bytes, value: bytes) -> Snapshot:
+    """The snapshot stored as `key` -> `value`; raises `BadRecordError`."""
+    return _decoded(_snapshot_decoder, check(key, value))
+
+
+def decode_figures(key: bytes, value: bytes) -> dict[str, int]:
+    """The numbers by name stored as `key` -> `value`; raises `BadRecordError`."""
+    return _decoded(_figures_decoder, check(key, value))
 
 
 def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:

@@ -1,15 +1,10 @@
-"""Opens the LMDB environment, after looking whether it can be opened without harm.
-
-LMDB maps its file into memory: a file that is shorter than its own meta page says would end the
-process with SIGBUS somewhere later. So the file is looked at first, as plain bytes.
-"""
+"""The journal's directory and its LMDB environment."""
 
 from __future__ import annotations
 
 import logging
 import os
 import stat
-import struct
 import time
 from pathlib import Path
 
@@ -24,14 +19,9 @@ _READERS_FILE = "lock.mdb"
 MARKER_FILE = "format"
 _MARKER_TEXT = "pdagent journal, format 1. Do not edit or delete files here by hand.\n"
 
-# Layout of LMDB's two meta pages (lmdb.h / mdb.c, data format 1): 16 bytes page header, then
-# magic, version, address, map size, two 48-byte database descriptors, last page, transaction id.
-_META = struct.Struct("<16xIIQQ48s48sQQ")
-_PAGE_SIZE_OFFSET = 40
-_MAGIC = 0xBEEFC0DE
 _SMALLEST_PAGE = 4096
 
-NAMES = ("journal", "queues", "by_queue", "events", "snapshots", "meta")
+_MOST_TABLES = 6
 _MAX_READERS = 1024
 _READERS_FILE_SIZE = 256 + 64 * _MAX_READERS
 
@@ -93,42 +83,28 @@ def _is_read_only(directory: Path) -> bool:
     return read_only_mount or not directory.stat().st_mode & 0o200
 
 
-def check_data_file(directory: Path) -> None:
-    """Raise `JournalDamagedError` if the data file is missing, cut short or not LMDB's.
+def was_created_whole(directory: Path) -> bool:
+    """Whether the data file is complete; one whose creation a crash cut off is set aside.
 
-    A file that was still being created when the machine went down (short, or nothing but zeros)
-    never held anything: it is renamed (kept for the curious) and a new one is begun.
+    Such a file (short, or nothing but zeros) never held anything: it is renamed, and a new one is
+    begun. Raises `JournalDamagedError` if a complete data file is missing.
     """
     path = directory / DATA_FILE
     complete = (directory / MARKER_FILE).exists()
     if not path.exists():
         if complete:
             raise JournalDamagedError(f"its file {DATA_FILE} is missing", directory=directory)
-        return
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(2 * 65536)
-    except OSError as error:
-        raise unusable(directory, error) from None
+        return False
     if not complete:
-        if size and (size < 2 * _SMALLEST_PAGE or not any(head)):
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                is_zero = not any(file.read(2 * 65536))
+        except OSError as error:
+            raise unusable(directory, error) from None
+        if size and (size < 2 * _SMALLEST_PAGE or is_zero):
             path.rename(path.with_name(f"{DATA_FILE}.incomplete-{int(time.time())}"))
-        return
-    if len(head) < 2 * _SMALLEST_PAGE:
-        raise JournalDamagedError(f"{DATA_FILE} is cut to {size} bytes", directory=directory)
-    page_size = int.from_bytes(head[_PAGE_SIZE_OFFSET : _PAGE_SIZE_OFFSET + 4], "little")
-    offsets = [offset for offset in (0, page_size) if offset <= len(head) - _META.size]
-    metas = [_META.unpack_from(head, offset) for offset in offsets]
-    intact = [meta for meta in metas if meta[0] == _MAGIC]
-    if len(intact) < 2:
-        raise JournalDamagedError(f"its file {DATA_FILE} has no valid header", directory=directory)
-    last_page = max(intact, key=lambda meta: meta[7])[6]
-    if size < (last_page + 1) * page_size:
-        raise JournalDamagedError(
-            f"{DATA_FILE} is cut to {size} bytes, {(last_page + 1) * page_size} are in use",
-            directory=directory,
-        )
+    return complete
 
 
 def open_environment(directory: Path, *, map_size: int, readonly: bool = False) -> lmdb.Environment:
@@ -143,7 +119,7 @@ def open_environment(directory: Path, *, map_size: int, readonly: bool = False) 
         return lmdb.open(
             str(directory),
             map_size=map_size,
-            max_dbs=len(NAMES),
+            max_dbs=_MOST_TABLES,
             max_readers=_MAX_READERS,
             mode=0o600,
             readonly=readonly,

@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
-import msgspec
 
-from store import codec, environment
+from store import codec, environment, tables
 from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
     JournalError,
     JournalFullError,
+    JournalNewerError,
 )
 from store.headroom import Headroom
 from store.inspection.data_file import refuse_damage
-from store.lmdb_reader import LmdbReader, check_format, forgotten_row, queue_key, read_forgotten
+from store.lmdb_reader import LmdbReader
 from store.lock import JournalLock
 from store.port import Append, Snapshot, Usage
 from store.records import Entry, EventAccepted
+from store.tables import Tables, queue_key
 
 _MIB = 1 << 20
 _RESERVE = 16 * _MIB
@@ -45,8 +46,7 @@ class LmdbJournal(LmdbReader):
         self._data_file = directory / environment.DATA_FILE
         self._lock = JournalLock(directory)
         try:
-            environment.check_data_file(directory)
-            if (directory / environment.MARKER_FILE).exists():
+            if environment.was_created_whole(directory):
                 refuse_damage(directory)
             self._start()
         except BaseException:
@@ -82,51 +82,42 @@ class LmdbJournal(LmdbReader):
 
     def _create_missing(self, env: lmdb.Environment) -> None:
         meta = env.open_db(b"meta")
-        check_format(env, meta, self.directory)
-        for name in environment.NAMES:
-            env.open_db(name.encode())
+        with env.begin(db=meta) as txn:
+            version = txn.get(tables.FORMAT, default=b"0").decode("ascii", "replace")
+        if not version.isdigit() or tables.is_newer(version):
+            raise JournalNewerError(self.directory, version, codec.FORMAT_VERSION)
+        Tables.open(env, create=True)
         with env.begin(write=True, db=meta) as txn:
-            if txn.get(b"format") is None:
-                txn.put(b"format", str(codec.FORMAT_VERSION).encode())
-                txn.put(b"agent_id", str(uuid.uuid4()).encode())
+            if txn.get(tables.FORMAT) is None:
+                txn.put(tables.FORMAT, str(codec.FORMAT_VERSION).encode())
+                txn.put(tables.AGENT_ID, str(uuid.uuid4()).encode())
 
     def _find_last(self) -> int:
         """Numbers are never used twice, even when the newest entries have been removed."""
         with self._reading() as txn:
-            cursor = txn.cursor(self._journal)
+            cursor = txn.cursor(self._tables.journal)
             newest = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
-            removed = int(txn.get(b"last_seq", db=self._meta, default=b"0"))
+            removed = int(txn.get(tables.LAST_REMOVED, db=self._tables.meta, default=b"0"))
         return max(newest, removed)
 
     def commit(self, batch: Sequence[Append]) -> int:
         """As `store.port.Journal.commit`."""
-        seq, written = self._last, 0
-        journal, by_queue, events = self._journal, self._by_queue, self._events
+        seq, written, to = self._last, 0, self._tables
         if any(isinstance(record, EventAccepted) for append in batch for record in append.records):
-            # Its sender will be told that it is safe. Deliveries are recorded wherever the file is.
+            # Its sender gets a receipt. Deliveries are recorded wherever the file is.
             self._refuse_if_displaced()
         try:
             with self._env.begin(write=True) as txn:
                 put = txn.put
                 for append in batch:
-                    key = queue_key(append.queue)
+                    queue = append.queue
                     if append.routing_key is not None:
-                        put(append.routing_key.encode(), key, db=self._queues)
-                        seal = codec.routing_key_seal(append.queue, append.routing_key)
-                        put(*seal, db=self._meta)
+                        to.put_queue(put, queue, append.routing_key)
                     for record in append.records:
                         seq += 1
-                        seq_key = codec.key_of(seq)
-                        value = codec.encode(seq, append.queue, record)
-                        written += len(value)
-                        put(seq_key, value, db=journal, append=True)
-                        put(key + seq_key, b"", db=by_queue)
-                        if isinstance(record, EventAccepted):
-                            put(record.event.encode(), seq_key, db=events)
+                        written += to.put_record(put, seq, queue, record)
                     if append.snapshot is not None:
-                        value = _snapshot_value(key, Snapshot(seq, append.snapshot))
-                        written += len(value)
-                        put(key, value, db=self._snapshots)
+                        written += to.put_snapshot(put, queue, Snapshot(seq, append.snapshot))
                     if append.forget is not None:
                         self._forget(txn, append)
         except (lmdb.Error, OSError) as error:
@@ -137,17 +128,17 @@ class LmdbJournal(LmdbReader):
         return seq
 
     def _forget(self, txn: Any, append: Append) -> None:
-        queue, key = append.queue, append.routing_key
+        queue, key, table = append.queue, append.routing_key, self._tables
         assert key is not None
-        cursor = txn.cursor(self._by_queue)
+        cursor = txn.cursor(table.by_queue)
         if cursor.set_range(queue_key(queue)) and cursor.key().startswith(queue_key(queue)):
             return  # a queue that is not empty is never removed
-        txn.delete(key.encode(), db=self._queues)
-        txn.delete(queue_key(queue), db=self._snapshots)
-        txn.delete(codec.routing_key_seal(queue, key)[0], db=self._meta)
-        sums = Counter(read_forgotten(txn, self._meta))
+        txn.delete(key.encode(), db=table.queues)
+        txn.delete(queue_key(queue), db=table.snapshots)
+        txn.delete(codec.routing_key_seal(queue, key)[0], db=table.meta)
+        sums = Counter(self._forgotten_in(txn))
         sums.update(append.forget)
-        txn.put(*forgotten_row(sums), db=self._meta)
+        txn.put(tables.FORGOTTEN, codec.encode_other(tables.FORGOTTEN, dict(sums)), db=table.meta)
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """As `store.port.Journal.remove`."""
@@ -155,12 +146,12 @@ class LmdbJournal(LmdbReader):
             with self._env.begin(write=True) as txn:
                 for entry in entries:
                     seq_key = codec.key_of(entry.seq)
-                    if not txn.delete(seq_key, db=self._journal):
+                    if not txn.delete(seq_key, db=self._tables.journal):
                         continue  # gone before: its id may belong to a newer entry by now
-                    txn.delete(queue_key(entry.queue, entry.seq), db=self._by_queue)
+                    txn.delete(queue_key(entry.queue, entry.seq), db=self._tables.by_queue)
                     if isinstance(entry.record, EventAccepted):
-                        txn.delete(entry.record.event.encode(), db=self._events)
-                txn.put(b"last_seq", str(self._last).encode(), db=self._meta)
+                        txn.delete(entry.record.event.encode(), db=self._tables.events)
+                txn.put(tables.LAST_REMOVED, str(self._last).encode(), db=self._tables.meta)
         except (lmdb.Error, OSError) as error:
             raise CommitFailedError(f"removing old records failed: {error}") from error
         self._measure()
@@ -213,7 +204,7 @@ class LmdbJournal(LmdbReader):
 
     def _write_something(self) -> None:
         with self._env.begin(write=True) as txn:
-            txn.put(b"recovered", str(self._last).encode(), db=self._meta)
+            txn.put(b"recovered", str(self._last).encode(), db=self._tables.meta)
 
     def close(self) -> None:
         """As `store.port.Journal.close`."""
@@ -224,7 +215,7 @@ class LmdbJournal(LmdbReader):
     def _measure(self) -> None:
         """Count the pages that hold data; free pages inside the file are room."""
         with self._reading() as txn:
-            stats = [txn.stat(db) for db in self._dbs]
+            stats = [txn.stat(db) for db in self._tables]
         pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
         self._used = pages * self._page_size
         self._entries: int = stats[0]["entries"]
@@ -238,7 +229,3 @@ def _id_of(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _snapshot_value(key: bytes, snapshot: Snapshot) -> bytes:
-    return codec.sealed(key, msgspec.msgpack.encode(snapshot))

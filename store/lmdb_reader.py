@@ -1,4 +1,4 @@
-"""Reads a journal in LMDB: all that needs no write transaction."""
+"""The reading half of `store.lmdb_journal`."""
 
 from __future__ import annotations
 
@@ -8,134 +8,61 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lmdb
-import msgspec
 
-from store import codec, environment
-from store.errors import (
-    JournalDamagedError,
-    JournalError,
-    JournalNewerError,
-    JournalUnavailableError,
-)
-from store.indexes import IndexSums
-from store.inspection.data_file import refuse_damage
-from store.lives import of_one_event
-from store.port import Snapshot
-from store.records import Entry, EventId, QueueId, RoutingKey
+from store import codec, tables
+from store.errors import JournalDamagedError, JournalError, JournalUnavailableError
+from store.port import IndexSums, Snapshot
+from store.records import Entry, EventId, QueueId, RoutingKey, of_one_event
+from store.tables import QUEUE_BYTES, Tables, queue_id, queue_key
 
-_PREFIX = 4
 _LONGEST_KEY = 511  # LMDB's; what is longer, or empty, can't have been stored
 
 
-def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
-    """Key of `queues` and `snapshots` (4 bytes) or of `by_queue` (12 bytes)."""
-    prefix = queue.to_bytes(_PREFIX, "big")
-    return prefix if seq is None else prefix + codec.key_of(seq)
-
-
-def check_format(env: lmdb.Environment, meta: Any, directory: Path) -> None:
-    """Raise `JournalNewerError` if a newer program wrote the journal; a new one has no format."""
-    with env.begin(db=meta) as txn:
-        version = txn.get(b"format", default=b"0").decode("ascii", "replace")
-    if not version.isdigit() or int(version) > codec.FORMAT_VERSION:
-        raise JournalNewerError(directory, version, codec.FORMAT_VERSION)
-
-
-_FORGOTTEN = b"forgotten"
-
-
-def forgotten_row(sums: dict[str, int]) -> tuple[bytes, bytes]:
-    """The row of `meta` with the figures of all queues that were removed."""
-    return _FORGOTTEN, codec.sealed(_FORGOTTEN, msgspec.msgpack.encode(dict(sums)))
-
-
-def read_forgotten(txn: Any, meta: Any) -> dict[str, int]:
-    """What `forgotten_row` stored. Raises `codec.BadRecordError`."""
-    value = txn.get(_FORGOTTEN, db=meta)
-    if value is None:
-        return {}
-    return msgspec.msgpack.decode(codec.check(_FORGOTTEN, value), type=dict[str, int])
-
-
 class LmdbReader:
-    """Read access to a journal directory, without a lock and without changing a byte.
-
-    Raises `JournalUnavailableError`, `JournalDamagedError` or `JournalNewerError` on opening.
-    """
+    """What a journal in LMDB does without writing; `LmdbJournal` opens it and writes."""
 
     agent_id: str
-
-    def __init__(self, directory: Path) -> None:
-        if not (directory / environment.DATA_FILE).exists():
-            raise JournalUnavailableError(
-                f"there is no journal in {directory}: name its directory with 'database'"
-            )
-        environment.check_data_file(directory)
-        refuse_damage(directory)
-        size = (directory / environment.DATA_FILE).stat().st_size
-        self.directory = directory
-        self._open(environment.open_environment(directory, map_size=size, readonly=True))
+    directory: Path
 
     def _open(self, env: lmdb.Environment) -> None:
         """Take over `env`; it is closed if it turns out not to be readable."""
         self._env = env
         try:
-            dbs = {name: env.open_db(name.encode(), create=False) for name in environment.NAMES}
-            self._meta = dbs["meta"]
-            check_format(env, self._meta, self.directory)
-            with self._reading(self._meta) as txn:
-                self.agent_id = txn.get(b"agent_id", default=b"").decode()
+            self._tables = Tables.open(env, create=False)
+            with self._reading(self._tables.meta) as txn:
+                self.agent_id = txn.get(tables.AGENT_ID, default=b"").decode()
         except lmdb.Error as error:
             env.close()
             raise JournalDamagedError(f"LMDB says: {error}", directory=self.directory) from None
         except JournalError:
             env.close()
             raise
-        self._journal = dbs["journal"]
-        self._queues = dbs["queues"]
-        self._by_queue = dbs["by_queue"]
-        self._events = dbs["events"]
-        self._snapshots = dbs["snapshots"]
-        self._dbs = tuple(dbs.values())
 
     def queues(self) -> dict[QueueId, RoutingKey]:
         """As `store.port.Journal.queues`."""
         keys = {}
-        with self._reading(self._meta) as txn:
-            for key, number in txn.cursor(self._queues):
-                queue = QueueId(int.from_bytes(number, "big"))
-                try:
+        with self._reading(self._tables.meta) as txn:
+            for key, number in txn.cursor(self._tables.queues):
+                queue = queue_id(number)
+                with self._intact(f"the routing key of queue {queue}"):
                     keys[queue] = codec.routing_key(queue, key, txn.get)
-                except codec.BadRecordError as error:
-                    raise JournalDamagedError(
-                        f"the routing key of queue {queue}: {error}", directory=self.directory
-                    ) from None
         return keys
 
     def forgotten(self) -> dict[str, int]:
         """As `store.port.Journal.forgotten`."""
-        with self._reading() as txn:
-            try:
-                return read_forgotten(txn, self._meta)
-            except (codec.BadRecordError, msgspec.MsgspecError) as error:
-                raise JournalDamagedError(
-                    f"the figures of removed queues: {error}", directory=self.directory
-                ) from None
+        with self._reading() as txn, self._intact("the figures of removed queues"):
+            return self._forgotten_in(txn)
+
+    def _forgotten_in(self, txn: Any) -> dict[str, int]:
+        value = txn.get(tables.FORGOTTEN, db=self._tables.meta)
+        return {} if value is None else codec.decode_figures(tables.FORGOTTEN, value)
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""
-        with self._reading(self._snapshots) as txn:
+        with self._reading(self._tables.snapshots) as txn:
             value = txn.get(queue_key(queue))
-        if value is None:
-            return None
-        try:
-            return msgspec.msgpack.decode(
-                codec.check(queue_key(queue), value), type=Snapshot, strict=True
-            )
-        except (codec.BadRecordError, msgspec.MsgspecError) as error:
-            raise JournalDamagedError(
-                f"the snapshot of queue {queue}: {error}", directory=self.directory
-            ) from None
+        with self._intact(f"the snapshot of queue {queue}"):
+            return None if value is None else codec.decode_snapshot(queue_key(queue), value)
 
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.entries`."""
@@ -154,17 +81,15 @@ class LmdbReader:
         """As `store.port.Journal.backwards`."""
         with self._reading() as txn:
             if queue is None:
-                cursor, prefix = txn.cursor(self._journal), b""
+                cursor, prefix = txn.cursor(self._tables.journal), b""
             else:
-                cursor, prefix = txn.cursor(self._by_queue), queue_key(queue)
+                cursor, prefix = txn.cursor(self._tables.by_queue), queue_key(queue)
             end = codec.AFTER_ALL if before is None else codec.key_of(before)
             # To the first key at or behind the end, then one back; without such a key, to the last.
             found = cursor.prev() if cursor.set_range(prefix + end) else cursor.last()
             while found and (key := cursor.key()).startswith(prefix):
                 seq_key = key[len(prefix) :]
-                value = cursor.value() if queue is None else txn.get(seq_key, db=self._journal)
-                if value is None:
-                    self._damaged(seq_key, "the index names it, but it is not there")
+                value = cursor.value() if queue is None else self._indexed(txn, seq_key)
                 yield self._decode(seq_key, value)
                 found = cursor.prev()
 
@@ -172,20 +97,24 @@ class LmdbReader:
         """Keys and values of a queue's entries with `seq > after`, oldest first."""
         prefix = queue_key(queue)
         with self._reading() as txn:
-            cursor = txn.cursor(self._by_queue)
+            cursor = txn.cursor(self._tables.by_queue)
             found = cursor.set_range(queue_key(queue, after + 1))
             while found and (key := cursor.key()).startswith(prefix):
-                seq_key = key[_PREFIX:]
-                value = txn.get(seq_key, db=self._journal)
-                if value is None:
-                    self._damaged(seq_key, "the index names it, but it is not there")
-                yield seq_key, value
+                seq_key = key[QUEUE_BYTES:]
+                yield seq_key, self._indexed(txn, seq_key)
                 found = cursor.next()
+
+    def _indexed(self, txn: Any, seq_key: bytes) -> bytes:
+        """The value of a record that an index names."""
+        value: bytes | None = txn.get(seq_key, db=self._tables.journal)
+        if value is None:
+            self._damaged(seq_key, "the index names it, but it is not there")
+        return value
 
     def scan(self, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.scan`."""
         with self._reading() as txn:
-            cursor = txn.cursor(self._journal)
+            cursor = txn.cursor(self._tables.journal)
             if cursor.set_range(codec.key_of(after + 1)):
                 for key, value in cursor:
                     yield self._decode(key, value)
@@ -194,10 +123,9 @@ class LmdbReader:
         """As `store.port.Journal.check_indexes`."""
         sums = IndexSums()
         with self._reading() as txn:
-            for key in txn.cursor(self._by_queue).iternext(values=False):
-                queue, seq = key[:_PREFIX], key[_PREFIX:]
-                sums.note_queue(QueueId(int.from_bytes(queue, "big")), int.from_bytes(seq, "big"))
-            for event, seq in txn.cursor(self._events):
+            for key in txn.cursor(self._tables.by_queue).iternext(values=False):
+                sums.note_queue(queue_id(key), int.from_bytes(key[QUEUE_BYTES:], "big"))
+            for event, seq in txn.cursor(self._tables.events):
                 sums.note_event(EventId(event.decode(errors="replace")), int.from_bytes(seq, "big"))
         difference = records.difference(sums)
         if difference is not None:
@@ -209,13 +137,9 @@ class LmdbReader:
         if not 0 < len(event_key) <= _LONGEST_KEY:
             return None
         with self._reading() as txn:
-            key = txn.get(event_key, db=self._events)
-            if key is None:
-                return None
-            value = txn.get(key, db=self._journal)
-        if value is None:
-            self._damaged(key, "the index names it, but it is not there")
-        return self._decode(key, value)
+            key = txn.get(event_key, db=self._tables.events)
+            value = None if key is None else self._indexed(txn, key)
+        return None if value is None else self._decode(key, value)
 
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
         """As `store.port.Journal.find_events`."""
@@ -223,7 +147,7 @@ class LmdbReader:
         events: list[EventId] = []
         if len(wanted) > _LONGEST_KEY:
             return events
-        with self._reading(self._events) as txn:
+        with self._reading(self._tables.events) as txn:
             cursor = txn.cursor()
             if cursor.set_range(wanted):
                 for key in cursor.iternext(values=False):
@@ -231,10 +155,6 @@ class LmdbReader:
                         break
                     events.append(EventId(key.decode()))
         return events
-
-    def close(self) -> None:
-        """As `store.port.Journal.close`."""
-        self._env.close()
 
     @contextmanager
     def _reading(self, db: Any = None) -> Iterator[Any]:
@@ -248,6 +168,14 @@ class LmdbReader:
             raise JournalUnavailableError(
                 f"the journal {self.directory} can't be read ({error}): check its disk"
             ) from None
+
+    @contextmanager
+    def _intact(self, what: str) -> Iterator[None]:
+        """Raise `JournalDamagedError` for a bad row that is no record."""
+        try:
+            yield
+        except codec.BadRecordError as error:
+            raise JournalDamagedError(f"{what}: {error}", directory=self.directory) from None
 
     def _decode(self, key: bytes, value: bytes) -> Entry:
         try:

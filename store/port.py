@@ -1,4 +1,4 @@
-"""The journal as its users see it; `store.lmdb_journal` and `store.memory_journal` implement it."""
+"""The journal as its users see it; `store.lmdb_journal` implements it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from store.indexes import IndexSums
-from store.records import Entry, EventId, QueueId, Record, RoutingKey
+from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +39,37 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     reserve: int
     entries: int
+
+
+class IndexSums:
+    """Sums over index rows, independent of their order.
+
+    If the sums over all records and over the indexes differ, an index row was lost or changed.
+    """
+
+    def __init__(self) -> None:
+        self.by_queue = 0
+        self.events = 0
+
+    def note(self, entry: Entry) -> None:
+        """Add the rows that an entry ought to have."""
+        self.note_queue(entry.queue, entry.seq)
+        if isinstance(entry.record, EventAccepted):
+            self.note_event(entry.record.event, entry.seq)
+
+    def note_queue(self, queue: QueueId, seq: int) -> None:
+        """Add a row of `by_queue`."""
+        self.by_queue += hash((queue, seq))
+
+    def note_event(self, event: EventId, seq: int) -> None:
+        """Add a row of `events`."""
+        self.events += hash((event, seq))
+
+    def difference(self, indexes: IndexSums) -> str | None:
+        """What is wrong with the indexes, if these are the sums of all records."""
+        wrong = ["by queue"] if self.by_queue != indexes.by_queue else []
+        wrong += ["of events"] if self.events != indexes.events else []
+        return f"its index {' and that '.join(wrong)} does not fit its records" if wrong else None
 
 
 class Journal(Protocol):

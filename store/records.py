@@ -7,7 +7,8 @@ in the record, it stands in the entry around it.
 
 from __future__ import annotations
 
-from typing import Literal, NewType
+from collections.abc import Iterable, Iterator
+from typing import Literal, NewType, get_args
 
 import msgspec
 
@@ -156,6 +157,20 @@ class Entry(msgspec.Struct, frozen=True):
     record: Record
 
 
+QUEUE_RECORDS = tuple(kind for kind in get_args(Record) if "event" not in kind.__struct_fields__)
+"""The types of records that are about a whole queue, not about one event."""
+
+
 def event_of(record: Record) -> EventId | None:
     """The event that a record is about, or None for those about a whole queue."""
     return getattr(record, "event", None)
+
+
+def of_one_event(event: EventId, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Of one queue's entries, those about `event` or the queue, up to the one that ends it."""
+    for entry in entries:
+        about = event_of(entry.record)
+        if about is None or about == event:
+            yield entry
+        if about == event and isinstance(entry.record, EventDelivered | EventDiscarded):
+            return

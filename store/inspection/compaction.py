@@ -36,7 +36,6 @@ def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
     lock = JournalLock(directory)
     copy = directory / _COPY
     try:
-        environment.check_data_file(directory)
         refuse_damage(directory)
         _refuse_damaged_records(directory)
         before = _on_disk(data)

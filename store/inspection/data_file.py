@@ -112,8 +112,11 @@ class DataFile:
         """Read the newer of the two meta pages, as LMDB does."""
         size = os.fstat(self._fd).st_size
         page_size = int.from_bytes(os.pread(self._fd, 4, 40), "little")
+        if size < 2 * 4096:
+            self._report(f"{DATA_FILE} is cut to {size} bytes")
+            return Pages(self._fd, 4096, 0, self._report)
         if page_size not in _PAGE_SIZES:
-            self._report(f"its header says that pages have {page_size} bytes")
+            self._report(f"its file {DATA_FILE} has no valid header")
             return Pages(self._fd, 4096, 0, self._report)
         metas = []
         for number in (0, 1):
@@ -123,12 +126,12 @@ class DataFile:
                 if (magic, version & 0xFFFF) == (_MAGIC, _VERSION):
                     metas.append((transaction, last, free, main))
                     continue
-            self._report(f"page {number} is no valid header")
+            self._report(f"page {number} of {DATA_FILE} is no valid header")
         if not metas:
             return Pages(self._fd, page_size, 0, self._report)
         self.transaction, last, free, main = max(metas)
         if size < (last + 1) * page_size:
-            self._report(f"it is cut to {size} bytes, {(last + 1) * page_size} are in use")
+            self._report(f"{DATA_FILE} is cut to {size} bytes, {(last + 1) * page_size} are in use")
             last = size // page_size
         if int.from_bytes(free[:4], "little") != page_size:
             self._report("its two headers disagree about the size of pages")
@@ -196,28 +199,22 @@ class DataFile:
             yield from self._below(table, child, level + 1, lower, upper)
 
 
-def check_structure(directory: Path) -> list[str]:
-    """All that would keep LMDB from working with the file in `directory`; empty if nothing would.
+def refuse_damage(directory: Path) -> None:
+    """Raise `JournalDamagedError` if LMDB could not work with the file in `directory`.
 
-    Looks at every page that is in use, but not at what the rows say.
+    Reads every page that is in use, but not the contents of the rows.
     """
     problems: list[str] = []
-    file = DataFile(directory, problems.append)
+    try:
+        file = DataFile(directory, problems.append)
+    except OSError as error:
+        raise unusable(directory, error) from None
     try:
         for table in file.tables().values():
             file.check(table)
         file.check_free_list()
     finally:
         file.close()
-    return problems
-
-
-def refuse_damage(directory: Path) -> None:
-    """Raise `JournalDamagedError` if LMDB could not work with the file in `directory`."""
-    try:
-        problems = check_structure(directory)
-    except OSError as error:
-        raise unusable(directory, error) from None
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise JournalDamagedError(f"{problems[0]}{more}", directory=directory)

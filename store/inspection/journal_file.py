@@ -13,19 +13,16 @@ from typing import Self
 
 import msgspec
 
-from store import codec
+from store import codec, tables
 from store.environment import DATA_FILE, unusable
 from store.errors import JournalChangedError, JournalMissingError, JournalNewerError
 from store.inspection.data_file import DataFile, Table
 from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
-
-INCOMPLETE = b"incomplete_up_to"
-"""Key in `meta`: the last sequence number when a journal was made of what was left of another."""
+from store.tables import QUEUE_BYTES, queue_id
 
 _SEQ = 8
-_QUEUE = 4
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -91,13 +88,13 @@ class JournalFile:
     @property
     def last_removed(self) -> int:
         """The last sequence number when the retention last removed records; 0 if it never did."""
-        number = self.meta.get(b"last_seq", b"0")
+        number = self.meta.get(tables.LAST_REMOVED, b"0")
         return int(number) if number.isdigit() else 0
 
     @property
     def is_incomplete(self) -> bool:
         """Whether it was made of what was left of a damaged one: then replaying it tells little."""
-        return INCOMPLETE in self.meta
+        return tables.INCOMPLETE in self.meta
 
     def entries(self) -> Iterator[Entry]:
         """All intact records in order."""
@@ -113,8 +110,8 @@ class JournalFile:
     def by_queue(self) -> Iterator[tuple[QueueId, int]]:
         """The index of records by queue: queue and sequence number, in order."""
         for key, _ in self._rows("by_queue"):
-            if len(key) == _QUEUE + _SEQ:
-                yield _queue_id(key[:_QUEUE]), int.from_bytes(key[_QUEUE:], "big")
+            if len(key) == QUEUE_BYTES + _SEQ:
+                yield queue_id(key), int.from_bytes(key[QUEUE_BYTES:], "big")
             else:
                 self.note(f"the index by queue has a key of {len(key)} bytes")
 
@@ -138,8 +135,8 @@ class JournalFile:
         yield from self._file.rows(table)
 
     def _check_format(self) -> None:
-        version = self.meta.get(b"format", b"").decode("ascii", "replace")
-        if version.isdigit() and int(version) > codec.FORMAT_VERSION:
+        version = self.meta.get(tables.FORMAT, b"").decode("ascii", "replace")
+        if tables.is_newer(version):
             raise JournalNewerError(self.directory, version, codec.FORMAT_VERSION)
         if not version.isdigit():
             self.note("its format is not noted")
@@ -147,11 +144,11 @@ class JournalFile:
     def _read_queues(self) -> Iterator[tuple[QueueId, RoutingKey]]:
         known = set()
         for key, value in self._rows("queues"):
-            if len(value) != _QUEUE or value in known:
+            if len(value) != QUEUE_BYTES or value in known:
                 self.note("the table of queues has a row that makes no sense")
                 continue
             known.add(value)
-            queue = _queue_id(value)
+            queue = queue_id(value)
             try:
                 yield queue, codec.routing_key(queue, key, self.meta.get)
             except codec.BadRecordError as error:
@@ -159,12 +156,10 @@ class JournalFile:
 
     def _read_snapshots(self) -> Iterator[tuple[QueueId, Snapshot]]:
         for key, value in self._rows("snapshots"):
-            queue = _queue_id(key)
             try:
-                body = codec.check(key, value)
-                yield queue, msgspec.msgpack.decode(body, type=Snapshot, strict=True)
-            except (codec.BadRecordError, msgspec.MsgspecError) as error:
-                self.note(f"the snapshot of queue {queue}: {error}")
+                yield queue_id(key), codec.decode_snapshot(key, value)
+            except codec.BadRecordError as error:
+                self.note(f"the snapshot of queue {queue_id(key)}: {error}")
 
     def _refuse_change(self) -> None:
         refuse_if_held(self.directory)
@@ -176,7 +171,3 @@ class JournalFile:
         again.close()
         if again.transaction != self._file.transaction:
             raise JournalChangedError(self.directory)
-
-
-def _queue_id(key: bytes) -> QueueId:
-    return QueueId(int.from_bytes(key, "big"))

@@ -7,17 +7,14 @@ import uuid
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import lmdb
-import msgspec
 
-from store import codec, environment
+from store import codec, environment, tables
 from store.errors import JournalUnavailableError
-from store.inspection.journal_file import INCOMPLETE
-from store.lmdb_reader import queue_key
 from store.port import Snapshot
-from store.records import Entry, EventAccepted, QueueId, RoutingKey
+from store.records import Entry, QueueId, RoutingKey
+from store.tables import Tables
 
 _BATCH = 5_000
 _ROOM = 64 << 20
@@ -51,22 +48,24 @@ def rebuild(
     try:
         env = environment.open_environment(directory, map_size=2 * room + _ROOM)
         try:
-            dbs = {name: env.open_db(name.encode()) for name in environment.NAMES}
-            _write_entries(env, dbs, entries)
+            to = Tables.open(env, create=True)
+            remaining = iter(entries)
+            while batch := list(islice(remaining, _BATCH)):
+                with env.begin(write=True) as txn:
+                    for entry in batch:
+                        to.put_record(txn.put, entry.seq, entry.queue, entry.record)
             with env.begin(write=True) as txn:
                 for queue, key in queues.items():
-                    txn.put(key.encode(), queue_key(queue), db=dbs["queues"])
-                    txn.put(*codec.routing_key_seal(queue, key), db=dbs["meta"])
+                    to.put_queue(txn.put, queue, key)
                 for queue, snapshot in snapshots.items():
-                    value = codec.sealed(queue_key(queue), msgspec.msgpack.encode(snapshot))
-                    txn.put(queue_key(queue), value, db=dbs["snapshots"])
+                    to.put_snapshot(txn.put, queue, snapshot)
                 for name, text in (
-                    (b"format", str(codec.FORMAT_VERSION)),
-                    (b"agent_id", agent_id or str(uuid.uuid4())),
-                    (b"last_seq", str(last_seq)),
-                    *([(INCOMPLETE, str(last_seq))] if incomplete else []),
+                    (tables.FORMAT, str(codec.FORMAT_VERSION)),
+                    (tables.AGENT_ID, agent_id or str(uuid.uuid4())),
+                    (tables.LAST_REMOVED, str(last_seq)),
+                    *([(tables.INCOMPLETE, str(last_seq))] if incomplete else []),
                 ):
-                    txn.put(name, text.encode(), db=dbs["meta"])
+                    txn.put(name, text.encode(), db=to.meta)
         finally:
             env.close()
         environment.mark_complete(directory)
@@ -76,16 +75,3 @@ def rebuild(
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-
-
-def _write_entries(env: lmdb.Environment, dbs: dict[str, Any], entries: Iterable[Entry]) -> None:
-    remaining = iter(entries)
-    while batch := list(islice(remaining, _BATCH)):
-        with env.begin(write=True) as txn:
-            for entry in batch:
-                key = codec.key_of(entry.seq)
-                value = codec.encode(entry.seq, entry.queue, entry.record)
-                txn.put(key, value, db=dbs["journal"], append=True)
-                txn.put(queue_key(entry.queue, entry.seq), b"", db=dbs["by_queue"])
-                if isinstance(entry.record, EventAccepted):
-                    txn.put(entry.record.event.encode(), key, db=dbs["events"])

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from store.indexes import IndexSums
-from store.port import Append, Journal, Snapshot, Usage
+from store.port import Append, IndexSums, Journal, Snapshot, Usage
 from store.records import Entry, EventId, QueueId, RoutingKey
 
 

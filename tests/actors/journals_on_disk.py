@@ -11,8 +11,8 @@ from typing import Any
 
 import lmdb
 
-from store.environment import NAMES
 from store.inspection.journal_file import JournalFile
+from store.tables import Tables
 
 Txn = Any
 Dbs = dict[str, Any]
@@ -27,8 +27,8 @@ def copy_of(directory: Path, target: Path) -> Path:
 @contextmanager
 def in_lmdb(directory: Path) -> Iterator[tuple[Txn, Dbs]]:
     """A transaction past all that the store does, and the named databases."""
-    env = lmdb.open(str(directory), max_dbs=len(NAMES), map_size=1 << 30)
-    dbs = {name: env.open_db(name.encode()) for name in NAMES}
+    env = lmdb.open(str(directory), max_dbs=len(Tables._fields), map_size=1 << 30)
+    dbs = {name: env.open_db(name.encode()) for name in Tables._fields}
     with env.begin(write=True) as txn:
         yield txn, dbs
     env.close()

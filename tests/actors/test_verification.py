@@ -20,9 +20,9 @@ from store.errors import (
 )
 from store.inspection.journal_file import JournalFile
 from store.lmdb_journal import LmdbJournal
-from store.lmdb_reader import queue_key
 from store.port import Snapshot
 from store.records import EventAccepted, QueueHeld, QueueId
+from store.tables import queue_key
 from tests.actors.journals_on_disk import HARM, Dbs, Txn, copy_of, everything_in, files_in, in_lmdb
 from tests.lived_journal import LIMIT, live
 

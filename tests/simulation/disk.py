@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
-from store.indexes import IndexSums
-from store.port import Append, Journal, Snapshot, Usage
+from store.port import Append, IndexSums, Journal, Snapshot, Usage
 from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 from tests.simulation.runtime import Injected, Runtime
 from tests.simulation.witness import Witness

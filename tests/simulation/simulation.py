@@ -10,8 +10,8 @@ from actors.core.commands import ReleaseQueue
 from actors.supervised import SupervisedActor
 from actors.system import ActorSystem
 from store.errors import JournalError
-from store.memory_journal import MemoryJournal
 from store.port import Journal
+from tests.memory_journal import MemoryJournal
 from tests.simulation import promises, room
 from tests.simulation.disk import DiskTrouble, SimulatedDisk
 from tests.simulation.pagerduty import FAILURES, Request, SimulatedPagerDuty, Weather

@@ -11,8 +11,8 @@ from actors.core.verdict import Delivered
 from actors.ports import OutgoingEvent
 from actors.system import ActorSystem
 from pdagent.eventsapi.verdict import verdict_of_answer
-from store.memory_journal import MemoryJournal
 from store.records import EventId, EventKind, RoutingKey
+from tests.memory_journal import MemoryJournal
 from tests.simulation.pagerduty import SimulatedPort
 from tests.simulation.runtime import Runtime
 from tests.simulation.substitution import substituted, substitutes

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from store.lmdb_journal import LmdbJournal
-from store.memory_journal import MemoryJournal
 from store.port import Journal
+from tests.memory_journal import MemoryJournal
 
 LIMIT = 64 << 20
 

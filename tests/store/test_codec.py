@@ -37,6 +37,8 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "kind": st.sampled_from(["v1", "v2", "change"]),
     "body": st.binary(max_size=200),
     "fingerprint": st.binary(max_size=16),
+    "counts": st.none() | st.booleans(),
+    "link_failing": st.booleans(),
     "warnings": st.lists(texts, max_size=3).map(tuple),
     "forced": st.booleans(),
     "at": instants,

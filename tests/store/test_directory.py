@@ -11,10 +11,8 @@ import pytest
 
 from store.errors import JournalError, JournalUnavailableError
 from store.lmdb_journal import LmdbJournal
-from store.lmdb_reader import LmdbReader
 from tests.store.conftest import LIMIT
 from tests.store.processes import NOBODY, acting_as
-from tests.store.sample_records import FIRST, accepted, commit, everything_in
 
 Open = Callable[[], LmdbJournal]
 
@@ -133,39 +131,3 @@ def test_files_that_an_agent_run_as_root_left_behind_are_refused(
 def test_a_place_that_this_user_may_not_write_to_is_refused(open_to_all: Path) -> None:
     with acting_as(NOBODY):
         refused(open_to_all / "journal", r"can't be created \(Permission denied\)")
-
-
-def test_a_reader_without_a_journal_says_how_to_name_one(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnavailableError, match=r"there is no journal in .*'database'"):
-        LmdbReader(tmp_path)
-
-
-def test_a_reader_changes_no_byte_and_takes_no_lock(directory: Path, open_lmdb: Open) -> None:
-    journal = open_lmdb()
-    commit(journal, FIRST, accepted("e1"))
-    written = everything_in(journal)
-    journal.close()
-    before = {file.name: file.read_bytes() for file in directory.iterdir()}
-
-    first, second = LmdbReader(directory), None
-    try:
-        assert list(first.scan()) == written["entries"]
-        assert first.agent_id == written["agent_id"]
-    finally:
-        first.close()
-    second = LmdbReader(directory)
-    second.close()
-    assert {file.name: file.read_bytes() for file in directory.iterdir()} == before
-
-
-def test_a_read_only_copy_can_be_read(directory: Path) -> None:
-    journal = LmdbJournal(directory, limit=LIMIT)
-    commit(journal, FIRST, accepted("e1"))
-    journal.close()
-    directory.chmod(0o500)
-    try:
-        reader = LmdbReader(directory)
-        assert reader.find_events("", 10) == ["e1"]
-        reader.close()
-    finally:
-        directory.chmod(0o700)

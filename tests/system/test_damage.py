@@ -12,7 +12,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from store.lmdb_reader import LmdbReader
+from store.lmdb_journal import LmdbJournal
 from store.records import EventAccepted
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
@@ -81,7 +81,7 @@ def data_file(agent: AgentProcess) -> Path:
 def test_a_flipped_byte_in_a_record_stops_the_start_and_names_record_and_command(
     stopped: AgentProcess,
 ) -> None:
-    reader = LmdbReader(stopped.journal)
+    reader = LmdbJournal(stopped.journal, limit=64 << 20)
     (seq,) = [
         entry.seq
         for entry in reader.scan()

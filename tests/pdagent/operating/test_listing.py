@@ -15,7 +15,7 @@ from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import KnownEvent, life_of
 from pdagent.operating.names import QueueNames
 from pdagent.operating.rows import DEAD, ENDED, STATES, WAITING, EventRow
-from store.lmdb_reader import LmdbReader
+from store.lmdb_journal import LmdbJournal
 from store.records import (
     DeliveryStarted,
     Entry,
@@ -25,7 +25,7 @@ from store.records import (
     EventId,
     QueueId,
 )
-from tests.lived_journal import key_of, live
+from tests.lived_journal import LIMIT, key_of, live
 
 NAMES = QueueNames({"database": key_of(1)})
 
@@ -37,8 +37,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[QueueId,
 
 
 @pytest.fixture
-def journal(lived: tuple[Path, dict[QueueId, QueueState]]) -> Iterator[LmdbReader]:
-    reader = LmdbReader(lived[0])
+def journal(lived: tuple[Path, dict[QueueId, QueueState]]) -> Iterator[LmdbJournal]:
+    reader = LmdbJournal(lived[0], limit=LIMIT)
     yield reader
     reader.close()
 
@@ -63,7 +63,7 @@ def everything(made: Listing, limit: int) -> list[EventRow]:
 
 
 def expected_ids(
-    journal: LmdbReader, queues: list[QueueEntry], states: tuple[str, ...]
+    journal: LmdbJournal, queues: list[QueueEntry], states: tuple[str, ...]
 ) -> list[str]:
     """What a list of these states holds, in its order, by the simplest way there is."""
     dead = [id_ for queue in queues for id_ in queue.state.dead if DEAD in states]
@@ -91,7 +91,7 @@ def expected_ids(
     [STATES, WAITING, (DEAD,), ENDED, ("queued",), ("deferred", "in_flight"), ("discarded",)],
 )
 def test_pages_hold_every_event_once_and_in_order(
-    journal: LmdbReader, queues: list[QueueEntry], states: tuple[str, ...], limit: int
+    journal: LmdbJournal, queues: list[QueueEntry], states: tuple[str, ...], limit: int
 ) -> None:
     for some in (queues, queues[1:2], []):
         rows = everything(Listing(journal, NAMES, some, states), limit)
@@ -100,7 +100,7 @@ def test_pages_hold_every_event_once_and_in_order(
 
 
 def test_a_search_that_finds_little_comes_in_pages_that_hold_little(
-    journal: LmdbReader, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
+    journal: LmdbJournal, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "_MOST_READ", 7)
     rows = everything(Listing(journal, NAMES, queues, ("discarded",)), 1000)
@@ -108,7 +108,7 @@ def test_a_search_that_finds_little_comes_in_pages_that_hold_little(
 
 
 def test_attempts_are_counted_right_or_not_told(
-    journal: LmdbReader, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
+    journal: LmdbJournal, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: Counter[str] = Counter()
     for entry in journal.scan():
@@ -126,7 +126,7 @@ def test_attempts_are_counted_right_or_not_told(
 
 
 def test_a_list_says_of_what_has_ended_what_its_life_says(
-    lived: tuple[Path, dict[QueueId, QueueState]], journal: LmdbReader, queues: list[QueueEntry]
+    lived: tuple[Path, dict[QueueId, QueueState]], journal: LmdbJournal, queues: list[QueueEntry]
 ) -> None:
     rows = everything(Listing(journal, NAMES, queues, ENDED), 1000)
     told = [row for row in rows if row.attempts is not None]
@@ -144,7 +144,7 @@ def test_a_list_says_of_what_has_ended_what_its_life_says(
     assert errors["delivered"] >= {"server_error", "rate_limited", "a test", "none"}
 
 
-class FrugalReader(LmdbReader):
+class FrugalJournal(LmdbJournal):
     """Counts the events that are looked up; whatever reads more than one record is refused."""
 
     looked_up = 0
@@ -167,14 +167,14 @@ def test_a_page_of_what_has_not_ended_costs_what_it_shows(
     lived: tuple[Path, dict[QueueId, QueueState]], queues: list[QueueEntry]
 ) -> None:
     """However many events were ever delivered."""
-    reader = FrugalReader(lived[0])
+    reader = FrugalJournal(lived[0], limit=LIMIT)
     page = Listing(reader, NAMES, queues, (*WAITING, DEAD)).page(10)
     assert len(page.events) == 10
     assert reader.looked_up == 10, "one summary for each row"
     reader.close()
 
 
-def test_rows_name_their_queue(journal: LmdbReader, queues: list[QueueEntry]) -> None:
+def test_rows_name_their_queue(journal: LmdbJournal, queues: list[QueueEntry]) -> None:
     rows = everything(Listing(journal, NAMES, queues, STATES), 1000)
     assert {row.queue for row in rows} == {"database", "0000…0002", "0000…0003"}
 

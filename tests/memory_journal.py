@@ -8,10 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from store import codec
 from store.errors import JournalDamagedError, JournalFullError
-from store.indexes import IndexSums
-from store.lives import of_one_event
-from store.port import Append, Snapshot, Usage
-from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey
+from store.port import Append, IndexSums, Snapshot, Usage
+from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey, of_one_event
 
 
 class MemoryJournal:
@@ -51,7 +49,6 @@ class MemoryJournal:
         return self._last
 
     def remove(self, entries: Iterable[Entry]) -> None:
-        """As `store.port.Journal.remove`."""
         for entry in entries:
             row = self._rows.pop(entry.seq, None)
             if row is None:
@@ -62,39 +59,31 @@ class MemoryJournal:
                 self._events.pop(entry.record.event, None)
 
     def admit(self) -> None:
-        """As `store.port.Journal.admit`."""
         if self._used >= self.limit:
             raise JournalFullError(f"the journal has reached its {self.limit} bytes")
 
     def usage(self) -> Usage:
-        """As `store.port.Journal.usage`."""
         return Usage(used=self._used, limit=self.limit, reserve=0, entries=len(self._rows))
 
     def queues(self) -> dict[QueueId, RoutingKey]:
-        """As `store.port.Journal.queues`."""
         return dict(self._queues)
 
     def forgotten(self) -> dict[str, int]:
-        """As `store.port.Journal.forgotten`."""
         return dict(self._forgotten)
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
-        """As `store.port.Journal.snapshot`."""
         return self._snapshots.get(queue)
 
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
-        """As `store.port.Journal.entries`."""
         seqs = self._by_queue.get(queue, [])
         for seq in seqs[bisect_right(seqs, after) :]:
             yield self._entry(seq)
 
     def scan(self, after: int = 0) -> Iterator[Entry]:
-        """As `store.port.Journal.scan`."""
         for seq in [s for s in self._rows if s > after]:
             yield self._entry(seq)
 
     def check_indexes(self, records: IndexSums) -> None:
-        """As `store.port.Journal.check_indexes`."""
         sums = IndexSums()
         for queue, seqs in self._by_queue.items():
             for seq in seqs:
@@ -106,31 +95,27 @@ class MemoryJournal:
             raise JournalDamagedError(difference)
 
     def accepted(self, event: EventId) -> Entry | None:
-        """As `store.port.Journal.accepted`."""
         seq = self._events.get(event)
         return None if seq is None else self._entry(seq)
 
     def history(self, event: EventId) -> Iterator[Entry]:
-        """As `store.port.Journal.history`."""
         accepted = self.accepted(event)
         if accepted is not None:
             yield from of_one_event(event, self.entries(accepted.queue, accepted.seq - 1))
 
     def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
-        """As `store.port.Journal.backwards`."""
         seqs = list(self._rows) if queue is None else self._by_queue.get(queue, [])
         for seq in reversed([s for s in seqs if before is None or s < before]):
             yield self._entry(seq)
 
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
-        """As `store.port.Journal.find_events`."""
         return sorted(event for event in self._events if event.startswith(prefix))[:limit]
 
     def recover(self) -> None:
-        """As `store.port.Journal.recover`."""
+        """Nothing to do."""
 
     def close(self) -> None:
-        """As `store.port.Journal.close`."""
+        """Nothing to do."""
 
     def _entry(self, seq: int) -> Entry:
         return codec.decode(codec.key_of(seq), self._rows[seq])
