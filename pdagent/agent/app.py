@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 # How long (seconds) a thread may keep the interpreter lock when another one wants it. With Python's
 # default of 5 ms a commit, in which py-lmdb gives the lock away at each of its puts, would wait
-# that long again and again for whoever computes; measured in docs/architecture.md.
+# that long again and again for other threads; measured in docs/architecture.md.
 _SWITCH_INTERVAL = 0.001
 
 # When Python looks for cyclic garbage, of which the agent makes hardly any: the defaults (700, 10,
@@ -54,7 +54,7 @@ _COLLECT_AFTER = (20_000, 20, 50)
 
 
 def run(config: Config, signals: StopSignals) -> int:
-    """Run the agent until it is told to stop, be it while it starts; return the exit status.
+    """Run the agent until a signal stops it, also while it starts; return the exit status.
 
     Raises `StartRefused` with one line if it can't start.
     """

@@ -1,6 +1,6 @@
 """The pidfile: the process that holds its lock is the running agent (see `store.lock`).
 
-The number in a file that nobody has locked, left by a crash, means nothing.
+The number in an unlocked file, left by a crash, means nothing.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _refuse_other_files(descriptor: int, path: Path) -> None:
 
 
 def running_pid(path: Path) -> int | None:
-    """The pid of the agent that holds the lock on pidfile `path`; None when nobody holds it.
+    """The pid of the agent that holds the lock on pidfile `path`; None when no process holds it.
 
     Raises:
         OSError: The file is there and can't be opened or locked.

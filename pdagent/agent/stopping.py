@@ -1,4 +1,4 @@
-"""The signals that ask the agent to stop, from its first moment on."""
+"""The signals that stop the agent, from its first moment on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 def stop_signals() -> list[signal.Signals]:
-    """What asks the agent to stop: also the end of its terminal, unless `nohup` rules that out."""
+    """What stops the agent: also the end of its terminal, unless started with `nohup`."""
     asked = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         asked.append(signal.SIGHUP)
@@ -22,9 +22,9 @@ class StopAsked(BaseException):
 
 
 class StopSignals:
-    """Once made, no signal to stop ends the process: it is noted, and heeded where that is safe.
+    """From its construction on, a signal to stop is noted, and takes effect where that is safe.
 
-    For the main thread alone.
+    Main thread only.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells systemd how the agent is: ready, alive, stopping. See sd_notify(3).
+"""Reports to systemd: ready, alive, stopping. See sd_notify(3).
 
 A few lines instead of a library: one datagram to the socket that `NOTIFY_SOCKET` names.
 """
@@ -15,16 +15,16 @@ _LARGEST_WAIT = 10.0
 
 
 class ServiceManager:
-    """The service manager that started this process, if there is one that wants to be told."""
+    """The service manager that started this process, if it asks for reports."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
-        # '@' stands for the NUL byte of an abstract socket.
+        # '@' means the NUL byte of an abstract socket.
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog = _watchdog_seconds(environment)
 
     def tell(self, *assignments: str) -> None:
-        """Send assignments such as `READY=1`; a manager that doesn't listen is no failure."""
+        """Send assignments such as `READY=1`; a manager that doesn't listen is no error."""
         if not self._address:
             return
         with (
@@ -36,7 +36,7 @@ class ServiceManager:
             connection.sendto("\n".join(assignments).encode(), self._address)
 
     async def keep_informed(self, dead: Callable[[], list[str]], status: Callable[[], str]) -> None:
-        """For ever: pat the watchdog while nothing is `dead`, and say what the `status` is.
+        """For ever: notify the watchdog while nothing is `dead`, and report the `status`.
 
         Runs in the event loop, so a loop that hangs is noticed as well.
         """
@@ -51,7 +51,7 @@ class ServiceManager:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """Seconds within which the manager wants to hear from this process; None: it doesn't watch."""
+    """The watchdog timeout in seconds; None without a watchdog."""
     meant_for = environment.get("WATCHDOG_PID", "")
     microseconds = environment.get("WATCHDOG_USEC", "")
     if meant_for and meant_for != str(os.getpid()):

@@ -21,10 +21,9 @@ def values_per_column(count: int, width: int) -> int:
 class Sparkline:
     """`values`, oldest first, as bars; the newest stands at the right edge of `width` columns.
 
-    More values than columns share columns, and `together` says what a column shows of them; the
-    oldest few may not be shown. A line
-    that isn't full begins with blanks: about that time nothing is known. The lowest
-    bar stands for 0 alone.
+    More values than columns share columns, which show `together` of them; the oldest few may be
+    left out. A line that isn't full begins with blanks: that time is unknown. The lowest bar
+    means 0.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ def _shared(
     values: Sequence[float], width: int, together: Callable[[Iterable[float]], float]
 ) -> list[float]:
     each = values_per_column(len(values), width)
-    # Counted from the newest; an oldest column that would stand for fewer values is left out.
+    # Counted from the newest; an oldest column of fewer values is left out.
     ends = range(len(values), each - 1, -each)[: max(0, width)]
     return [together(values[end - each : end]) for end in reversed(ends)]
 

@@ -185,7 +185,7 @@ class DemoAgent:
         return None if self._process is None else self._process.pid
 
     def launch(self) -> None:
-        """Start the process; `is_answering` tells when it is ready."""
+        """Start the process and go on, see `is_answering`."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 _program("--config", str(self._config), "server"),
@@ -206,7 +206,7 @@ class DemoAgent:
         return self.status() is not None
 
     def status(self) -> dict[str, Any] | None:
-        """The answer of `GET /status`, or None while nobody answers."""
+        """The answer of `GET /status`, or None without an answer."""
         try:
             answer = self._session.get(f"{self.url}/status", timeout=_ANSWER_SECONDS)
             answer.raise_for_status()

@@ -44,7 +44,7 @@ class DemoSender(threading.Thread):
         self._abandoned = threading.Event()
 
     def run(self) -> None:
-        """Send; what goes wrong is kept in `failure` for the thread that tells the story."""
+        """Send; an error is kept in `failure` for the main thread."""
         due = time.monotonic()
         number = 0
         try:

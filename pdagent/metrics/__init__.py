@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: reads the actor system when it is asked. docs/monitoring.md explains.
+"""`/metrics` for Prometheus: reads the actor system at each call. docs/monitoring.md explains.
 
 No routing key is ever a label: queues whose key has a name in the config show under that name, all
 others together as `unnamed`.
@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from actors.core.breaker import LinkState
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
-from pdagent.metrics.measuring import DeliveryMeasurements, Histogram, IntakeMeasurements
+from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from pdagent.operating.overview import condition
 from pdagent.operating.reading import steady
 from store.port import Journal
@@ -102,146 +102,95 @@ class AgentCollector(Collector):
         system = self._sources.system
         totals = system.totals()
         entries, forgotten = system.directory.totals()
-        for name, key, text in (
-            ("accepted", "accepted", "Events stored and acknowledged."),
-            ("delivered", "delivered", "Events that PagerDuty took."),
-            (
-                "discarded",
-                "discarded",
-                "Events given up by an operator, by the retention or in a full journal.",
-            ),
-        ):
-            yield _counter(f"pdagent_events_{name}", text, totals[key])
         dead = forgotten.dead_lettered
         dead += sum(entry.state.counters.dead_lettered for entry in entries)
-        yield _counter("pdagent_events_dead_lettered", "Events that became dead letters.", dead)
+        given_up = "Events given up by an operator, by the retention or in a full journal."
+        yield _counter("events_accepted", "Events stored and acknowledged.", totals["accepted"])
+        yield _counter("events_delivered", "Events that PagerDuty took.", totals["delivered"])
+        yield _counter("events_discarded", given_up, totals["discarded"])
+        yield _counter("events_dead_lettered", "Events that became dead letters.", dead)
 
-        named = {name: _Sum() for name in self._names.values()}
-        named[UNNAMED] = _Sum()
+        named = {name: _Sum() for name in (*self._names.values(), UNNAMED)}
         whole, unheld = _Sum(), _Sum()
         for entry in entries:
             whole.add(entry)
             if entry.state.hold is None:
                 unheld.add(entry)
             named[self._names.get(entry.routing_key, UNNAMED)].add(entry)
-        yield _gauge("pdagent_waiting_events", "Events that wait for delivery.", whole.waiting)
-        yield _gauge("pdagent_dead_letters", "Dead letters that nobody has dealt with.", whole.dead)
-        yield _gauge(
-            "pdagent_oldest_waiting_seconds", "Age of the longest waiting event.", whole.age(now)
-        )
-        yield _gauge(
-            "pdagent_oldest_unheld_seconds",
-            "Age of the longest waiting event that no operator holds.",
-            unheld.age(now),
-        )
-        yield _labelled(
-            "pdagent_queue_waiting_events",
-            "Events that wait, by configured name of their key.",
-            "queue",
-            {name: queues.waiting for name, queues in named.items()},
-        )
-        yield _labelled(
-            "pdagent_queue_dead_letters",
-            "Dead letters, by configured name of their key.",
-            "queue",
-            {name: queues.dead for name, queues in named.items()},
-        )
-        yield _labelled(
-            "pdagent_queue_oldest_waiting_seconds",
-            "Age of the longest waiting event, by configured name of its key.",
-            "queue",
-            {name: queues.age(now) for name, queues in named.items()},
-        )
-        yield _gauge("pdagent_queues", "Routing keys that have events or history.", len(entries))
+        age, age_unheld = whole.age(now), unheld.age(now)
+        text = "Age of the longest waiting event"
+        yield _gauge("waiting_events", "Events that wait for delivery.", whole.waiting)
+        yield _gauge("dead_letters", "Dead letters not retried or discarded yet.", whole.dead)
+        yield _gauge("oldest_waiting_seconds", f"{text}.", age)
+        yield _gauge("oldest_unheld_seconds", f"{text} that no operator holds.", age_unheld)
+        waiting = {name: queues.waiting for name, queues in named.items()}
+        letters = {name: queues.dead for name, queues in named.items()}
+        ages = {name: queues.age(now) for name, queues in named.items()}
+        by_name = "by configured name of"
+        yield _by_queue("waiting_events", f"Events that wait, {by_name} their key.", waiting)
+        yield _by_queue("dead_letters", f"Dead letters, {by_name} their key.", letters)
+        yield _by_queue("oldest_waiting_seconds", f"{text}, {by_name} its key.", ages)
+
         held = sum(entry.state.hold is not None for entry in entries)
-        yield _gauge("pdagent_queues_held", "Queues that an operator holds.", held)
         paced = sum(entry.state.pace.interval > 0 for entry in entries)
-        yield _gauge("pdagent_queues_paced", "Queues slowed down after a rate limit.", paced)
         backing_off = sum(condition(entry) == "backing_off" for entry in entries)
-        yield _gauge(
-            "pdagent_queues_backing_off", "Queues that wait after a failed attempt.", backing_off
-        )
         quarantined = sum(entry.phase == "quarantined" for entry in entries)
-        yield _gauge("pdagent_queues_quarantined", "Queues whose actor rests.", quarantined)
+        yield _gauge("queues", "Routing keys that have events or history.", len(entries))
+        yield _gauge("queues_held", "Queues that an operator holds.", held)
+        yield _gauge("queues_paced", "Queues slowed down after a rate limit.", paced)
+        yield _gauge("queues_backing_off", "Queues that wait after a failed attempt.", backing_off)
+        yield _gauge("queues_quarantined", "Queues whose actor is quarantined.", quarantined)
 
     def _pagerduty(self) -> Iterator[Metric]:
-        link = self._sources.system.link()
+        link, deliveries = self._sources.system.link(), self._sources.deliveries
         lasts = {link.state: link.lasts or 0.0}
-        yield _gauge(
-            "pdagent_breaker_open", "1 while all keys share one probe.", len(lasts.keys() & _DOWN)
-        )
+        probing = len(lasts.keys() & _DOWN)
+        yield _gauge("breaker_open", "1 while all keys share one probe.", probing)
         for state, text in _DOWN.items():
-            yield _gauge(f"pdagent_{state}_seconds", text, lasts.get(state, 0.0))
-        yield _gauge("pdagent_in_flight", "Deliveries under way.", link.in_flight)
-        yield _gauge(
-            "pdagent_waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn
+            yield _gauge(f"{state}_seconds", text, lasts.get(state, 0.0))
+        yield _gauge("in_flight", "Deliveries under way.", link.in_flight)
+        yield _gauge("waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn)
+        text = "Attempts to be repeated, by reason."
+        yield _counters("deferred", text, "reason", deliveries.deferred)
+        seconds = HistogramMetricFamily(
+            "pdagent_delivery_seconds", "Length of attempts.", labels=["outcome"]
         )
-        deliveries = self._sources.deliveries
-        deferred = CounterMetricFamily(
-            "pdagent_deferred", "Attempts to be repeated, by reason.", labels=["reason"]
-        )
-        for reason, count in list(deliveries.deferred.items()):
-            deferred.add_metric([reason], count)
-        yield deferred
-        yield _histogram(
-            "pdagent_delivery_seconds", "Length of attempts.", "outcome", deliveries.seconds
-        )
+        for outcome, histogram in deliveries.seconds.items():
+            seconds.add_metric([outcome], *histogram.cumulative())
+        yield seconds
 
     def _intake(self) -> Iterator[Metric]:
         intake = self._sources.intake
-        accepted = HistogramMetricFamily(
-            "pdagent_accept_seconds", "From a checked event to its receipt."
-        )
-        accepted.add_metric([], *intake.seconds.cumulative())
-        yield accepted
-        refused = CounterMetricFamily(
-            "pdagent_refused", "Valid events refused, by reason.", labels=["reason"]
-        )
-        for reason, count in list(intake.refused.items()):
-            refused.add_metric([reason], count)
-        yield refused
+        text = "From a checked event to its receipt."
+        yield _histogram("accept_seconds", text, intake.seconds.cumulative())
+        yield _counters("refused", "Valid events refused, by reason.", "reason", intake.refused)
 
     def _journal(self) -> Iterator[Metric]:
-        usage = self._sources.journal.usage()
-        yield _gauge("pdagent_journal_used_bytes", "Room that records take.", usage.used)
-        yield _gauge("pdagent_journal_limit_bytes", "New events are refused here.", usage.limit)
+        usage, writer = self._sources.journal.usage(), self._sources.system.writer_statistics
         free = max(0, usage.limit - usage.used)
-        yield _gauge("pdagent_journal_free_bytes", "Room for new events.", free)
-        yield _gauge("pdagent_journal_records", "Records kept.", usage.entries)
         disk = os.statvfs(self._sources.database)
-        yield _gauge(
-            "pdagent_journal_disk_free_bytes", "Of its file system.", disk.f_bavail * disk.f_frsize
-        )
-        writer = self._sources.system.writer_statistics
-        yield _counter("pdagent_commits", "Synced transactions.", writer.commits)
-        sizes = HistogramMetricFamily(
-            "pdagent_commit_size", "Appends that shared a transaction and its sync."
-        )
-        sizes.add_metric([], *_powers_of_two(writer.sizes, writer.appends))
-        yield sizes
-        yield _counter("pdagent_commit_seconds", "Time in them.", writer.seconds)
-        yield _counter("pdagent_commits_failed", "Transactions that failed.", writer.failures)
-        yield _gauge(
-            "pdagent_replay_seconds",
-            "How long the start took to read the journal.",
-            self._sources.replay_seconds,
-        )
+        disk_free = disk.f_bavail * disk.f_frsize
+        replay = self._sources.replay_seconds
+        yield _gauge("journal_used_bytes", "Room that records take.", usage.used)
+        yield _gauge("journal_limit_bytes", "New events are refused here.", usage.limit)
+        yield _gauge("journal_free_bytes", "Room for new events.", free)
+        yield _gauge("journal_records", "Records kept.", usage.entries)
+        yield _gauge("journal_disk_free_bytes", "Of its file system.", disk_free)
+        yield _counter("commits", "Synced transactions.", writer.commits)
+        text = "Appends that shared a transaction and its sync."
+        yield _histogram("commit_size", text, _powers_of_two(writer.sizes, writer.appends))
+        yield _counter("commit_seconds", "Time in them.", writer.seconds)
+        yield _counter("commits_failed", "Transactions that failed.", writer.failures)
+        yield _gauge("replay_seconds", "How long the start took to read the journal.", replay)
 
     def _actors(self) -> Iterator[Metric]:
         system = self._sources.system
-        yield _gauge("pdagent_ready", "1 if the agent can do its work.", not system.trouble())
-        yield _gauge(
-            "pdagent_accepting",
-            "1 if the journal takes new events.",
-            system.admission.refusal is None,
-        )
-        restarts = CounterMetricFamily(
-            "pdagent_actor_restarts", "Actors that failed and came back.", labels=["actor"]
-        )
+        accepting = system.admission.refusal is None
+        yield _gauge("ready", "1 if the agent can do its work.", not system.trouble())
+        yield _gauge("accepting", "1 if the journal takes new events.", accepting)
         known = {"sequencer": 0, "sender": 0, "writer": 0, "timer": 0, "janitor": 0}
-        for actor, count in (known | system.statistics.restarts).items():
-            restarts.add_metric([actor], count)
-        yield restarts
+        restarts = known | system.statistics.restarts
+        yield _counters("actor_restarts", "Actors that failed and came back.", "actor", restarts)
 
 
 def exposition(sources: Sources) -> Callable[[], bytes]:
@@ -253,24 +202,30 @@ def exposition(sources: Sources) -> Callable[[], bytes]:
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value=value)
+    return CounterMetricFamily(f"pdagent_{name}", text, value=value)
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(f"pdagent_{name}", text, labels=[label])
+    for value, count in list(values.items()):
+        family.add_metric([value], count)
+    return family
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+    return GaugeMetricFamily(f"pdagent_{name}", text, value=value)
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=[label])
+def _by_queue(name: str, text: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"pdagent_queue_{name}", text, labels=["queue"])
     for value, figure in values.items():
         family.add_metric([value], figure)
     return family
 
 
-def _histogram(name: str, text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=[label])
-    for value, histogram in values.items():
-        family.add_metric([value], *histogram.cumulative())
+def _histogram(name: str, text: str, buckets: tuple[list[tuple[str, float]], float]) -> Metric:
+    family = HistogramMetricFamily(f"pdagent_{name}", text)
+    family.add_metric([], *buckets)
     return family
 
 

@@ -1,4 +1,4 @@
-"""Why an event can't be retried or discarded, as far as the live state of its queue tells."""
+"""Why an event can't be retried or discarded, according to the live state of its queue."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class Followers:
         self._followers.discard(follower)
 
     def end_all(self) -> None:
-        """The agent stops: nobody can follow any more."""
+        """The agent stops: end all followers and refuse new ones."""
         self._ended = True
         for follower in self._followers:
             follower.end()

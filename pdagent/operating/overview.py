@@ -1,7 +1,6 @@
-"""All queues at a glance: how many are in which state, and the rows that somebody wants to see.
+"""All queues at a glance: how many are in which state, and the rows that were asked for.
 
-What a row costs is paid for the rows that are shown; going over all queues costs a few
-microseconds each.
+Going over all queues costs a few microseconds each; only rows that are shown cost more.
 """
 
 from __future__ import annotations

@@ -24,6 +24,6 @@ def steady(read: Callable[[], _T]) -> _T:
 def first(values: Mapping[Any, _T], count: int) -> list[_T]:
     """The first `count` values of an ordered mapping that another thread changes.
 
-    However many they are, the interpreter copies them in one step, which nobody comes between.
+    The interpreter copies them in one step, whatever their number.
     """
     return steady(lambda: list(islice(values.values(), count)))

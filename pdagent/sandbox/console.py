@@ -37,7 +37,7 @@ class Console:
         try:
             os.write(self._fd, f"{line}\n".encode())
         except OSError:
-            self._left_out += 1  # nobody reads any more (`| head`)
+            self._left_out += 1  # the reader has gone (`| head`)
 
 
 def event_line(received: Received) -> str:

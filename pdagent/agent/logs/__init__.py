@@ -96,8 +96,8 @@ class _Formatter(logging.Formatter):
 def set_up_logging(config: Config) -> LogThread:
     """Log to stderr as `log_format` and `log_level` say; replaces any earlier set-up.
 
-    What Python would print by itself, warnings and exceptions that nobody caught, is logged too:
-    its own printing knows of no credentials. The thread returned writes at once until it is
+    Warnings and uncaught exceptions, which Python would print, are logged too, with credentials
+    masked. The thread returned writes at once until it is
     started, and has to be stopped at the end.
     """
     lines = Lines(config)
@@ -135,4 +135,4 @@ def _log_thread_exception(failure: threading.ExceptHookArgs) -> None:
 
 
 def _log_unraisable(failure: sys.UnraisableHookArgs) -> None:
-    logger.error("an error that nobody can handle", exc_info=failure.exc_value)
+    logger.error("an error that nothing can handle", exc_info=failure.exc_value)

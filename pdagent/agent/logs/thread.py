@@ -1,7 +1,7 @@
 """Writes log lines in a thread of its own, many at once.
 
-Whoever logs only leaves something to be written: the journal's writer must not format, and nobody
-must wait for a terminal or a pipe whose reader has stopped.
+Other threads only leave something to be written: the journal's writer must not format, and no
+thread must wait for a terminal or a pipe whose reader has stopped.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class LogThread:
             self._wake.set()
 
     def stop(self) -> bool:
-        """Write what waits, unless nobody takes it within 2 s; harmless when repeated.
+        """Write what waits, for 2 s at most; harmless when repeated.
 
-        False if nobody did: the thread still waits for the stream's reader, and whoever writes to
-        the stream from now on, or flushes it, waits with it.
+        False if that was too short: the thread still waits for the stream's reader, and another
+        write or flush of the stream would wait as well.
         """
         thread, self._thread = self._thread, None
         if thread is not None:
@@ -92,7 +92,7 @@ class LogThread:
                 if dropped:
                     text = f"{dropped} log lines were dropped: they came too fast"
                     lines.append(self.remark(text))
-                # With its stream gone, a log has nobody left to tell.
+                # The stream is gone: there is nowhere to report that.
                 with contextlib.suppress(OSError, ValueError):
                     self._stream.write("".join(lines))
                     self._stream.flush()

@@ -30,7 +30,7 @@ MOST_DEFERRALS = 100
 
 Fields = dict[str, object]
 
-_TELL_OF_THE_LINK = (EventDelivered, DeliveryDeferred, EventDeadLettered)
+_SHOW_THE_LINK = (EventDelivered, DeliveryDeferred, EventDeadLettered)
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -65,15 +65,15 @@ class TransitionLog:
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition
         text = ""
-        if type(record) in _TELL_OF_THE_LINK:
+        if type(record) in _SHOW_THE_LINK:
             about_the_link = self._outage.line_about(record)
             if about_the_link is not None:
                 text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
             if isinstance(record, DeliveryDeferred) and _trouble(record):
-                return text  # the same for every event: the line about the link stands for all
+                return text  # the same for every event: the line about the link covers all
             for left_out in self._deferrals.counts(record.at):
                 text += self._line(record.at, "warning", left_out, {})
-            if isinstance(record, DeliveryDeferred) and not self._deferrals.is_told(record):
+            if isinstance(record, DeliveryDeferred) and not self._deferrals.is_logged(record):
                 return text
         level = _level(record)
         if _LEVELS[level] < self._least:
@@ -132,7 +132,7 @@ class TransitionLog:
 def _level(record: Record) -> str:
     match record:
         case EventDiscarded(reason="journal_full"):
-            return "error"  # an alert that nobody will see
+            return "error"  # an alert that is lost
         case EventDeadLettered() | ActorRestarted():
             return "warning"
     return "info"
@@ -190,7 +190,7 @@ class _Outage:
 
 
 class _Deferrals:
-    """Tells of the first `MOST_DEFERRALS` failed attempts of each reason in a minute, counts more.
+    """Logs the first `MOST_DEFERRALS` failed attempts of each reason in a minute, counts the rest.
 
     A PagerDuty that answers every event with 503 must not fill the disk with the same line.
     """
@@ -200,7 +200,7 @@ class _Deferrals:
         self._seen: dict[str, int] = {}
 
     def counts(self, now: float) -> list[str]:
-        """What is to be said of minutes that are over."""
+        """Lines about minutes that are over."""
         over = [
             reason
             for reason, began in self._began.items()
@@ -214,8 +214,8 @@ class _Deferrals:
                 said.append(f"{more} more attempts were deferred ({reason}) in {length:.0f} s")
         return said
 
-    def is_told(self, record: DeliveryDeferred) -> bool:
-        """Whether this one is told of by itself."""
+    def is_logged(self, record: DeliveryDeferred) -> bool:
+        """Whether this attempt gets a line of its own."""
         self._began.setdefault(record.reason, record.at)
         self._seen[record.reason] = self._seen.get(record.reason, 0) + 1
         return self._seen[record.reason] <= MOST_DEFERRALS

@@ -49,7 +49,7 @@ class Poller:
         self._news = news
         self._answers: deque[Answer] = deque(maxlen=1)
         self._changed = threading.Event()
-        # A daemon: whoever quits does not wait for an agent that hangs.
+        # A daemon: quitting does not wait for an agent that hangs.
         threading.Thread(target=self._run, name="poller", daemon=True).start()
 
     def want(self, question: Question) -> None:

@@ -59,7 +59,7 @@ def screen(
     if seen.lost is None:
         parts += [_pagerduty(report, size.width, now), *_findings(report, size, now, options)]
     else:
-        now = seen.at or now  # ages don't grow while nobody knows
+        now = seen.at or now  # ages are those of the last answer
         parts += [_lost(seen, size.width, asked), *_last_known(now, size, options)]
     parts += figures(report, size.width, now, charts=size.height >= _FEW_LINES)
     rows, page = _shown_rows(seen, view, size), page_of(size)
