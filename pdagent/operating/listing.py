@@ -88,7 +88,7 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
         return f"{self.section}.{self.queue}.{self.position}"
 
 
-class EventPage(msgspec.Struct, frozen=True):
+class ListingPage(msgspec.Struct, frozen=True):
     """Events, and where the next page begins; None at the end.
 
     Of events that have ended, a page may hold fewer than asked for and not be the last.
@@ -118,19 +118,19 @@ class Listing:
         self._states = frozenset(states)
         self._may_read = 0
 
-    def page(self, limit: int, after: Cursor | None = None) -> EventPage:
+    def page(self, limit: int, after: Cursor | None = None) -> ListingPage:
         """At most `limit` events behind `after`. Raises `store.errors.JournalError`."""
         self._may_read = _MOST_READ_FOR_ALL_ATTEMPTS
         rows: list[EventRow] = []
         last: Cursor | None = None
         for cursor, row in self._found(limit + 1, after or Cursor(0, 0, 0)):
             if row is None:
-                return EventPage(rows, str(cursor))
+                return ListingPage(rows, str(cursor))
             if len(rows) == limit:
-                return EventPage(rows, str(last))
+                return ListingPage(rows, str(last))
             rows.append(row())
             last = cursor
-        return EventPage(rows, None)
+        return ListingPage(rows, None)
 
     def _found(self, limit: int, after: Cursor) -> Iterator[Found]:
         for number in range(after.section, len(_SECTIONS)):
