@@ -201,8 +201,8 @@ def test_command_lines_that_are_printed_have_the_config_in_them(
 ) -> None:
     config = str(user.config.rename(home / "other.yaml"))
     own = f"pagerduty-agent --config {config}"
-    held = {**QUEUE, "held": True}
-    agent.status = {**STATUS, "queues": [held]}
+    counts = {**STATUS["agent"], "queues": {"held": 1}}
+    agent.status = {**STATUS, "agent": counts, "queues": [{**QUEUE, "held": True}]}
     out = user("--config", config, "status").out
     assert f"{own} queue list --state dead_lettered\n" in out
     assert f"{own} queue release -k KEY\n" in out
