@@ -111,7 +111,7 @@ class Directory:
             return commands
 
     def tell(self, queue: QueueId, message: Any) -> None:
-        """Tell a queue's Sequencer; if none runs, the next one looks for itself when it starts."""
+        """Send a message to a queue's Sequencer. If none runs, the next one needs no message."""
         entry = self.get(queue)
         sequencer = None if entry is None else entry.sequencer
         if sequencer is not None:

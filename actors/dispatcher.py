@@ -19,7 +19,8 @@ from typing import Any
 import pykka
 from pykka._envelope import Envelope
 
-from actors.supervised import Report, SupervisedActor
+from actors.messages import Report
+from actors.supervised import SupervisedActor
 
 logger = logging.getLogger(__name__)
 

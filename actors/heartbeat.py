@@ -1,4 +1,4 @@
-"""Tells PagerDuty now and then that this agent is alive. Failures never matter to delivery."""
+"""Sends PagerDuty a heartbeat of this agent. Failures do not affect deliveries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import time
 from typing import Any
 
+from actors.messages import Due, Report
 from actors.ports import HeartbeatPort
-from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.supervised import SupervisedActor
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,11 @@ _LONGEST = 86_400.0
 class Heartbeat(SupervisedActor):
     """Beats at the interval (seconds) that PagerDuty's last answer asked for, first hourly."""
 
-    actor_inbox: DeadlineInbox
-
     def __init__(self, report: Report, port: HeartbeatPort) -> None:
         super().__init__(report)
         self._port = port
         self._interval = INTERVAL
         self._failures = 0
-
-    @staticmethod
-    def _create_actor_inbox() -> DeadlineInbox:
-        return DeadlineInbox()
 
     def begin(self) -> None:
         """The first beat comes at once."""

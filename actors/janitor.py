@@ -16,9 +16,9 @@ import pykka
 from actors.core.commands import Answer, Command, ExpireDeadLetters, LimitDeadLetters
 from actors.core.state import ATTEMPTS_KEPT
 from actors.directory import QueueEntry
-from actors.journal_writer import Admission, Remove
-from actors.messages import Perform, SaveSnapshot
-from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.journal_writer import Admission
+from actors.messages import Due, Perform, Remove, Report, SaveSnapshot
+from actors.supervised import SupervisedActor
 from actors.surroundings import Surroundings
 from store.records import Entry, EventId, QueueId
 from store.retention import Front, middle_attempts, sweep
@@ -42,8 +42,6 @@ class Janitor(SupervisedActor):
     but in a full journal each key may keep only its share of them.
     """
 
-    actor_inbox: DeadlineInbox
-
     def __init__(
         self, report: Report, around: Surroundings, admission: Admission, retention: float
     ) -> None:
@@ -58,10 +56,6 @@ class Janitor(SupervisedActor):
         self._shortened: dict[QueueId, tuple[EventId, int]] = {}
         self._clock_ahead_by: deque[float] = deque(maxlen=_BELIEVED_AFTER)
         self._wakes = 0
-
-    @staticmethod
-    def _create_actor_inbox() -> DeadlineInbox:
-        return DeadlineInbox()
 
     def begin(self) -> None:
         """The first round comes after the first period: a start has better things to do."""
@@ -206,4 +200,4 @@ class Janitor(SupervisedActor):
 
 
 def _ignore(answer: Answer) -> None:
-    """Nobody waits for the answer: what happened stands in the journal."""
+    """The journal has the result; no caller waits for an answer."""

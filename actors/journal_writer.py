@@ -20,13 +20,17 @@ from actors.core.commands import Refusal
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
+    Due,
     Fence,
     FencePassed,
+    Flush,
+    Remove,
+    Report,
     Write,
     WriteFailed,
     unconfirmed,
 )
-from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.supervised import SupervisedActor
 from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
@@ -39,16 +43,6 @@ from store.records import Entry, QueueId, Record
 logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 1.0
-
-
-class Flush(msgspec.Struct, frozen=True):
-    """To self: commit what has gathered."""
-
-
-class Remove(msgspec.Struct, frozen=True):
-    """Remove entries that nobody needs any more."""
-
-    entries: Sequence[Entry]
 
 
 class Admission:
@@ -83,11 +77,9 @@ class WriterStatistics(msgspec.Struct, kw_only=True):
 class JournalWriter(SupervisedActor):
     """Commits in the order of arrival; one transaction, one fsync for all that wait.
 
-    After a failed commit nothing is known about what was persisted: each Sequencer concerned is
-    told to read its queue again, and writes of the old incarnation are refused until it has.
+    After a failed commit nothing is known about what was persisted. Each Sequencer concerned ends,
+    and writes of its incarnation are refused; its successor reads the queue from the journal.
     """
-
-    actor_inbox: DeadlineInbox
 
     def __init__(
         self,
@@ -108,18 +100,14 @@ class JournalWriter(SupervisedActor):
         self._current: dict[QueueId, Fence] = {}
         self._waiting_fences: list[Fence] = []
         self._broken: str | None = None
-        self._failures_told: set[str] = set()
-
-    @staticmethod
-    def _create_actor_inbox() -> DeadlineInbox:
-        return DeadlineInbox()
+        self._failures_logged: set[str] = set()
 
     def begin(self) -> None:
-        """An earlier writer may have died while it refused events: look whether it is still so."""
+        """Check the journal: an earlier writer may have died while it refused events."""
         self._look_again()
 
     def receive(self, message: Any) -> None:
-        """A table of what can be asked of the writer."""
+        """The writer's messages."""
         self._admission.busy_since = time.monotonic()
         try:
             match message:
@@ -141,7 +129,7 @@ class JournalWriter(SupervisedActor):
         self._flush()
 
     def abandon(self, message: Any) -> None:
-        """Tell the senders of writes that will never be committed."""
+        """Refuse writes that will never be committed."""
         match message:
             case Write():
                 if self._buffer and self._buffer[-1] is message:
@@ -193,30 +181,27 @@ class JournalWriter(SupervisedActor):
             if write.delivery is not None:
                 self._hand_over(write.delivery)
             for reply, answer in write.replies:
-                self._told(reply, answer)
+                self._call(reply, answer)
         self._admit()
         for write in valid:
             for record in write.append.records:
-                self._told(self._observe, write.append.queue, record)
+                self._call(self._observe, write.append.queue, record)
 
-    def _told(self, tell: Callable[..., None], *what: object) -> None:
-        """Call a reply or the observer: a mistake of theirs must not end the only writer.
-
-        Their events are on disk, and those of all other queues wait behind them.
-        """
+    def _call(self, callback: Callable[..., None], *what: object) -> None:
+        """Call a reply or the observer. An error in it must not end the only writer."""
         try:
-            tell(*what)
+            callback(*what)
         except Exception as error:  # noqa: BLE001 - whatever they do wrong
             # Not its text, which may quote an event; and once, as it may fail on each record.
             place = traceback.extract_tb(error.__traceback__)[-1]
             kind = f"{type(error).__name__} in {place.name}, line {place.lineno}"
-            if kind not in self._failures_told:
-                self._failures_told.add(kind)
-                logger.error("an error in what is told of commits (%s): the writer goes on", kind)
+            if kind not in self._failures_logged:
+                self._failures_logged.add(kind)
+                logger.error("a callback after a commit failed (%s): the writer continues", kind)
 
     def _refuse(self, write: Write, why: Refusal) -> None:
         for reply, _ in write.replies:
-            self._told(reply, why)
+            self._call(reply, why)
 
     def _is_current(self, write: Write) -> bool:
         fence = self._current.get(write.append.queue)
@@ -257,7 +242,7 @@ class JournalWriter(SupervisedActor):
         self._broken = str(error)
         self._admission.refusal = Refusal(
             reason="unavailable",
-            message=f"{error}: make room on its disk, the agent goes on by itself",
+            message=f"{error}: make room on its disk, the agent then continues without a restart",
             retry_after=10,
         )
 
@@ -279,7 +264,7 @@ class JournalWriter(SupervisedActor):
             logger.error("%s; new events are refused, deliveries go on", why.message)
 
     def _look_again(self) -> None:
-        """Now and then, also when nothing is written: who asks for health is to know."""
+        """Check every second, also when nothing is written, so that health stays current."""
         self.actor_inbox.deadline = time.monotonic() + _LOOK_AGAIN
         if self._broken is not None:
             try:

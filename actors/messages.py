@@ -1,4 +1,4 @@
-"""The messages that actors tell each other. Commands of the core travel inside `Perform`."""
+"""All messages between actors. Commands of the core travel inside `Perform`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import msgspec
 import pykka
 
 from actors.core.commands import Answer, Command, Refusal
-from actors.slots import SenderId
 from store.port import Append
-from store.records import EventId, QueueId
+from store.records import Entry, EventId, QueueId
+
+SenderId = int
 
 Reply = Callable[[Answer], None]
+
+Report = Callable[[BaseException], None]
+"""Called once by an actor that ends with an error, in the actor's thread."""
 
 
 class Perform(msgspec.Struct, frozen=True):
@@ -26,8 +30,8 @@ class Perform(msgspec.Struct, frozen=True):
 class PerformAll(msgspec.Struct, frozen=True):
     """Carry out commands of one queue in their order, with one append for all of them.
 
-    `reply` is called once with `Answers`, or with a `Refusal` if nothing was carried out. A message
-    has its price: an event among ten in one message costs a third of one on its own.
+    `reply` is called once with `Answers`, or with a `Refusal` if nothing was carried out. Ten
+    events in one message cost a third each of what they cost in messages of their own.
     """
 
     commands: Sequence[Command]
@@ -40,6 +44,25 @@ class Needed(msgspec.Struct, frozen=True):
     queue: QueueId
 
 
+class Due(msgspec.Struct, frozen=True):
+    """To an actor: the deadline that it has set on its inbox has come."""
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """To the Timer: send `message` to `to` in `seconds`."""
+
+    to: pykka.ActorRef[Any]
+    message: Any
+    seconds: float
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """To a Sequencer: it is this queue's turn, with this sender."""
+
+    queue: QueueId
+    sender: SenderId
+
+
 class VerdictReady(msgspec.Struct, frozen=True):
     """To a Sequencer: a verdict can be claimed."""
 
@@ -49,11 +72,11 @@ class Wake(msgspec.Struct, frozen=True):
 
 
 class TimerReplaced(msgspec.Struct, frozen=True):
-    """To a Sequencer: what you had asked the timer for is lost, ask again."""
+    """To a Sequencer: the scheduled messages are lost, schedule them again."""
 
 
 class SaveSnapshot(msgspec.Struct, frozen=True):
-    """To a Sequencer: save your state now, so that old records can be removed."""
+    """To a Sequencer: save a snapshot now, so that old records can be removed."""
 
 
 class IdleCheck(msgspec.Struct, frozen=True):
@@ -95,6 +118,16 @@ class Write(msgspec.Struct, kw_only=True):
     last: bool = False
 
 
+class Flush(msgspec.Struct, frozen=True):
+    """From the JournalWriter to itself: commit what has gathered."""
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """To the JournalWriter: remove old entries."""
+
+    entries: Sequence[Entry]
+
+
 class Fence(msgspec.Struct, frozen=True):
     """To the JournalWriter: from here on only this incarnation may write for the queue.
 
@@ -107,7 +140,7 @@ class Fence(msgspec.Struct, frozen=True):
 
 
 class FencePassed(msgspec.Struct, frozen=True):
-    """To a Sequencer: read the journal now, nobody else writes to your queue."""
+    """To a Sequencer: read the journal now, no other incarnation writes to this queue."""
 
 
 class WriteFailed(msgspec.Struct, frozen=True):

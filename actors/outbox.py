@@ -112,7 +112,7 @@ class Outbox:
         return forget
 
     def _snapshot_if_due(self, state: QueueState) -> bytes | None:
-        """Taken only here: it stands for all records up to and including those of its append."""
+        """Taken only here: it includes all records up to and including those of its append."""
         self._since_snapshot += len(self.records)
         wanted, self.wants_snapshot = self.wants_snapshot, False
         size = len(state.waiting) + len(state.dead)

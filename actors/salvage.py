@@ -28,7 +28,7 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
     """What was saved. `left_out` are intact records that mean nothing without lost ones.
 
     `lost` are events whose body or routing key is gone. If `may_have_lost_more`, events may be gone
-    of which nothing is left to tell. `waiting` and `dead` count the events that the new journal
+    without a trace. `waiting` and `dead` count the events that the new journal
     will deliver or show.
     """
 

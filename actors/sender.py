@@ -11,10 +11,10 @@ import pykka
 
 from actors.core.verdict import Verdict
 from actors.directory import Directory
-from actors.messages import Delivery, VerdictReady
+from actors.messages import Delivery, Grant, Report, SenderId, VerdictReady
 from actors.ports import DeliveryPort, OutgoingEvent
-from actors.slots import DeliverySlots, Grant, SenderId
-from actors.supervised import Report, SupervisedActor
+from actors.slots import DeliverySlots
+from actors.supervised import SupervisedActor
 from store.port import Journal
 from store.records import EventAccepted, QueueId
 
@@ -43,7 +43,7 @@ class Sender(SupervisedActor):
         self._directory = directory
 
     def receive(self, message: Any) -> None:
-        """Deliver, then tell whose turn it is now."""
+        """Deliver, then grant the next turns."""
         match message:
             case Delivery():
                 verdict = self._port.deliver(self._outgoing(message))
@@ -98,7 +98,7 @@ class SenderPool:
 
     def hand_over(self, delivery: Delivery) -> None:
         """Let the sender that was granted begin, now that the start is on disk."""
-        # At once: between the two a new sender could be placed, and the attempt given up and made.
+        # One lock for both steps; otherwise a replaced sender's attempt is given up and still sent.
         with self._lock:
             if not self._slots.begin(delivery.queue, delivery.event, delivery.attempt):
                 return

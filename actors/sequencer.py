@@ -34,9 +34,11 @@ from actors.messages import (
     Delivery,
     Fence,
     FencePassed,
+    Grant,
     IdleCheck,
     Perform,
     PerformAll,
+    Report,
     Saved,
     SaveSnapshot,
     TimerReplaced,
@@ -46,8 +48,6 @@ from actors.messages import (
 )
 from actors.outbox import Outbox
 from actors.recovery import recover_queue, stored_event
-from actors.slots import Grant
-from actors.supervised import Report
 from actors.surroundings import Surroundings, tell
 from store.records import Record
 
@@ -78,7 +78,7 @@ class Sequencer(DispatchedActor):
             self._around.tell_writer(Fence(self._entry.id, self._incarnation, self.actor_ref))
 
     def receive(self, message: Any) -> None:
-        """A table of what a Sequencer reacts to."""
+        """The Sequencer's messages."""
         match message:
             case _ if self._is_superseded():
                 self.abandon(message)

@@ -17,17 +17,10 @@ import msgspec
 
 from actors.core.breaker import Breaker, LinkState
 from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
+from actors.messages import Grant, SenderId
 from store.records import EventId, QueueId
 
-SenderId = int
 Monotonic = Callable[[], float]
-
-
-class Grant(msgspec.Struct, frozen=True):
-    """It is this queue's turn, with this sender."""
-
-    queue: QueueId
-    sender: SenderId
 
 
 class _Attempt(msgspec.Struct, frozen=True):
@@ -48,7 +41,7 @@ class _Failed(msgspec.Struct, frozen=True):
     suspect: bool
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class EndedAttempt(msgspec.Struct, frozen=True):
     """A verdict that waits to be claimed.
 
     `counts`: PagerDuty accepted another event since the previous attempt of this one.
@@ -61,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True):
     link_failing: bool
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
+class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about the way to PagerDuty.
 
     `failing` means that PagerDuty, or something in its place, answers but accepts nothing. `lasts`
@@ -89,7 +82,7 @@ class DeliverySlots:
         self._waiting: OrderedDict[QueueId, None] = OrderedDict()
         self._granted: dict[QueueId, SenderId] = {}
         self._delivering: dict[QueueId, _Attempt] = {}
-        self._outcomes: dict[QueueId, Outcome] = {}
+        self._outcomes: dict[QueueId, EndedAttempt] = {}
         self._accepted = 0
         self._failed: dict[QueueId, _Failed] = {}
         self._paused = False
@@ -142,7 +135,7 @@ class DeliverySlots:
             del self._delivering[queue]
             counts = self._counts(queue, event, verdict)
             self._learn(queue, attempt, verdict, counts=counts)
-            self._outcomes[queue] = Outcome(event, verdict, counts, self._breaker.is_open)
+            self._outcomes[queue] = EndedAttempt(event, verdict, counts, self._breaker.is_open)
             self._idle.append(attempt.sender)
             return self._grant_all()
 
@@ -169,7 +162,7 @@ class DeliverySlots:
             before = self._clock() - limit
             return [a.sender for a in self._delivering.values() if a.since < before]
 
-    def claim(self, queue: QueueId) -> Outcome | None:
+    def claim(self, queue: QueueId) -> EndedAttempt | None:
         """The verdict that waits for this queue's Sequencer; it is given out once."""
         with self._lock:
             return self._outcomes.pop(queue, None)
@@ -194,11 +187,11 @@ class DeliverySlots:
         with self._lock:
             return len(self._delivering) + len(self._granted)
 
-    def link(self) -> Link:
+    def link(self) -> LinkStatus:
         """The state of the way to PagerDuty, for status and metrics."""
         with self._lock:
             breaker = self._breaker
-            return Link(
+            return LinkStatus(
                 state=breaker.state,
                 lasts=None if breaker.since is None else self._clock() - breaker.since,
                 last_outage=breaker.last_outage,
@@ -213,7 +206,7 @@ class DeliverySlots:
             event = self._delivering.pop(queue).event
             verdict = Deferred(reason="no_answer", detail=detail)
             # It does not count: the trouble is the agent's.
-            self._outcomes[queue] = Outcome(event, verdict, False, self._breaker.is_open)
+            self._outcomes[queue] = EndedAttempt(event, verdict, False, self._breaker.is_open)
             self._vacant.add(sender)
         return queues
 

@@ -1,9 +1,9 @@
-"""What all our pykka actors have in common: they never die in silence.
+"""The base of all actors: each one reports its failure.
 
-pykka does not call `on_failure` when `on_start` raises, an exception under `ask` goes to the asker
-only, leaving the actor to go on with whatever state it was in, and what was told to an actor that
-ends is dropped. Here each of them reports to the Supervisor, abandons its messages and stops; and
-the Supervisor looks for actors that could not even report.
+pykka does not call `on_failure` when `on_start` raises. An exception under `ask` goes to the asker
+only, and the actor continues with a state that may be inconsistent. Messages to an actor that ends
+are dropped. Here each actor reports to the Supervisor, abandons its messages and stops; and the
+Supervisor looks for actors that could not even report.
 """
 
 from __future__ import annotations
@@ -11,22 +11,16 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pykka
 from pykka._envelope import Envelope
 
-Report = Callable[[BaseException], None]
+from actors.messages import Due, Report
 
 
 class ActorEndedError(Exception):
-    """Stands for SystemExit and the like in an actor, on which pykka would stop all actors."""
-
-
-class Due(msgspec.Struct, frozen=True):
-    """The deadline that an actor set on its inbox has come."""
+    """Replaces SystemExit and the like in an actor, on which pykka would stop all actors."""
 
 
 class DeadlineInbox:
@@ -34,6 +28,7 @@ class DeadlineInbox:
 
     def __init__(self) -> None:
         self.deadline: float | None = None
+        # In C and without a condition variable: half the cost of queue.Queue for each hand-over.
         self._queue: queue.SimpleQueue[Envelope[Any]] = queue.SimpleQueue()
 
     def put(self, envelope: Envelope[Any], /) -> None:
@@ -62,6 +57,7 @@ class SupervisedActor(pykka.ThreadingActor):
     """Subclasses write `begin` and `receive`; `report` is called once, in the actor's thread."""
 
     use_daemon_thread = True
+    actor_inbox: Any  # a `DeadlineInbox`, but for subclasses with one of their own
 
     def __init__(self, report: Report) -> None:
         super().__init__()
@@ -70,8 +66,7 @@ class SupervisedActor(pykka.ThreadingActor):
 
     @staticmethod
     def _create_actor_inbox() -> Any:
-        # In C and without a condition variable: half the cost of queue.Queue for each hand-over.
-        return queue.SimpleQueue()
+        return DeadlineInbox()
 
     def begin(self) -> None:
         """Set up in the actor's own thread; raising means a failed start."""
@@ -80,17 +75,16 @@ class SupervisedActor(pykka.ThreadingActor):
         """Handle one message; raising means the end of this actor."""
 
     def abandon(self, message: Any) -> None:
-        """A message that will not be handled any more: tell whoever waits for it."""
+        """Answer a message that will not be handled any more."""
 
     def on_start(self) -> None:
         """Run `begin`; a failure is reported before pykka stops the actor."""
         try:
             self.begin()
-        except Exception as error:
-            self._fail(error)
-            raise
         except BaseException as error:
             self._fail(error)
+            if isinstance(error, Exception):
+                raise
             raise ActorEndedError from error
 
     def on_receive(self, message: Any) -> Any:
@@ -99,11 +93,13 @@ class SupervisedActor(pykka.ThreadingActor):
             return self.abandon(message)
         try:
             return self.receive(message)
-        except Exception as error:
-            self._fail_on(message, error)
-            raise
         except BaseException as error:
-            self._fail_on(message, error)
+            self._fail(error)
+            self.abandon(message)
+            with contextlib.suppress(pykka.ActorDeadError):
+                self.stop()
+            if isinstance(error, Exception):
+                raise
             raise ActorEndedError from error
 
     def _actor_loop_teardown(self) -> None:
@@ -118,12 +114,6 @@ class SupervisedActor(pykka.ThreadingActor):
         for envelope in asked:
             self.actor_inbox.put(envelope)
         super()._actor_loop_teardown()
-
-    def _fail_on(self, message: Any, error: BaseException) -> None:
-        self._fail(error)
-        self.abandon(message)
-        with contextlib.suppress(pykka.ActorDeadError):
-            self.stop()
 
     def _fail(self, error: BaseException) -> None:
         self._failed = True

@@ -1,7 +1,7 @@
 """Starts and restarts every other actor.
 
-One for one: a failing Sequencer or Sender concerns nobody else. Only a JournalWriter that died
-takes all Sequencers along, because nobody knows which of their writes were committed.
+One for one: a failing Sequencer or Sender affects no other actor. Only when the JournalWriter died
+are all Sequencers restarted, because it is unknown which of their writes were committed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,25 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pykka
 
 from actors.core.restarts import QUARANTINE_FIRST, RestartPolicy, SteadyRestarts
 from actors.directory import QueueEntry
-from actors.messages import QUARANTINED, Failed, Needed, TimerReplaced, Wake, WriteFailed
+from actors.messages import (
+    QUARANTINED,
+    Due,
+    Failed,
+    Grant,
+    Needed,
+    Report,
+    SenderId,
+    TimerReplaced,
+    Wake,
+    WriteFailed,
+)
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer
-from actors.slots import Grant, SenderId
-from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
+from actors.supervised import SupervisedActor
 from actors.surroundings import Surroundings, tell
 from store.records import QueueId, RoutingKey
 
@@ -42,20 +51,12 @@ ActorId = tuple[str, int]
 """Name and number: a Sequencer's is its queue, 0 for a single."""
 
 
-class Statistics(msgspec.Struct, kw_only=True):
-    """Restarts since the start, by the name of the actor."""
-
-    restarts: dict[str, int] = msgspec.field(default_factory=dict)
-
-
 class Supervisor(SupervisedActor):
     """Ticks by its own inbox, so that it depends on no other actor.
 
     It holds no commands: those wait in the directory, whatever becomes of a message to it. A
     failure in its own code counts as one of the actor that it was about.
     """
-
-    actor_inbox: DeadlineInbox
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Supervisor(SupervisedActor):
         senders: int,
         make_port: PortFactory,
         start_singles: dict[str, Start],
-        statistics: Statistics,
+        restarts: Counter[str],
     ) -> None:
         super().__init__(report)
         self._around = around
@@ -75,15 +76,11 @@ class Supervisor(SupervisedActor):
         self._senders = senders
         self._make_port = make_port
         self._start_singles = start_singles
-        self._statistics = statistics
+        self._restarts = restarts
         self._sender_incarnations: Counter[SenderId] = Counter()
         # Of a queue by its key: one that is forgotten between two failures has a new number.
         self._policies: dict[ActorId | RoutingKey, RestartPolicy | SteadyRestarts] = {}
         self._restart_at: dict[ActorId, float] = {}
-
-    @staticmethod
-    def _create_actor_inbox() -> DeadlineInbox:
-        return DeadlineInbox()
 
     def begin(self) -> None:
         """Start the singles, the senders, and a Sequencer for each queue with work."""
@@ -98,7 +95,7 @@ class Supervisor(SupervisedActor):
         self.actor_inbox.deadline = time.monotonic() + TICK
 
     def receive(self, message: Any) -> None:
-        """A table of what the Supervisor reacts to. The next tick finds what a failure left out."""
+        """The Supervisor's messages. The next tick finds what a failure left undone."""
         try:
             match message:
                 case Needed(queue=queue):
@@ -210,9 +207,9 @@ class Supervisor(SupervisedActor):
             policy = self._policies.setdefault(entry.routing_key, RestartPolicy())
         delay, quarantine = policy.failed(time.monotonic())
         self._restart_at[actor] = time.monotonic() + delay
-        self._statistics.restarts[name] = self._statistics.restarts.get(name, 0) + 1
-        told = (name, number, error, delay)
-        logger.warning("%s %d failed (%s), restarts in %.2f s", *told, extra=about)
+        self._restarts[name] += 1
+        facts = (name, number, error, delay)
+        logger.warning("%s %d failed (%s), restarts in %.2f s", *facts, extra=about)
         if entry is not None:
             entry.phase = "quarantined" if quarantine else "restarting"
         if quarantine:
@@ -258,7 +255,7 @@ class Supervisor(SupervisedActor):
         for entry in self._around.directory.active():
             sequencer = entry.sequencer
             if sequencer is None:
-                if entry.phase == "stopped":  # it was asked for, but the message came to nothing
+                if entry.phase == "stopped":  # `Needed` was lost
                     self.see_to((_SEQUENCER, entry.id), self._needed, entry.id)
             elif not sequencer.is_alive() and entry.sequencer is sequencer:
                 self._found((_SEQUENCER, entry.id), "it was found dead")

@@ -1,4 +1,4 @@
-"""What a Sequencer works with, and how commands reach it."""
+"""Dependencies shared by Sequencers, Supervisor and Janitor; how commands reach a queue."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pykka
 from actors.core.commands import Policy
 from actors.directory import Directory
 from actors.dispatcher import Dispatcher, wake
-from actors.messages import STOPPING, Needed, Perform, PerformAll
+from actors.messages import STOPPING, Needed, Perform, PerformAll, Schedule
 from actors.slots import DeliverySlots
-from actors.timer import Schedule
 from store.port import Journal
 from store.records import QueueId, RoutingKey
 
@@ -54,12 +53,12 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
         tell(self.supervisor(), Needed(queue))
 
     def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
-        """A timer that died is replaced, and all are told: then it is asked for again."""
+        """If the timer died, its successor sends all `TimerReplaced`: they schedule again."""
         tell(self.timer(), Schedule(to, message, seconds))
 
 
 def tell(ref: pykka.ActorRef[Any], message: Any) -> bool:
-    """Tell an actor; False if it has ended."""
+    """Send a message; False if the actor has ended."""
     try:
         ref.tell(message)
     except pykka.ActorDeadError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ from actors.messages import STOPPING, Perform, PerformAll, Reply
 from actors.ports import HeartbeatPort
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
-from actors.slots import DeliverySlots, Link
-from actors.supervisor import SUPERVISOR, WRITER, Singles, Start, Statistics, Supervisor
+from actors.slots import DeliverySlots, LinkStatus
+from actors.supervisor import SUPERVISOR, WRITER, Singles, Start, Supervisor
 from actors.surroundings import Surroundings
 from actors.timer import Timer
 from store.port import Journal
@@ -40,7 +41,7 @@ class ActorSystem:
 
     `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with each
     record after its commit, in the writer's thread: it must be quick; what it raises is logged.
-    The journal stays the caller's, to be closed after `stop`.
+    The caller closes the journal after `stop`. `restarts` counts failures by the name of the actor.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ActorSystem:
         self.directory = Directory()
         self.admission = Admission()
         self.writer_statistics = WriterStatistics()
-        self.statistics = Statistics()
+        self.restarts: Counter[str] = Counter()
         self.slots = DeliverySlots(max_in_flight, time.monotonic)
         self.policy = msgspec.structs.replace(policy, max_journal=journal.usage().limit)
         self._journal = journal
@@ -109,7 +110,7 @@ class ActorSystem:
             self._max_in_flight,
             self._make_port,
             self._start_singles(),
-            self.statistics,
+            self.restarts,
         )
         self._singles[SUPERVISOR] = supervisor
 
@@ -180,7 +181,7 @@ class ActorSystem:
             "discarded": forgotten.discarded + sum(s.counters.discarded for s in states),
         }
 
-    def link(self) -> Link:
+    def link(self) -> LinkStatus:
         """The way to PagerDuty."""
         return self.slots.link()
 

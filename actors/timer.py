@@ -8,33 +8,19 @@ import itertools
 import time
 from typing import Any
 
-import msgspec
 import pykka
 
-from actors.supervised import DeadlineInbox, Due, Report, SupervisedActor
-
-
-class Schedule(msgspec.Struct, frozen=True):
-    """Tell `message` to `to` in `seconds`."""
-
-    to: pykka.ActorRef[Any]
-    message: Any
-    seconds: float
+from actors.messages import Due, Report, Schedule
+from actors.supervised import SupervisedActor
 
 
 class Timer(SupervisedActor):
     """Keeps a heap of what is due when. A message for an actor that died meanwhile is dropped."""
 
-    actor_inbox: DeadlineInbox
-
     def __init__(self, report: Report) -> None:
         super().__init__(report)
         self._heap: list[tuple[float, int, Schedule]] = []
         self._order = itertools.count()
-
-    @staticmethod
-    def _create_actor_inbox() -> DeadlineInbox:
-        return DeadlineInbox()
 
     def receive(self, message: Any) -> None:
         """`Schedule` adds, `Due` fires."""

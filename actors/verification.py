@@ -15,7 +15,7 @@ from store.records import Entry, EventAccepted, EventId, QueueHeld, QueueId, Que
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `compared`: snapshots for which every record was still there to compare.
+    """The result. `compared`: snapshots for which every record was still there to compare.
 
     `waiting` and `dead` count the events that a start would find.
     """
@@ -64,7 +64,7 @@ class _Track:
         self.snapshot = None if state is None else to_snapshot(state)
         self.seq = seq
         self.whole: QueueState | None = QueueState(queue=queue) if comparable else None
-        self.tells_of_holds = False
+        self.has_holds = False
 
 
 class Replay:
@@ -92,7 +92,7 @@ class Replay:
             except KeyError:
                 self._file.note("it does not fit what came before it", entry.seq)
         elif track.whole is not None:
-            track.tells_of_holds |= isinstance(entry.record, QueueHeld | QueueReleased)
+            track.has_holds |= isinstance(entry.record, QueueHeld | QueueReleased)
             try:
                 evolve(track.whole, entry.record)
             except KeyError:
@@ -120,7 +120,7 @@ class Replay:
         return _Track(queue, state, snapshot.seq, comparable=not self._file.is_incomplete)
 
     def _compare(self, queue: QueueId, whole: QueueState, track: _Track) -> None:
-        """The counters tell whether records were removed: then there is nothing to compare."""
+        """Skipped if the counters show that records were removed."""
         assert track.snapshot is not None
         saved = from_snapshot(track.snapshot)
         counted, expected = (msgspec.structs.astuple(each.counters) for each in (whole, saved))
@@ -128,7 +128,7 @@ class Replay:
             self._file.note(f"the snapshot of queue {queue} lacks records that came before it")
         if counted != expected:
             return
-        if not track.tells_of_holds:
+        if not track.has_holds:
             whole.hold = saved.hold  # nothing counts holds, so their records may be gone
         self.compared += 1
         if to_snapshot(whole) != track.snapshot:

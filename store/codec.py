@@ -104,7 +104,7 @@ def decode_figures(key: bytes, value: bytes) -> dict[str, int]:
 def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:
     """Name and value of the row in `meta` that vouches for a row of `queues`.
 
-    A routing key whose bytes have changed would lead a queue's events to somebody else.
+    A routing key whose bytes have changed would send a queue's events to another service.
     """
     name = b"queue_%d_crc32" % queue
     return name, b"%d" % zlib.crc32(key.encode(), zlib.crc32(name))

@@ -29,8 +29,8 @@ _READERS_FILE_SIZE = 256 + 64 * _MAX_READERS
 def prepare_directory(directory: Path) -> None:
     """Create `directory` with mode 0700 if need be; raise `JournalUnavailableError` if unusable.
 
-    One that others may enter is closed to them if it is empty or a journal's; otherwise it may be
-    somebody's for something else, and is refused.
+    One that other users may enter gets mode 0700 if it is empty or a journal's. Otherwise it may
+    have another purpose, and is refused.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def _close_to_others(directory: Path) -> None:
-    """The journal holds routing keys: nobody but its user may enter."""
+    """The journal holds routing keys: no other user may enter."""
     mode = stat.S_IMODE(directory.stat().st_mode)
     if not mode & 0o077:
         return
@@ -138,7 +138,7 @@ def _allocate(path: Path, size: int) -> None:
     """Give `path` its blocks now.
 
     LMDB maps its table of readers into memory as a file of holes, and filling a hole on a full disk
-    would end the process with SIGBUS; here it is an error that can be told.
+    would end the process with SIGBUS; here it raises `OSError`.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -148,7 +148,7 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def unusable(directory: Path, error: Exception) -> JournalUnavailableError:
-    """What to tell about a journal that the system does not let us use."""
+    """The error for a journal that the system does not let us use."""
     reason = error.strerror if isinstance(error, OSError) else error
     return JournalUnavailableError(
         f"the journal {directory} can't be opened ({reason}): "

@@ -38,7 +38,7 @@ class Headroom:
         return None
 
     def _advice(self, target: int) -> str:
-        """How much to free, as far as that can be known: a quota tells nothing."""
+        """How much to free, as far as that can be known: a quota is not visible."""
         file, disk = os.fstat(self._fd), os.fstatvfs(self._fd)
         missing = target - file.st_blocks * _BLOCK - disk.f_bavail * disk.f_frsize
         free = max(1, -(-missing // _MIB))

@@ -54,25 +54,21 @@ class LmdbJournal(LmdbReader):
             raise
 
     def _start(self) -> None:
-        env = environment.open_environment(self.directory, map_size=self._map_size)
+        self._env = env = environment.open_environment(self.directory, map_size=self._map_size)
         try:
             self._create_missing(env)
-        except lmdb.Error as error:
-            env.close()
-            raise CommitFailedError(
-                f"the journal {self.directory} can't be written ({error}): make room on its disk"
-            ) from None
-        except JournalError:
-            env.close()
-            raise
-        self._open(env)
-        try:
+            self._open_tables()
             environment.mark_complete(self.directory)
             self._headroom = Headroom(self._data_file, _RESERVE)
             self._file_id = _id_of(self._data_file)
             self._page_size: int = env.stat()["psize"]
             self._last = self._find_last()
             self._measure()
+        except lmdb.Error as error:
+            env.close()
+            raise CommitFailedError(
+                f"the journal {self.directory} can't be written ({error}): make room on its disk"
+            ) from None
         except OSError as error:
             env.close()
             raise environment.unusable(self.directory, error) from None
@@ -223,7 +219,7 @@ class LmdbJournal(LmdbReader):
 
 
 def _id_of(file: Path) -> tuple[int, int] | None:
-    """What tells a file from any other of this host; None if there is none."""
+    """Identifies a file on this host; None if it does not exist."""
     try:
         status = file.stat()
     except OSError:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import lmdb
 
 from store import codec, tables
-from store.errors import JournalDamagedError, JournalError, JournalUnavailableError
+from store.errors import JournalDamagedError, JournalUnavailableError
 from store.port import IndexSums, Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey, of_one_event
 from store.tables import QUEUE_BYTES, Tables, queue_id, queue_key
@@ -23,20 +23,15 @@ class LmdbReader:
 
     agent_id: str
     directory: Path
+    _env: lmdb.Environment
 
-    def _open(self, env: lmdb.Environment) -> None:
-        """Take over `env`; it is closed if it turns out not to be readable."""
-        self._env = env
+    def _open_tables(self) -> None:
         try:
-            self._tables = Tables.open(env, create=False)
-            with self._reading(self._tables.meta) as txn:
-                self.agent_id = txn.get(tables.AGENT_ID, default=b"").decode()
+            self._tables = Tables.open(self._env, create=False)
         except lmdb.Error as error:
-            env.close()
             raise JournalDamagedError(f"LMDB says: {error}", directory=self.directory) from None
-        except JournalError:
-            env.close()
-            raise
+        with self._reading(self._tables.meta) as txn:
+            self.agent_id = txn.get(tables.AGENT_ID, default=b"").decode()
 
     def queues(self) -> dict[QueueId, RoutingKey]:
         """As `store.port.Journal.queues`."""

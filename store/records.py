@@ -129,7 +129,7 @@ class QueueReleased(msgspec.Struct, frozen=True, kw_only=True, tag="QueueRelease
 
 
 class ActorRestarted(msgspec.Struct, frozen=True, kw_only=True, tag="ActorRestarted"):
-    """A queue's actor came back and found a delivery whose outcome nobody knows."""
+    """A restarted queue actor found a delivery whose outcome is unknown."""
 
     reason: str
     at: float

@@ -1,4 +1,4 @@
-"""Which entries nobody needs any more: selection only, the writer removes them.
+"""Selects the entries that may be removed; the writer removes them.
 
 Only what lies behind the queue's saved snapshot may go. An event's entries go together, once it
 was delivered or discarded long enough ago. What is old is judged by the journal's order, as clocks
@@ -78,7 +78,7 @@ def sweep(
         if event in alive:
             after = entry.seq if passing else after
             continue
-        passing = False  # behind `after`, as nobody knows yet whether it will be removed
+        passing = False  # behind `after`, as it is unknown yet whether it will be removed
         if event is None:
             chosen.append(entry)
             continue

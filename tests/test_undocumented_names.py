@@ -12,18 +12,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pykka
 import pytest
 import urllib3.connection
+from pykka._envelope import Envelope
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, PoolManager
 from uvicorn import Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-RANGES = {"uvicorn": ((0, 34), (1,)), "urllib3": ((2,), (3,)), "requests": ((2, 32), (3,))}
+RANGES = {
+    "uvicorn": ((0, 34), (1,)),
+    "urllib3": ((2,), (3,)),
+    "requests": ((2, 32), (3,)),
+    "pykka": ((4, 1), (5,)),
+}
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 NAMES: list[tuple[Any, str]] = [
+    (pykka.ThreadingActor, "_create_actor_inbox _start_actor_loop"),
+    (pykka.ThreadingActor, "_actor_loop_setup _actor_loop_running _actor_loop_teardown"),
+    (Envelope("message"), "message reply_to"),
     (HttpToolsProtocol, "_unset_keepalive_if_required on_message_begin on_headers_complete"),
     (HttpToolsProtocol, "on_body on_message_complete on_response_complete eof_received"),
     (Server, "startup shutdown capture_signals serve"),

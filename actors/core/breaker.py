@@ -12,11 +12,11 @@ from store.records import QueueId
 LinkState = Literal["unknown", "reachable", "failing", "unreachable"]
 
 PROBE_PAUSE = 1.0
-"""Seconds from the end of a probe to the next: with the time that one takes (a connect timeout is
-about 3 s), deliveries begin again within 5 s of PagerDuty's return."""
+"""Seconds from the end of a probe to the next. With a connect timeout of about 3 s, deliveries
+resume within 5 s of PagerDuty's return."""
 
 LONGEST_PROBE = 4.0
-"""Seconds after which another probe begins although nothing came of the last one."""
+"""Seconds after which another probe starts although the last one has no result yet."""
 
 PATIENCE = 2.0
 """Seconds without an accepted event after which failures of several queues mean `failing`."""
@@ -26,10 +26,10 @@ LONG_PATIENCE = 60.0
 and for events that failed while others were accepted."""
 
 MANY = 20
-"""Failed attempts in a row that need no patience: so many at once are no coincidence."""
+"""Failed attempts in a row after which the link is `failing` without waiting for `PATIENCE`."""
 
 FEW = 3
-"""Failed attempts in a row that say something if they all concern one queue."""
+"""Failed attempts in a row that are needed if they all concern one queue."""
 
 
 class Breaker:
@@ -59,7 +59,7 @@ class Breaker:
         return self.state in ("failing", "unreachable")
 
     def allows(self, now: float) -> bool:
-        """Whether a delivery may begin; if it does, tell `began`."""
+        """Whether a delivery may begin; if it does, call `began`."""
         return not self.is_open or now >= self._next_probe
 
     def began(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What can be asked of a queue, and what it answers."""
+"""The commands of a queue and their answers."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class FinishDelivery(msgspec.Struct, frozen=True):
 class RetryEvents(msgspec.Struct, frozen=True):
     """Try dead letters again (at the tail) and deferred events at once; `ids` None means all.
 
-    A dead letter that a later event has superseded stays one unless `force`; if it alone is asked
-    for, the answer is a `Refusal` that says why.
+    A dead letter that a later event has superseded is retried only with `force`. A retry of this
+    single event is answered with a `Refusal` that gives the reason.
     """
 
     ids: Sequence[EventId] | None = None
@@ -117,7 +117,7 @@ class ReleaseQueue(msgspec.Struct, frozen=True):
 
 
 class ResumeQueue(msgspec.Struct, frozen=True):
-    """The queue was just recovered from the journal, and nobody is delivering for it any more."""
+    """The queue was just recovered from the journal, and no sender is delivering for it."""
 
     reason: str
 
@@ -152,7 +152,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """What became of several commands that were asked for together, in their order."""
+    """The answers to several commands of one request, in their order."""
 
     each: tuple[Receipt | Refusal | Done, ...]
 

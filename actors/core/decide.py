@@ -1,7 +1,7 @@
 """The life of a queue, pure: no thread, no clock, no disk, no network.
 
 `decide` says what happens because of a command, `resume` what is owed next; `actors.core.evolve`
-applies what was decided, live and in replay alike. Time enters as `now`, chance inside the command.
+applies what was decided, live and in replay. Time enters as `now`, chance inside the command.
 Top to bottom in the order in which an event lives.
 """
 

@@ -1,6 +1,8 @@
-"""The only way in which a queue's state changes: one record at a time, live and in replay alike."""
+"""The only way in which a queue's state changes: one record at a time, live and in replay."""
 
 from __future__ import annotations
+
+from typing import assert_never
 
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import ATTEMPTS_KEPT, QueueState, WaitingEvent
@@ -98,6 +100,8 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                 event.last_error = error_of(record)
                 state.in_flight = None
             state.counters.restarts += 1
+        case _:
+            assert_never(record)
     return state
 
 

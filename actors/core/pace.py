@@ -24,7 +24,7 @@ _MANY = 6
 
 
 class Pace(msgspec.Struct, kw_only=True):
-    """The seconds between two calls of a key (0: it is not paced), and what became of the calls.
+    """The seconds between two calls of a key (0: it is not paced), and the answers to the calls.
 
     `taken` and `refused` count the answers of a period, `pressed` says whether further events
     waited all the time. The period begins at `since`, which may lie ahead: until then, what

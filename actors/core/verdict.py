@@ -1,4 +1,4 @@
-"""What one delivery attempt came to: delivered, to be tried again, or refused for good."""
+"""The result of a delivery attempt: delivered, to be tried again, or refused for good."""
 
 from __future__ import annotations
 

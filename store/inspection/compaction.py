@@ -1,6 +1,6 @@
 """`journal compact`: gives the room that removed records have left back to the file system.
 
-LMDB's file never shrinks by itself. The copy is made inside the journal's directory, compared row
+LMDB never shrinks its file. The copy is made inside the journal's directory, compared row
 by row with the original, and put in its place by one rename, so that there is a whole journal at
 every moment.
 """
@@ -75,7 +75,7 @@ def _copy(directory: Path, copy: Path) -> None:
 
 
 def _refuse_damaged_records(directory: Path) -> None:
-    """A copy would be as damaged as the original, and whoever made it would think it whole."""
+    """A copy would be as damaged as the original, but look sound."""
     problems: list[str] = []
     file = DataFile(directory, problems.append)
     try:

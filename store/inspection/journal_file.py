@@ -1,4 +1,4 @@
-"""A journal that nobody writes, read without LMDB and without a lock: a stopped agent's or a copy.
+"""Reads a stopped agent's journal, or a copy, without LMDB and without a lock.
 
 Not a byte is changed. What can't be read is noted as damage and passed over, for commands that
 look at a journal or save what is left of it; the agent itself never passes over anything.
@@ -43,7 +43,7 @@ class JournalFile:
     Raises:
         JournalMissingError: There is no journal.
         JournalUnavailableError: Its file can't be opened.
-        JournalLockedError: An agent has it open; reading what is being written tells nothing.
+        JournalLockedError: An agent has it open: reading would be meaningless.
         JournalNewerError: A newer program wrote it.
         JournalChangedError: On exit: an agent was started meanwhile.
     """
@@ -93,7 +93,7 @@ class JournalFile:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether it was made of what was left of a damaged one: then replaying it tells little."""
+        """Whether it was salvaged from a damaged one: then records are missing."""
         return tables.INCOMPLETE in self.meta
 
     def entries(self) -> Iterator[Entry]:
@@ -164,7 +164,7 @@ class JournalFile:
     def _refuse_change(self) -> None:
         refuse_if_held(self.directory)
         try:
-            # What is wrong with it was told when it was opened first.
+            # Its damage was noted when it was opened first.
             again = DataFile(self.directory, lambda what: None)
         except OSError as error:
             raise unusable(self.directory, error) from None

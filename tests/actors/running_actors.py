@@ -162,7 +162,7 @@ class RunningActors:
 
     def restarts(self, name: str) -> int:
         """How often actors of this kind were restarted."""
-        return self.system.statistics.restarts.get(name, 0)
+        return self.system.restarts[name]
 
     def wait_until_delivered(self, events: list[EventId], key: str = KEY) -> None:
         """Wait until exactly these events of the key are delivered, in this order."""

@@ -11,9 +11,8 @@ import pytest
 from actors.core import restarts
 from actors.core.commands import Receipt, Refusal
 from actors.core.verdict import Deferred, Delivered
-from actors.journal_writer import Remove
+from actors.messages import Remove, Schedule
 from actors.ports import OutgoingEvent
-from actors.timer import Schedule
 from store.errors import JournalFullError
 from tests.actors.faulty_journal import nothing, times
 from tests.actors.running_actors import (

@@ -6,7 +6,8 @@ from collections import Counter
 
 from actors.core.breaker import LONGEST_PROBE, PROBE_PAUSE
 from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
-from actors.slots import DeliverySlots, Grant
+from actors.messages import Grant
+from actors.slots import DeliverySlots
 from store.records import EventId, QueueId
 
 SENDERS = 8

@@ -18,9 +18,10 @@ from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Verdict
 from actors.janitor import Janitor
 from actors.journal_writer import JournalWriter
+from actors.messages import SenderId
 from actors.sender import SenderPool
 from actors.sequencer import Sequencer
-from actors.slots import DeliverySlots, SenderId
+from actors.slots import DeliverySlots
 from pdagent.eventsapi import verdict as table
 from store import retention
 from store.port import Journal
