@@ -9,10 +9,13 @@ stay pykka's in every other respect: mailbox, references, failure hooks, registr
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import logging
 import queue
 import sys
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -134,9 +137,14 @@ def wake(actor: pykka.ActorRef[Any]) -> None:
 
 
 class Dispatcher:
-    """One daemon thread that gives scheduled actors their turns, first come, first served."""
+    """One daemon thread that gives scheduled actors their turns, first come, first served.
+
+    It also sends the messages that its actors have delayed.
+    """
 
     def __init__(self) -> None:
+        self._delayed: list[tuple[float, int, pykka.ActorRef[Any], Any]] = []
+        self._order = itertools.count()
         self._ready: queue.SimpleQueue[DispatchedActor | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
@@ -144,6 +152,11 @@ class Dispatcher:
     def schedule(self, actor: DispatchedActor) -> None:
         """Give the actor a turn after those that are scheduled already."""
         self._ready.put(actor)
+
+    def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
+        """Send `message` to `to` in `seconds`, unless it has ended; only called in this thread."""
+        due = time.monotonic() + seconds
+        heapq.heappush(self._delayed, (due, next(self._order), to, message))
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""
@@ -155,7 +168,19 @@ class Dispatcher:
         self._thread.join(timeout=1)
 
     def _run(self) -> None:
-        while (actor := self._ready.get()) is not None:
+        while True:
+            wait = self._delayed[0][0] - time.monotonic() if self._delayed else None
+            if wait is not None and wait <= 0:
+                _, _, to, message = heapq.heappop(self._delayed)
+                with contextlib.suppress(pykka.ActorDeadError):
+                    to.tell(message)
+                continue
+            try:
+                actor = self._ready.get(timeout=wait)
+            except queue.Empty:
+                continue
+            if actor is None:
+                return
             try:
                 actor.run_turn()
             except BaseException:

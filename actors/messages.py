@@ -48,14 +48,6 @@ class Due(msgspec.Struct, frozen=True):
     """To an actor: the deadline that it has set on its inbox has come."""
 
 
-class Schedule(msgspec.Struct, frozen=True):
-    """To the Timer: send `message` to `to` in `seconds`."""
-
-    to: pykka.ActorRef[Any]
-    message: Any
-    seconds: float
-
-
 class Grant(msgspec.Struct, frozen=True):
     """To a Sequencer: it is this queue's turn, with this sender."""
 
@@ -69,10 +61,6 @@ class VerdictReady(msgspec.Struct, frozen=True):
 
 class Wake(msgspec.Struct, frozen=True):
     """To a Sequencer: look again whether something is due."""
-
-
-class TimerReplaced(msgspec.Struct, frozen=True):
-    """To a Sequencer: the scheduled messages are lost, schedule them again."""
 
 
 class SaveSnapshot(msgspec.Struct, frozen=True):

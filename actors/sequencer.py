@@ -41,7 +41,6 @@ from actors.messages import (
     Report,
     Saved,
     SaveSnapshot,
-    TimerReplaced,
     VerdictReady,
     Wake,
     WriteFailed,
@@ -124,9 +123,6 @@ class Sequencer(DispatchedActor):
             case Wake():
                 self._wake_at = None
                 self._claim(state)
-            case TimerReplaced():
-                self._wake_at = self._idle_since = None
-                self._idle_check_pending = False
             case IdleCheck():
                 self._stop_if_idle(state)
             case SaveSnapshot():
@@ -220,7 +216,7 @@ class Sequencer(DispatchedActor):
                 due = time.monotonic() + seconds
                 if self._wake_at is None or due < self._wake_at - 0.01:
                     self._wake_at = due
-                    self._around.tell_later(self.actor_ref, Wake(), seconds)
+                    self._around.dispatcher.tell_later(self.actor_ref, Wake(), seconds)
         if self._wants_turn and not isinstance(owed, Deliver):
             self._wants_turn = False
             if state.in_flight is None:
@@ -235,7 +231,7 @@ class Sequencer(DispatchedActor):
     def _check_idle_in(self, seconds: float) -> None:
         if not self._idle_check_pending:
             self._idle_check_pending = True
-            self._around.tell_later(self.actor_ref, IdleCheck(), seconds)
+            self._around.dispatcher.tell_later(self.actor_ref, IdleCheck(), seconds)
 
     def _stop_if_idle(self, state: QueueState) -> None:
         """Take no more commands and save the state, or remove a queue that holds nothing at all."""

@@ -25,7 +25,6 @@ from actors.messages import (
     Needed,
     Report,
     SenderId,
-    TimerReplaced,
     Wake,
     WriteFailed,
 )
@@ -44,7 +43,7 @@ Start = Callable[[Report], pykka.ActorRef[Any]]
 Singles = dict[str, pykka.ActorRef[Any]]
 """The actors of which there is one, by name; replaced when one is restarted."""
 
-SUPERVISOR, WRITER, TIMER = "supervisor", "writer", "timer"
+SUPERVISOR, WRITER = "supervisor", "writer"
 _SEQUENCER, _SENDER = "sequencer", "sender"
 
 ActorId = tuple[str, int]
@@ -235,10 +234,9 @@ class Supervisor(SupervisedActor):
                 self._start_sender(number)
             case _:
                 self._start_single(name)
-                if name in (WRITER, TIMER):
-                    lost = WriteFailed() if name == WRITER else TimerReplaced()
+                if name == WRITER:
                     for entry in directory.active():
-                        directory.tell(entry.id, lost)
+                        directory.tell(entry.id, WriteFailed())
 
     # Liveness
 

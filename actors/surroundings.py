@@ -11,7 +11,7 @@ import pykka
 from actors.core.commands import Policy
 from actors.directory import Directory
 from actors.dispatcher import Dispatcher, wake
-from actors.messages import STOPPING, Needed, Perform, PerformAll, Schedule
+from actors.messages import STOPPING, Needed, Perform, PerformAll
 from actors.slots import DeliverySlots
 from store.port import Journal
 from store.records import QueueId, RoutingKey
@@ -31,7 +31,6 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     passivate_after: float
     clock: Callable[[], float]
     writer: Callable[[], pykka.ActorRef[Any]]
-    timer: Callable[[], pykka.ActorRef[Any]]
     supervisor: Callable[[], pykka.ActorRef[Any]]
 
     def command(self, key: RoutingKey, command: Perform | PerformAll) -> None:
@@ -51,10 +50,6 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     def ask_for_successor(self, queue: QueueId) -> None:
         """Have a Sequencer started for this queue. Without a Supervisor, the agent stops."""
         tell(self.supervisor(), Needed(queue))
-
-    def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
-        """If the timer died, its successor sends all `TimerReplaced`: they schedule again."""
-        tell(self.timer(), Schedule(to, message, seconds))
 
 
 def tell(ref: pykka.ActorRef[Any], message: Any) -> bool:

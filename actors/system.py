@@ -25,7 +25,6 @@ from actors.sender import PortFactory, SenderPool
 from actors.slots import DeliverySlots, LinkStatus
 from actors.supervisor import SUPERVISOR, WRITER, Singles, Start, Supervisor
 from actors.surroundings import Surroundings
-from actors.timer import Timer
 from store.port import Journal
 from store.records import QueueId, Record, RoutingKey
 
@@ -81,7 +80,6 @@ class ActorSystem:
             passivate_after=passivate_after,
             clock=clock,
             writer=lambda: self._singles[WRITER],
-            timer=lambda: self._singles["timer"],
             supervisor=lambda: self._singles[SUPERVISOR],
         )
         self._failure: BaseException | None = None
@@ -203,7 +201,6 @@ class ActorSystem:
 
     def _start_singles(self) -> dict[str, Start]:
         starts: dict[str, Start] = {
-            "timer": Timer.start,
             WRITER: lambda report: JournalWriter.start(
                 report,
                 self._journal,

@@ -15,7 +15,7 @@ from pdagent.config import needed
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
-    from pdagent.localclient import Receipt
+    from pdagent.localclient import AgentReceipt
 
 
 RECEIPTS: dict[EventKind, str] = {
@@ -72,7 +72,9 @@ def submit(
         say("warning", f"the event is stored, its receipt could not be printed: {error.strerror}")
 
 
-def _accepted(session: Session, kind: EventKind, event: dict[str, object], key: str) -> Receipt:
+def _accepted(
+    session: Session, kind: EventKind, event: dict[str, object], key: str
+) -> AgentReceipt:
     body = _encoded(event)
     with session.agent() as client:
         from pdagent.localclient import NoAnswer, Unreachable
@@ -96,7 +98,7 @@ def _encoded(event: dict[str, object]) -> bytes:
         return msgspec.json.encode(event)
 
 
-def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt:
+def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> AgentReceipt:
     """Store an event in the configured spool, for an agent that is down.
 
     `key` is its Idempotency-Key; the agent will give the event the same receipt.
@@ -107,7 +109,7 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
     directory = needed(session.loaded.config.spool)
     from pdagent.events import InvalidEvent, parse
     from pdagent.events.ids import repeatable_event_id
-    from pdagent.localclient import Receipt
+    from pdagent.localclient import AgentReceipt
     from pdagent.spool import SpooledEvent, put
 
     try:
@@ -124,7 +126,7 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> Receipt
     say("warning", f"the agent is down: the event waits in {directory} until it runs again")
     event_id = repeatable_event_id(event.routing_key, key)
     dedup_key = event.dedup_key or event_id
-    return Receipt(
+    return AgentReceipt(
         key=event_id,
         incident_key=dedup_key if kind == "v1" else "",
         dedup_key=dedup_key if kind == "v2" else "",

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FOR_NOW",
     "AgentError",
+    "AgentReceipt",
     "BadCertificate",
     "LocalClient",
     "NoAnswer",
     "NotUnderstood",
     "OtherScheme",
-    "Receipt",
     "Refused",
     "Unreachable",
 ]
@@ -44,7 +44,7 @@ JsonObject = dict[str, Any]
 _Expected = TypeVar("_Expected")
 
 
-class Receipt(NamedTuple):
+class AgentReceipt(NamedTuple):
     """The agent's confirmation that an event is stored; at most one of the two keys is filled in.
 
     `key` is the event's id. A change event has neither `dedup_key` nor `incident_key`.
@@ -71,7 +71,7 @@ class LocalClient:
     def __init__(self, config: Config, *, answer_seconds: float = 30.0) -> None:
         self._transport = Transport(config, answer_seconds)
 
-    def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> Receipt:
+    def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> AgentReceipt:
         """Send one event, as JSON in PagerDuty's own form with its routing key.
 
         Repeated while it isn't known whether the event is stored: `idempotency_key` keeps the agent
@@ -79,11 +79,11 @@ class LocalClient:
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
         receipt = self._object(self._transport.until_known("POST", "/send", {}, event, headers))
-        known = {name: receipt[name] for name in Receipt._fields if name in receipt}
+        known = {name: receipt[name] for name in AgentReceipt._fields if name in receipt}
         warnings = known.pop("warnings", [])
         if not isinstance(warnings, list) or not all(isinstance(v, str) for v in known.values()):
             raise self._transport.not_expected()
-        return Receipt(**known, warnings=tuple(map(str, warnings)))
+        return AgentReceipt(**known, warnings=tuple(map(str, warnings)))
 
     def send_batch(
         self, kind: EventKind, lines: Sequence[bytes], *, first: int, idempotency_key: str

@@ -188,7 +188,7 @@ class AgentCollector(Collector):
         accepting = system.admission.refusal is None
         yield _gauge("ready", "1 if the agent can do its work.", not system.trouble())
         yield _gauge("accepting", "1 if the journal takes new events.", accepting)
-        known = {"sequencer": 0, "sender": 0, "writer": 0, "timer": 0, "janitor": 0}
+        known = {"sequencer": 0, "sender": 0, "writer": 0, "janitor": 0}
         restarts = known | system.restarts
         yield _counters("actor_restarts", "Actors that failed and came back.", "actor", restarts)
 

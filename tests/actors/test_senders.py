@@ -180,7 +180,7 @@ def test_a_verdict_that_comes_while_no_sequencer_runs_is_claimed_later(
 def test_killing_at_random_never_has_two_deliveries_of_a_key_under_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sequencers, senders and the timer die while 20 keys are delivered over 4 connections."""
+    """Sequencers and senders die while 20 keys are delivered over 4 connections."""
     monkeypatch.setattr("actors.core.restarts.LIMIT", 1_000)
     monkeypatch.setattr("actors.core.restarts.FIRST_DELAY", 0.0)
     monkeypatch.setattr("actors.core.restarts.RETRY_EVERY", 0.0)

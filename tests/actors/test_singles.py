@@ -10,9 +10,7 @@ import pytest
 
 from actors.core import restarts
 from actors.core.commands import Receipt, Refusal
-from actors.core.verdict import Deferred, Delivered
-from actors.messages import Remove, Schedule
-from actors.ports import OutgoingEvent
+from actors.messages import Remove
 from store.errors import JournalFullError
 from tests.actors.faulty_journal import nothing, times
 from tests.actors.running_actors import (
@@ -25,12 +23,6 @@ from tests.actors.running_actors import (
 from tests.actors.scripted_pagerduty import Hold
 
 MISTAKE = RuntimeError("a mistake of ours")
-
-
-def kill_timer(actors: RunningActors) -> None:
-    timer = actors.single("timer")
-    timer.tell(Schedule(timer, None, "soon"))  # type: ignore[arg-type]  # the fault
-    wait_for(lambda: not timer.is_alive(), "the end of the timer")
 
 
 def test_a_journal_writer_that_dies_answers_all_that_wait_for_it(actors: RunningActors) -> None:
@@ -102,44 +94,6 @@ def test_a_writer_that_dies_with_the_journal_full_leaves_one_that_looks_again(
     wait_for(lambda: not writer.is_alive(), "the end of the writer")
     actors.journal.before_admit = nothing
     wait_for(lambda: actors.system.admission.refusal is None, "an agent that accepts")
-
-
-def test_a_timer_that_dies_is_replaced_and_what_it_was_to_do_is_done(
-    actors: RunningActors,
-) -> None:
-    answers = iter([Deferred(reason="rate_limited", retry_after=1.0)])
-    actors.pagerduty.answer = lambda event: next(answers, None) or Delivered(status=202)
-    events = actors.accepted()
-    wait_for(lambda: actors.entry().state.failures == 1, "the first attempt")
-    kill_timer(actors)
-    actors.wait_until_delivered(events)
-    assert actors.restarts("timer") == 1
-
-
-def test_queues_do_not_notice_that_the_timer_is_away(actors: RunningActors) -> None:
-    """Each of these keys needs the timer, in order to wait or to rest, while there is none."""
-
-    def fail_first(event: OutgoingEvent) -> Delivered | Deferred:
-        if len(actors.pagerduty.attempts[event.routing_key]) == 1:
-            return Deferred(reason="rate_limited", retry_after=0.2)
-        return Delivered(status=202)
-
-    actors.pagerduty.answer = fail_first
-    keys = [f"{number:032d}" for number in range(50)]
-    for key in keys:
-        kill_timer(actors) if key == keys[10] else None
-        actors.accepted(key)
-    for key in keys:
-        wait_for(lambda key=key: actors.delivered(key), "the delivery")
-    assert actors.restarts("timer") == 1
-    assert actors.restarts("sequencer") == 0
-
-
-def test_a_queue_rests_although_the_timer_died_that_was_to_say_so(tmp_path: Path) -> None:
-    with RunningActors(tmp_path, passivate_after=0.5) as actors:
-        actors.wait_until_delivered(actors.accepted())
-        kill_timer(actors)
-        wait_for(lambda: actors.entry().phase == "stopped", "rest")
 
 
 def test_a_janitor_that_fails_is_replaced_and_tries_again(tmp_path: Path) -> None:

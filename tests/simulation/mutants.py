@@ -86,7 +86,7 @@ def slower_after_each_refusal() -> list[Substitute]:
 def lost_wakeup_after_restart() -> list[Substitute]:
     """A Sequencer that comes back takes the wake-up that its predecessor had asked for as its own.
 
-    The timer knows nothing of it any more.
+    That message was sent to the predecessor.
     """
     recover = Sequencer._recover
 

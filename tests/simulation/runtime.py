@@ -7,6 +7,7 @@ few). Which of the actors that have something to do goes next is drawn.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import random
@@ -103,6 +104,7 @@ class Runtime:
         self._alive: set[SupervisedActor] = set()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._processes = 0
 
     def note(self, what: Callable[[], str]) -> None:
         """Add a line to the trace; `what` is asked only if there is one."""
@@ -131,6 +133,17 @@ class Runtime:
         """In place of the dispatcher's thread."""
         self._alive.add(actor)
         self._list(actor)
+
+    def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
+        """In place of the dispatcher's delayed messages, which end with the process."""
+        process = self._processes
+
+        def tell() -> None:
+            if process == self._processes:
+                with contextlib.suppress(pykka.ActorDeadError):
+                    to.tell(message)
+
+        self.after(seconds, tell)
 
     def block(self, actor: SupervisedActor) -> None:
         """The actor waits for something in the middle of a message and handles no other."""
@@ -163,6 +176,7 @@ class Runtime:
         for actor in self._alive:
             pykka.ActorRegistry.unregister(actor.actor_ref)
         self.crashing = False
+        self._processes += 1
         self._alive.clear()
         self._ready.clear()
         self._listed.clear()

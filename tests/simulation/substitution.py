@@ -20,7 +20,6 @@ from actors import (
     supervised,
     supervisor,
     system,
-    timer,
 )
 from actors.core.verdict import Verdict
 from actors.messages import Delivery
@@ -30,7 +29,7 @@ from tests.simulation.pagerduty import SimulatedPort
 from tests.simulation.runtime import Runtime
 from tests.simulation.witness import Violation
 
-_USE_TIME = (janitor, journal_writer, sequencer, supervised, supervisor, system, timer)
+_USE_TIME = (janitor, journal_writer, sequencer, supervised, supervisor, system)
 
 Substitute = tuple[Any, str, Any]
 
@@ -40,6 +39,7 @@ class SimulatedDispatcher:
 
     def __init__(self, runtime: Runtime) -> None:
         self.schedule = runtime.schedule
+        self.tell_later = runtime.tell_later
         self._alive = True
 
     def is_alive(self) -> bool:

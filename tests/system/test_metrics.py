@@ -91,7 +91,7 @@ def test_deliveries_are_counted_and_timed(agent: AgentProcess, sandbox: SandboxP
     assert now("commit_seconds_total") > 0
     assert now("commits_failed_total") == 0
     assert 0 <= before("replay_seconds") < 60
-    for actor in ("sequencer", "sender", "writer", "timer", "janitor"):
+    for actor in ("sequencer", "sender", "writer", "janitor"):
         assert now("actor_restarts_total", actor=actor) == 0
 
 

@@ -20,7 +20,7 @@ from pdagent.cli.session import UNDONE, Session, pass_session
 from pdagent.cli.submission import RECEIPTS
 from pdagent.events import EventKind, rawjson
 from pdagent.events.kinds import KEY_NAMES
-from pdagent.localclient import NoAnswer, Receipt
+from pdagent.localclient import AgentReceipt, NoAnswer
 from pdagent.masking import mask
 
 _EDITABLE = ("queued", "deferred", "dead_lettered")
@@ -96,7 +96,7 @@ def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _accepted(session: Session, kind: EventKind, body: bytes, old: str) -> Receipt:
+def _accepted(session: Session, kind: EventKind, body: bytes, old: str) -> AgentReceipt:
     # Derived, so that the same edit may be repeated if it isn't known whether it was stored.
     repeatable = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{old}\n{body!r}"))
     with session.agent(UNDONE) as client:
@@ -109,7 +109,7 @@ def _accepted(session: Session, kind: EventKind, body: bytes, old: str) -> Recei
             ) from None
 
 
-def _discard(session: Session, old: Shown, receipt: Receipt) -> None:
+def _discard(session: Session, old: Shown, receipt: AgentReceipt) -> None:
     stored = f"the corrected event is stored as {receipt.key}"
     with session.agent(f"{stored}, the old one is not discarded") as client:
         changed = client.change("discard", ids=[old.id], reason=f"replaced by {receipt.key}")
