@@ -33,7 +33,7 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
         (mutants.overtaking_retry, "was started before its turn"),
         (
             mutants.discarded_sender_with_an_open_client,
-            "a late write by a discarded sender|requests at once",
+            "a late write by a discarded sender|requests at once|event of its key is under way",
         ),
         (mutants.slower_after_each_refusal, "is paced below the documented rate"),
         (mutants.lost_wakeup_after_restart, "still wait after"),
