@@ -36,7 +36,7 @@ class Outbox:
         self._storing: dict[EventId, NewEvent] = {}
         self._unsent: list[EventId] = []
         self._since_snapshot = 0
-        self._named = False
+        self.wrote = False
 
     def recovered(self, tail: int) -> None:
         """The queue was read from the journal, with `tail` records behind its snapshot."""
@@ -80,7 +80,7 @@ class Outbox:
         forget: dict[str, int] | None = None,
     ) -> None:
         # Without a record, there is no queue in the journal, and nothing to remove later.
-        names = forget is not None or (self.records and not self._named)
+        names = forget is not None or (self.records and not self.wrote)
         write = Write(
             append=Append(
                 queue=self._entry.id,
@@ -97,7 +97,7 @@ class Outbox:
         if not self._tell_writer(write):
             for reply, _ in self.replies:
                 reply(UNAVAILABLE)
-        self._named = self._named or bool(self.records)
+        self.wrote = self.wrote or bool(self.records)
         self.records.clear()
         self.replies.clear()
         self.delivery = None

@@ -243,9 +243,10 @@ class Sequencer(DispatchedActor):
         if left > 0.01:
             self._check_idle_in(left)
             return
-        self._entry.forgetting = not (
-            state.dead or state.hold or any(self._around.journal.entries(self._entry.id))
-        )
+        # What this actor has written may not be on disk yet, and so not among the entries.
+        entries = self._around.journal.entries(self._entry.id)
+        kept = state.dead or state.hold or self._out.wrote or any(entries)
+        self._entry.forgetting = not kept
         self._state = self.actor_inbox.commands = None
         self._out.close(state, self._saved, forget=self._entry.forgetting)
 

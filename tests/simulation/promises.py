@@ -132,8 +132,8 @@ def replay_gives_the_live_state(simulation: Simulation) -> None:
         return
     journal = simulation.disk.quietly()
     for entry in agent.directory.entries():
-        if entry.sequencer is None and entry.commands is not None:
-            continue  # it needs a Sequencer, which reads it again
+        if entry.sequencer is None and (entry.commands is not None or entry.phase != "stopped"):
+            continue  # its next Sequencer reads it again
         replayed, _ = recover_queue(journal, entry.id)
         require(
             to_snapshot(replayed) == to_snapshot(entry.state),
