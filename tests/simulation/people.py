@@ -62,7 +62,7 @@ class People:
             self._later(chance.random() * scenario.duration, self._operate(witness))
 
     def process_ended(self) -> None:
-        """Whoever waits for an answer sees a broken connection."""
+        """The client sees a broken connection."""
         self.agent = None
         self.calls.clear()
 

@@ -1,4 +1,4 @@
-"""What a seed stands for: how much of what happens to the agent in one run."""
+"""The conditions of one run, drawn from its seed: load, faults and limits."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ class Simulation:
     # The end
 
     def _drain(self) -> None:
-        """Trouble ends; all that was accepted must come to its end by itself."""
+        """After the trouble, every accepted event ends without further help."""
         self._troubled = False
         self.pagerduty.outage = False
         self.pagerduty.failure = None

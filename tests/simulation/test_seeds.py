@@ -56,7 +56,7 @@ def in_lmdb(directory: Path, limit: int) -> Callable[[], Journal]:
 def simulate(
     seed: int, request: pytest.FixtureRequest, open_journal: OpenJournal | None = None
 ) -> None:
-    """Run a seed; one that fails is told with the command that repeats it alone."""
+    """Run a seed; a failure names the command that repeats this seed alone."""
     whole = request.config.getoption("seed") is not None
     simulation = Simulation(seed, open_journal=open_journal, traced=whole)
     try:
@@ -104,7 +104,7 @@ def test_a_seed_gives_the_same_trace_in_another_process() -> None:
 
 
 def test_all_that_is_simulated_does_happen() -> None:
-    """A promise that nothing tries to break holds by itself."""
+    """A promise that no fault challenges holds trivially."""
     wanted = {
         "fine",
         "timeout",
