@@ -56,7 +56,7 @@ def hold(path: Path, *, patience: float = 0.0) -> int:
 
 def write_pid(descriptor: int) -> None:
     """Write this process's pid over the file; needs no new block on a full disk."""
-    text = f"{os.getpid()}\n".encode()
+    text = str(os.getpid()).encode()
     # Padded first, so that no reader takes an old, longer number's rest for digits of this one.
     os.pwrite(descriptor, text.ljust(WIDTH), 0)
     os.ftruncate(descriptor, len(text))

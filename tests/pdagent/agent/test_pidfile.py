@@ -44,7 +44,7 @@ def held_by_another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_it_names_its_holder_and_is_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "new" / "pidfile"
     with pidfile(path):
-        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.read_text() == str(os.getpid())
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert path.stat().st_mode & 0o777 == 0o600
         assert running_pid(path) == os.getpid()
@@ -70,7 +70,7 @@ def test_a_killed_holder_leaves_nothing_that_matters(tmp_path: Path) -> None:
     with held_by_another_process(path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait()
-    assert path.read_text() == f"{other.pid}\n"
+    assert path.read_text() == str(other.pid)
     assert running_pid(path) is None
     with pidfile(path):
         assert running_pid(path) == os.getpid()
@@ -84,7 +84,7 @@ def test_a_half_written_or_stale_file_stops_nothing(tmp_path: Path, left: bytes)
     assert running_pid(path) is None
     with pidfile(path):
         assert path.stat().st_mode & 0o777 == 0o600
-        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.read_text() == str(os.getpid())
 
 
 @pytest.mark.parametrize("content", [b"root:x:0:0\n", b"1" * 100])
