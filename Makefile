@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 
 # The system tests start many processes and look at what happens when: not too many at once.
 test: $(INSTALLED)
-	@echo "All tests: about 7 minutes on two idle cores (parts, then whole processes)"
+	@echo "All tests: about 10 minutes on two idle cores (parts, then whole processes)"
 	$(BIN)/python -m pytest -q -n 4 --ignore tests/system
 	$(BIN)/python -m pytest -q -n 2 tests/system
 

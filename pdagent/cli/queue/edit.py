@@ -13,8 +13,9 @@ import click
 import msgspec
 
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, say
+from pdagent.cli.parameters import receipt_options
 from pdagent.cli.portions import with_key
-from pdagent.cli.queue.selection import event_id, json_option, whole_keys
+from pdagent.cli.queue.selection import event_id, whole_keys
 from pdagent.cli.queue.showing import Shown, decoded
 from pdagent.cli.session import UNDONE, Session, pass_session
 from pdagent.cli.submission import RECEIPTS
@@ -36,9 +37,9 @@ _LARGEST = 1 << 20
 )
 @click.argument("event", type=event_id, metavar="ID")
 @click.option("--from", "source", metavar="FILE|-", help="Take the corrected JSON from here.")
-@json_option
+@receipt_options
 @pass_session
-def edit(session: Session, *, event: str, source: str | None, as_json: bool) -> None:
+def edit(session: Session, *, event: str, source: str | None, receipt: str | None) -> None:
     """Open an event's JSON in $VISUAL or $EDITOR and send what you save in its place.
 
     For dead letters and waiting events. The corrected event goes to the tail of its queue; then the
@@ -74,7 +75,7 @@ def edit(session: Session, *, event: str, source: str | None, as_json: bool) -> 
     kind: EventKind = old.kind  # type: ignore[assignment]
     body = with_key(edited, KEY_NAMES[kind], key)
     try:
-        receipt = _accepted(session, kind, body, old.id)
+        new = _accepted(session, kind, body, old.id)
     except CommandFailed as failure:
         if file is None:
             raise
@@ -85,11 +86,13 @@ def edit(session: Session, *, event: str, source: str | None, as_json: bool) -> 
         ) from None
     if file:
         file.unlink()
-    for warning in receipt.warnings:
+    for warning in new.warnings:
         say("warning", warning)
-    text = RECEIPTS[kind].format(receipt.incident_key or receipt.dedup_key)
-    echo_json(receipt.as_json()) if as_json else click.echo(text)
-    _discard(session, old, receipt)
+    if receipt == "json":
+        echo_json(new.as_json())
+    elif receipt is None:
+        click.echo(RECEIPTS[kind].format(new.incident_key or new.dedup_key))
+    _discard(session, old, new)
 
 
 def _is_terminal() -> bool:

@@ -79,6 +79,10 @@ def test_an_unchanged_file_changes_nothing(agent: AgentProcess, tmp_path: Path) 
     receipt = json.loads(shell.output(f"{unchanged} - --json", stdin=json.dumps(shown)))
     assert waiting(agent)[receipt["key"]]["summary"] == "from a file"
     assert old not in waiting(agent)
+    again = f"pagerduty-agent queue edit {receipt['key']} --from - -q"
+    shown["payload"]["summary"] = "once more"
+    assert shell.output(again, stdin=json.dumps(shown)) == ""
+    assert [row["summary"] for row in waiting(agent).values()][-1] == "once more"
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "\\x22"])
