@@ -273,6 +273,7 @@ class Simulation:
         runtime.run_until(lambda: agent.admission.refusal is None, _IDLE)
         if agent.admission.refusal is not None and self.scenario.journal_limit < 1 << 30:
             return
+        self._release_all()  # a hold may have come after the last look, with nothing waiting
         events = [self.people.send_one(key) for key in self.scenario.keys]
         lives = self.witness.lives
         runtime.run_until(
