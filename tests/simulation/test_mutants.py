@@ -48,7 +48,7 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
         (mutants.retention_by_time_alone, "are kept beyond their time"),
         (
             mutants.full_journal_by_time_alone,
-            "full of what nobody needs",
+            "full of what nobody needs|are kept beyond their time",
         ),
         (mutants.waiting_without_a_share, "goes beyond the share of its key"),
         (
