@@ -162,8 +162,8 @@ class _BatchRun:
 
     def _results(self, client: LocalClient, portion: Portion) -> list[LineResult]:
         from pdagent.cli.portions import LONGEST_LINE
-        from pdagent.localclient import AgentError, NoAnswer, Unreachable
         from pdagent.localclient.answers import LineResult
+        from pdagent.localclient.errors import AgentError, NoAnswer, Unreachable
 
         results = [
             LineResult(line=n, status=413, errors=(f"is longer than {LONGEST_LINE} bytes",))

@@ -14,7 +14,8 @@ from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.config.loading import Loaded, load
 
 if TYPE_CHECKING:
-    from pdagent.localclient import AgentError, LocalClient, NoAnswer
+    from pdagent.localclient import LocalClient
+    from pdagent.localclient.errors import AgentError, NoAnswer
 
 _PROGRAM = "pagerduty-agent"
 _COMMAND_LINE = re.compile(rf"\b{_PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
@@ -70,7 +71,8 @@ class Session:
             CommandFailed: A call failed; the message says why, with the exit code that fits.
         """
         # Slow to load; commands that don't call the agent do without it.
-        from pdagent.localclient import AgentError, LocalClient
+        from pdagent.localclient import LocalClient
+        from pdagent.localclient.errors import AgentError
 
         try:
             yield LocalClient(self.loaded.config, answer_seconds=answer_seconds)
@@ -79,13 +81,11 @@ class Session:
 
     def explained(self, error: AgentError, undone: str) -> CommandFailed:
         """`error` for people who know nothing of HTTP, with what to do next."""
-        from pdagent.localclient import BadCertificate, NoAnswer, OtherScheme, Refused, Unreachable
+        from pdagent.localclient.errors import NoAnswer, Refused, Unreachable, WrongTls
 
         address, why = self.loaded.config.address, self.with_options(str(error))
         match error:
-            case BadCertificate():
-                return CommandFailed(f"{why}: {undone}")
-            case OtherScheme():
+            case WrongTls():
                 return CommandFailed(f"{why}; {undone}", ExitCode.UNREACHABLE)
             case Unreachable():
                 return CommandFailed(

@@ -13,7 +13,8 @@ from pdagent.cli.output import CommandFailed, ExitCode, echo_json
 from pdagent.cli.parameters import text
 from pdagent.cli.queue.selection import show_keys_option
 from pdagent.cli.session import LOOKED, Session, pass_session
-from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
+from pdagent.localclient import LocalClient
+from pdagent.localclient.errors import AgentError, NoAnswer, Refused, Unreachable
 from pdagent.wording import one_line
 
 if TYPE_CHECKING:

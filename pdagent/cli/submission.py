@@ -77,7 +77,7 @@ def _accepted(
 ) -> AgentReceipt:
     body = _encoded(event)
     with session.agent() as client:
-        from pdagent.localclient import NoAnswer, Unreachable
+        from pdagent.localclient.errors import NoAnswer, Unreachable
 
         try:
             return client.send(kind, body, idempotency_key=key)

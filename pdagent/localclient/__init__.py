@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pdagent.config import Config
-from pdagent.localclient.errors import (
-    FOR_NOW,
-    AgentError,
-    BadCertificate,
-    NoAnswer,
-    NotUnderstood,
-    OtherScheme,
-    Refused,
-    Unreachable,
-)
-from pdagent.localclient.transport import PAUSES, Transport
+from pdagent.localclient.errors import NotUnderstood
+from pdagent.localclient.transport import Exchange, stranger, until_known
 from pdagent.masking import is_routing_key
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
     from pdagent.localclient.answers import Changed, EventPage, LineResult
-
-__all__ = [
-    "FOR_NOW",
-    "AgentError",
-    "AgentReceipt",
-    "BadCertificate",
-    "LocalClient",
-    "NoAnswer",
-    "NotUnderstood",
-    "OtherScheme",
-    "Refused",
-    "Unreachable",
-]
 
 JsonObject = dict[str, Any]
 _Expected = TypeVar("_Expected")
@@ -64,12 +41,14 @@ class AgentReceipt(NamedTuple):
 class LocalClient:
     """The agent's local API, one method per call, one connection per request.
 
-    Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused`. The agent has
-    `answer_seconds` for each answer. A `routing_key` may be the key, its name, or its mask.
+    Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused` (see `errors.py`).
+    The agent has `answer_seconds` for each answer. A `routing_key` may be the key, its name, or its
+    mask; with `show_keys`, keys without a name are not masked in the answer.
     """
 
     def __init__(self, config: Config, *, answer_seconds: float = 30.0) -> None:
-        self._transport = Transport(config, answer_seconds)
+        self._config = config
+        self._seconds = answer_seconds
 
     def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> AgentReceipt:
         """Send one event, as JSON in PagerDuty's own form with its routing key.
@@ -78,11 +57,11 @@ class LocalClient:
         from storing it twice.
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
-        receipt = self._object(self._transport.until_known("POST", "/send", {}, event, headers))
+        receipt = self._object(self._until_known("POST", "/send", {}, event, headers))
         known = {name: receipt[name] for name in AgentReceipt._fields if name in receipt}
         warnings = known.pop("warnings", [])
         if not isinstance(warnings, list) or not all(isinstance(v, str) for v in known.values()):
-            raise self._transport.not_expected()
+            raise self._not_expected()
         return AgentReceipt(**known, warnings=tuple(map(str, warnings)))
 
     def send_batch(
@@ -93,8 +72,6 @@ class LocalClient:
         `first` is the number of the first line. Repeated while it isn't known which of them are
         stored: `idempotency_key` and the numbers keep the agent from storing an event twice.
         """
-        from msgspec.structs import replace
-
         from pdagent.localclient.answers import LineResult
 
         headers = {
@@ -105,23 +82,16 @@ class LocalClient:
         }
         body = b"".join(line + b"\n" for line in lines)
         sent = [number for number, line in enumerate(lines, first) if line.strip()]
-        uncertain: set[int] = set()
-        for pause in PAUSES:
-            time.sleep(pause)
-            answer = self._transport.until_known("POST", "/send/batch", {}, body, headers)
-            results = [self._decoded(line, LineResult) for line in answer.splitlines()]
-            if [result.line for result in results] != sent:
-                raise self._transport.stranger("it answered other lines than were sent")
-            uncertain.update(each.line for each in results if each.may_have_been_stored)
-            uncertain.intersection_update(each.line for each in results if each.status in FOR_NOW)
-            if not uncertain:
-                break
-        return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
+        answer = self._until_known("POST", "/send/batch", {}, body, headers)
+        results = [self._decoded(line, LineResult) for line in answer.splitlines()]
+        if [result.line for result in results] != sent:
+            raise stranger(self._config, "it answered other lines than were sent")
+        return results
 
     def queue_status(
         self, routing_key: str | None = None, *, show_keys: bool = False
     ) -> JsonObject:
-        """The counts of all queues, or of one; keys masked or named unless `show_keys`."""
+        """The counts of all queues, or of one."""
         # Without the parameter, the agent shows a key that it is asked about.
         return self.json("/queue/status", routing_key, show_keys="1" if show_keys else "0")
 
@@ -139,6 +109,7 @@ class LocalClient:
         states: str | None = None,
         limit: int,
         after: str | None = None,
+        show_keys: bool = False,
     ) -> EventPage:
         """At most `limit` (up to 1,000) events of one key, or of all.
 
@@ -148,13 +119,19 @@ class LocalClient:
         from pdagent.localclient.answers import EventPage
 
         answer = self.call(
-            "/queue/events", routing_key, limit=str(limit), state=states or "", after=after or ""
+            "/queue/events",
+            routing_key,
+            state=states or "",
+            limit=str(limit),
+            after=after or "",
+            show_keys="1" if show_keys else "",
         )
         return self._decoded(answer, EventPage)
 
-    def event(self, event: str) -> bytes:
+    def event(self, event: str, *, show_keys: bool = False) -> bytes:
         """One event, by its id or the beginning of it, as the agent's JSON object."""
-        answer = self.call(f"/queue/events/{quote(event, safe='')}")
+        path = f"/queue/events/{quote(event, safe='')}"
+        answer = self.call(path, show_keys="1" if show_keys else "")
         self._object(answer)
         return answer
 
@@ -190,9 +167,10 @@ class LocalClient:
         """The answer to a GET with `query`, or to a POST with `wish` as its JSON body."""
         query |= _of_key(routing_key)
         if wish is None:
-            return self._transport.until_known("GET", path, query)
+            return self._until_known("GET", path, query)
         given = {name: value for name, value in wish.items() if value is not None}
-        with self._transport.answer("POST", path, query, json.dumps(given).encode()) as answer:
+        body = json.dumps(given).encode()
+        with Exchange(self._config, self._seconds, "POST", path, query, body) as answer:
             return answer.body()
 
     @contextmanager
@@ -202,7 +180,8 @@ class LocalClient:
         An empty line comes at once, and after some seconds without a transition. The lines end when
         the agent ends its answer, and raise `NoAnswer` when the connection breaks or times out.
         """
-        with self._transport.answer("GET", "/queue/tail", _of_key(routing_key)) as answer:
+        query = _of_key(routing_key)
+        with Exchange(self._config, self._seconds, "GET", "/queue/tail", query) as answer:
             yield answer.lines()
 
     def health(self, *, live: bool = False) -> str:
@@ -212,8 +191,14 @@ class LocalClient:
         """
         answer = self.call("/health/live" if live else "/health")
         if answer.split(b"\n")[0].strip() != b"OK":
-            raise self._transport.stranger("its health isn't OK")
+            raise stranger(self._config, "its health isn't OK")
         return answer.decode("utf-8", "replace").strip()
+
+    def _until_known(self, *request: Any) -> bytes:
+        return until_known(self._config, self._seconds, *request)
+
+    def _not_expected(self) -> NotUnderstood:
+        return stranger(self._config, "its answer isn't the JSON expected")
 
     def _object(self, body: bytes) -> JsonObject:
         """A JSON object, without the library that single events do without."""
@@ -222,7 +207,7 @@ class LocalClient:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise self._transport.not_expected()
+            raise self._not_expected()
         return answer
 
     def _decoded(self, answer: bytes, kind: type[_Expected]) -> _Expected:
@@ -231,7 +216,7 @@ class LocalClient:
         try:
             return msgspec.json.decode(answer, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise self._transport.not_expected() from None
+            raise self._not_expected() from None
 
 
 def _of_key(routing_key: str | None) -> dict[str, str]:

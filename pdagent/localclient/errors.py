@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+FOR_NOW = (429, 503)
+"""HTTP codes of a refusal that is temporary."""
+
 
 class AgentError(Exception):
     """A call to the agent failed. The text is one line and holds no credential."""
@@ -11,24 +14,16 @@ class Unreachable(AgentError):
     """The connection could not be made: the agent has seen nothing of the request."""
 
 
-class OtherScheme(Unreachable):
-    """Something listens, but not with the TLS (or without the TLS) that the config asks for."""
-
-
-class BadCertificate(Unreachable):
-    """The file of `tls_cert` can't be used."""
+class WrongTls(Unreachable):
+    """`tls_cert` of the config can't be used, or is not what the other side speaks with."""
 
 
 class NoAnswer(AgentError):
-    """The connection broke or timed out: whether the agent acted on the request isn't known."""
+    """The connection timed out: whether the agent acted on the request isn't known."""
 
 
 class Broken(NoAnswer):
-    """The connection ended early: unlike with a silent agent, an immediate retry may succeed."""
-
-
-class Unconfirmed(Broken):
-    """The agent answered that the event may have been stored."""
+    """The connection ended early, or the agent isn't sure: an immediate retry may succeed."""
 
 
 class NotUnderstood(AgentError):
@@ -52,7 +47,3 @@ class Refused(AgentError):
     def for_now(self) -> bool:
         """Whether the same request may succeed later."""
         return self.status in FOR_NOW
-
-
-FOR_NOW = (429, 503)
-"""HTTP codes of a refusal that is temporary."""

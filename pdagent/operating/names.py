@@ -10,16 +10,20 @@ from store.records import RoutingKey
 
 
 class QueueNames:
-    """The names in `routing_keys` (name -> key), and masks for all other keys."""
+    """The names in `routing_keys` (name -> key), and masks for all other keys.
 
-    def __init__(self, routing_keys: dict[str, str]) -> None:
+    With `whole`, other keys show as they are.
+    """
+
+    def __init__(self, routing_keys: dict[str, str], *, whole: bool = False) -> None:
+        self.whole = whole
         # Of two names for one key the first counts, as everywhere.
         self._names = {RoutingKey(key): name for name, key in reversed(routing_keys.items())}
         self._keys = {name: RoutingKey(key) for name, key in routing_keys.items()}
 
     def of(self, key: RoutingKey) -> str:
         """The name under which a key may be shown."""
-        return self._names.get(key) or mask(key)
+        return self._names.get(key) or (key if self.whole else mask(key))
 
     def key_of(self, name: str) -> RoutingKey | None:
         """The key that has `name` (with or without `@`) in the config."""

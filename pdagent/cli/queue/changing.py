@@ -22,8 +22,9 @@ from pdagent.cli.queue.selection import (
     state_option,
 )
 from pdagent.cli.session import UNDONE, Session, pass_session
-from pdagent.localclient import FOR_NOW, LocalClient, Refused
+from pdagent.localclient import LocalClient
 from pdagent.localclient.answers import Changed
+from pdagent.localclient.errors import FOR_NOW, Refused
 from pdagent.operating.rows import DEAD, WAITING, EventRow
 from pdagent.wording import counted, one_line
 

@@ -15,14 +15,15 @@ import msgspec
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, say
 from pdagent.cli.parameters import receipt_options
 from pdagent.cli.portions import with_key
-from pdagent.cli.queue.selection import event_id, whole_keys
+from pdagent.cli.queue.selection import event_id
 from pdagent.cli.queue.showing import Shown, decoded
 from pdagent.cli.session import UNDONE, Session, pass_session
 from pdagent.cli.submission import RECEIPTS
 from pdagent.events import EventKind, rawjson
 from pdagent.events.kinds import KEY_NAMES
-from pdagent.localclient import AgentReceipt, NoAnswer
-from pdagent.masking import mask
+from pdagent.localclient import AgentReceipt
+from pdagent.localclient.errors import NoAnswer
+from pdagent.masking import is_routing_key, mask
 
 _EDITABLE = ("queued", "deferred", "dead_lettered")
 _LARGEST = 1 << 20
@@ -47,14 +48,14 @@ def edit(session: Session, *, event: str, source: str | None, receipt: str | Non
     event is refused, the file is kept.
     """
     with session.agent(UNDONE) as client:
-        old = decoded(client.event(event))
+        old = decoded(client.event(event, show_keys=True))
     if old.state not in _EDITABLE:
         raise CommandFailed(
             f"event {old.id} is {old.state}: only events that wait or are dead letters can be "
             "edited; nothing was changed"
         )
-    key = session.loaded.config.routing_keys.get(old.queue) or whole_keys(session).get(old.queue)
-    if key is None:
+    key = session.loaded.config.routing_keys.get(old.queue, old.queue)
+    if not is_routing_key(key):
         raise CommandFailed(
             f"it isn't known here which routing key {old.queue!r} is: name it in routing_keys of "
             "the config; nothing was changed"

@@ -18,7 +18,6 @@ from pdagent.cli.queue.selection import (
     routing_key_option,
     show_keys_option,
     state_option,
-    whole_keys,
 )
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.operating.rows import EventRow
@@ -60,13 +59,11 @@ def list_command(
     """
     if limit is None and sys.stdout is not None and sys.stdout.isatty():
         limit = _ON_A_TERMINAL
-    pages = _pages(session, routing_key, states, limit)
-    keys = whole_keys(session) if show_keys else {}
+    pages = _pages(session, routing_key, states, limit, show_keys=show_keys)
     if as_json:
         for events, _ in pages:
-            lines = [bytes(_with_key(event, keys) if keys else event) for event in events]
-            if lines:
-                echo_json(b"\n".join(lines))
+            if events:
+                echo_json(b"\n".join(map(bytes, events)))
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue.drawing import EventTable
@@ -74,7 +71,7 @@ def list_command(
     table = EventTable(datetime.now(UTC))
     more = False
     for events, more in pages:  # noqa: B007 (the last one counts)
-        table.print([_called(row, keys) for row in _read(events, EventRow)])
+        table.print(_read(events, EventRow))
     if not table.count:
         click.echo(_nothing(states))
     elif more:
@@ -85,7 +82,12 @@ def list_command(
 
 
 def _pages(
-    session: Session, routing_key: str | None, states: str | None, limit: int | None
+    session: Session,
+    routing_key: str | None,
+    states: str | None,
+    limit: int | None,
+    *,
+    show_keys: bool,
 ) -> Iterator[tuple[list[msgspec.Raw], bool]]:
     """Pages of at most `limit` events in all, and whether there is more behind each.
 
@@ -96,7 +98,7 @@ def _pages(
     while left is None or left > 0:
         with session.agent(LOOKED) as client:
             size = _PAGE if left is None else min(_PAGE, left)
-            page = client.events(key, states=states, limit=size, after=after)
+            page = client.events(key, states=states, limit=size, after=after, show_keys=show_keys)
             if not page.events and after is None:
                 refuse_unknown(client, session, routing_key)
         ids = [event.id for event in _read(page.events, _Named)]
@@ -120,17 +122,6 @@ def _read(events: list[msgspec.Raw], kind: type[_Read]) -> list[_Read]:
         raise CommandFailed(
             "the agent's answer isn't a list of events: it is of another version"
         ) from None
-
-
-def _called(row: EventRow, keys: dict[str, str]) -> EventRow:
-    return msgspec.structs.replace(row, queue=keys[row.queue]) if row.queue in keys else row
-
-
-def _with_key(event: msgspec.Raw, keys: dict[str, str]) -> bytes:
-    fields = msgspec.json.decode(event)
-    if isinstance(fields, dict) and fields.get("queue") in keys:
-        fields["queue"] = keys[fields["queue"]]
-    return msgspec.json.encode(fields)
 
 
 def _nothing(states: str | None) -> str:

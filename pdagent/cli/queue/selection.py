@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -15,8 +14,9 @@ import msgspec
 
 from pdagent.cli.output import CommandFailed
 from pdagent.cli.parameters import text
-from pdagent.cli.session import LOOKED, Session
-from pdagent.localclient import LocalClient, Refused
+from pdagent.cli.session import Session
+from pdagent.localclient import LocalClient
+from pdagent.localclient.errors import Refused
 from pdagent.masking import is_routing_key, mask
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -158,15 +158,6 @@ def about_queue(client: LocalClient, session: Session, given: str | None) -> Ite
                 "them names (routing_keys in the config)"
             ) from None
         raise
-
-
-def whole_keys(session: Session) -> dict[str, str]:
-    """The keys without a name, by their mask; without those that share a mask."""
-    with session.agent(LOOKED) as client:
-        called = [str(row.get("queue")) for row in client.queues(show_keys=True)]
-    keys = [key for key in called if is_routing_key(key)]
-    times = Counter(map(mask, keys))
-    return {mask(key): key for key in keys if times[mask(key)] == 1}
 
 
 def option_for(session: Session, queue: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 import msgspec
 
 from pdagent.cli.output import CommandFailed, echo_json
-from pdagent.cli.queue.selection import event_id, json_option, show_keys_option, whole_keys
+from pdagent.cli.queue.selection import event_id, json_option, show_keys_option
 from pdagent.cli.queue.words import STYLES as RECORD_STYLES
 from pdagent.cli.queue.words import WIDEST, kind_of, told_briefly
 from pdagent.cli.session import LOOKED, Session, pass_session
@@ -54,16 +53,16 @@ def show(session: Session, *, event: str, show_keys: bool, as_json: bool) -> Non
     ID may be any beginning of the id that no other event has.
     """
     with session.agent(LOOKED) as client:
-        answer = client.event(event)
+        answer = client.event(event, show_keys=show_keys)
     if as_json:
-        echo_json(_with_key(answer, whole_keys(session)) if show_keys else answer)
+        echo_json(answer)
         return
     # Drawing is loaded when something is drawn.
     from pdagent.cli.queue.drawing import Paper
 
     shown = decoded(answer)
     paper = Paper()
-    _print_facts(paper, shown, whole_keys(session) if show_keys else {})
+    _print_facts(paper, shown)
     _print_body(paper, shown)
     _print_history(paper, shown)
     _print_advice(paper, shown, session)
@@ -81,15 +80,7 @@ def decoded(answer: bytes) -> Shown:
         raise CommandFailed("the agent's answer isn't an event: it is of another version") from None
 
 
-def _with_key(answer: bytes, keys: Mapping[str, str]) -> bytes:
-    fields = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])
-    queue = msgspec.json.decode(fields.get("queue", msgspec.Raw(b"null")))
-    if queue in keys:
-        fields["queue"] = msgspec.Raw(msgspec.json.encode(keys[queue]))
-    return msgspec.json.encode(fields)
-
-
-def _print_facts(paper: Paper, shown: Shown, keys: Mapping[str, str]) -> None:
+def _print_facts(paper: Paper, shown: Shown) -> None:
     from pdagent.cli.queue.drawing import STYLES, moment
     from pdagent.wording import age
 
@@ -99,7 +90,7 @@ def _print_facts(paper: Paper, shown: Shown, keys: Mapping[str, str]) -> None:
     action = shown.history[0].get("action") if shown.history else None
     facts = {
         "state": shown.state,
-        "queue": keys.get(shown.queue, shown.queue),
+        "queue": shown.queue,
         "kind": kind_of(shown.kind, action),
         "dedup key": shown.dedup_key,
         "summary": shown.summary,

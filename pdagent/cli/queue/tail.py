@@ -13,7 +13,8 @@ from pdagent.cli.output import echo_json, say
 from pdagent.cli.queue.selection import json_option, key_of, refuse_unknown, routing_key_option
 from pdagent.cli.queue.words import STYLES, WIDEST, told
 from pdagent.cli.session import LOOKED, Session, pass_session
-from pdagent.localclient import AgentError, LocalClient, NoAnswer, Refused, Unreachable
+from pdagent.localclient import LocalClient
+from pdagent.localclient.errors import AgentError, NoAnswer, Refused, Unreachable
 
 if TYPE_CHECKING:
     from pdagent.cli.queue.drawing import Paper

@@ -15,6 +15,7 @@ from pdagent.httpapi.operators.selection import Selection, number_in
 from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import Life, NoSuchEvent, UnknownId, find, life_of
+from pdagent.operating.names import QueueNames
 from pdagent.operating.rows import DEAD, STATES, WAITING
 
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +37,8 @@ class Events:
         states, after = states_of(request), _cursor_of(request)
         limit = number_in(request, "limit", 1, _MOST) or _USUAL
         queues = self._selection.queues(request)
-        listing = Listing(self._agent.journal, self._selection.names, queues, states)
+        names = self._selection.names_for(request)
+        listing = Listing(self._agent.journal, names, queues, states)
         page = await asyncio.to_thread(listing.page, limit, after)
         response.data = _encode(page)
 
@@ -46,7 +48,8 @@ class Events:
         """`GET /queue/events/{id}`: the event with its body and history."""
         self._secret.check(request)
         try:
-            life = await asyncio.to_thread(self._life, event)
+            names = self._selection.names_for(request)
+            life = await asyncio.to_thread(self._life, event, names)
         except UnknownId as error:
             raise falcon.HTTPNotFound(description=str(error)) from None
         except NoSuchEvent as error:
@@ -70,7 +73,7 @@ class Events:
         changes = Changes(self._agent, "retry", force=request.get_param("force") == "1")
         answer_for_one(response, "retry", await changes.of_ids([event]))
 
-    def _life(self, given: str) -> Life:
+    def _life(self, given: str, names: QueueNames) -> Life:
         agent = self._agent
         known = find(agent.journal, given)
         entry = agent.system.directory.by_id(known.queue)
@@ -78,7 +81,7 @@ class Events:
             agent.journal,
             known,
             key=entry.routing_key,
-            name=self._selection.names.of(entry.routing_key),
+            name=names.of(entry.routing_key),
             letter=entry.state.dead.get(known.accepted.event),
         )
         if life is None:

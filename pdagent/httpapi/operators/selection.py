@@ -17,6 +17,12 @@ class Selection:
     def __init__(self, agent: Agent) -> None:
         self._directory = agent.system.directory
         self.names = QueueNames(agent.config.routing_keys)
+        self._whole = QueueNames(agent.config.routing_keys, whole=True)
+
+    def names_for(self, request: falcon.asgi.Request, shown: str = "") -> QueueNames:
+        """How to call queues in the answer: keys whole for `show_keys=1` (default: `shown`)."""
+        whole = (request.get_param("show_keys") or shown) == "1"
+        return self._whole if whole else self.names
 
     def is_limited(self, request: falcon.asgi.Request) -> bool:
         """Whether the request names a queue at all."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
 
 import falcon
 import falcon.asgi
@@ -16,6 +15,7 @@ from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.operators.selection import Selection, number_in
+from pdagent.operating.names import QueueNames
 from pdagent.operating.overview import (
     MOST_ROWS,
     SORTS,
@@ -46,9 +46,9 @@ class Status:
         """
         self._secret.check(request)
         entries, wanted = self._selection.queues(request), _wanted(request)
-        show_keys = request.get_param("show_keys") == "1"
+        names = self._selection.names_for(request)
         # In a thread: reading many queues must not delay senders.
-        response.data = await asyncio.to_thread(self._status, entries, wanted, show_keys=show_keys)
+        response.data = await asyncio.to_thread(self._status, entries, wanted, names)
 
     async def on_get_queues(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -58,13 +58,12 @@ class Status:
         A caller that sends a key looks for the whole key in the answer.
         """
         self._secret.check(request)
-        shown = request.get_param("show_keys")
-        show_keys = shown == "1" if shown else bool(request.get_param("rk"))
+        names = self._selection.names_for(request, "1" if request.get_param("rk") else "")
         entries = self._selection.queues(request)
-        items = await asyncio.to_thread(self._items, entries, show_keys=show_keys)
+        items = await asyncio.to_thread(lambda: [_item(entry, names) for entry in entries])
         response.data = _encode({"status_items": items})
 
-    def _status(self, entries: list[QueueEntry], wanted: Wanted, *, show_keys: bool) -> bytes:
+    def _status(self, entries: list[QueueEntry], wanted: Wanted, names: QueueNames) -> bytes:
         agent = self._agent
         overview = Overview(entries, self._selection.names, wanted, agent.system.policy)
         return _encode(
@@ -82,18 +81,9 @@ class Status:
                 },
                 "pagerduty": {"events_url": agent.config.events_url, **link(agent, time.time())},
                 "totals": agent.system.totals(),
-                "queues": self._items(overview.rows, show_keys=show_keys),
+                "queues": [_item(entry, names) for entry in overview.rows],
             }
         )
-
-    def _items(self, entries: Iterable[QueueEntry], *, show_keys: bool) -> list[Json]:
-        names, items = self._selection.names, []
-        for entry in entries:
-            key = entry.routing_key
-            # A configured name is shown even with `show_keys`.
-            name = key if show_keys and not names.is_configured(key) else names.of(key)
-            items.append(_item(entry, name, key if show_keys else name))
-        return items
 
 
 def _wanted(request: falcon.asgi.Request) -> Wanted:
@@ -110,11 +100,11 @@ def _wanted(request: falcon.asgi.Request) -> Wanted:
     )
 
 
-def _item(entry: QueueEntry, name: str, routing_key: str) -> Json:
-    state = entry.state
+def _item(entry: QueueEntry, names: QueueNames) -> Json:
+    state, name = entry.state, names.of(entry.routing_key)
     paced = state.pace.interval > 0
     return {
-        "routing_key": routing_key,
+        "routing_key": entry.routing_key if names.whole else name,
         "queue": name,
         "pending": len(state.waiting),
         "success": state.counters.delivered,

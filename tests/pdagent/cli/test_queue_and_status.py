@@ -230,7 +230,7 @@ def test_an_agent_behind_tls_is_recognised_by_its_certificate_alone(
     for wrong, problem in ((str(certificate[1]), "holds no certificate"), ("/no", "can't read")):
         cli.configure(tls_cert=wrong)
         done = cli("status")
-        assert done.code == 1
+        assert done.code == 69
         assert problem in done.error
         assert "no agent answers" not in done.error
 

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from pdagent.config import Config
-from pdagent.localclient import LocalClient, NoAnswer, Refused, Unreachable
+from pdagent.localclient import LocalClient
+from pdagent.localclient.errors import NoAnswer, Refused, Unreachable
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 
 
