@@ -25,13 +25,25 @@ from store.records import (
 
 LOGGER = "pdagent.agent.logs.transitions"
 SAY_AGAIN_AFTER = 60.0
-MOST_DEFERRALS = 100
-"""Lines in `SAY_AGAIN_AFTER` seconds about attempts that failed for one reason."""
 
 Fields = dict[str, object]
 
-_SHOW_THE_LINK = (EventDelivered, DeliveryDeferred, EventDeadLettered)
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# What happened in a word, and the fields that belong to it.
+_LINES: dict[type[Record], tuple[str, tuple[str, ...]]] = {
+    EventAccepted: ("accepted", ("kind", "action")),
+    EventDelivered: ("delivered", ("status", "seconds")),
+    DeliveryDeferred: ("deferred", ("reason", "detail", "seconds")),
+    EventDeadLettered: ("dead_lettered", ("reason", "detail", "seconds")),
+    EventRetried: ("retried", ("forced",)),
+    EventDiscarded: ("discarded", ("reason",)),
+    QueueHeld: ("held", ("reason",)),
+    QueueReleased: ("released", ()),
+    ActorRestarted: (
+        "the outcome of an attempt is unknown, its event is sent again",
+        ("reason",),
+    ),
+}
 
 
 class TransitionLog:
@@ -55,7 +67,6 @@ class TransitionLog:
         self._least = least
         self._names: dict[QueueId, str] = {}
         self._outage = _Outage()
-        self._deferrals = _Deferrals()
 
     def __call__(self, queue: QueueId, record: Record) -> None:
         """Called in the writer's thread: leaves the work to the log's."""
@@ -65,68 +76,35 @@ class TransitionLog:
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition
         text = ""
-        if type(record) in _SHOW_THE_LINK:
-            about_the_link = self._outage.line_about(record)
-            if about_the_link is not None:
-                text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
-            if isinstance(record, DeliveryDeferred) and _trouble(record):
-                return text  # the same for every event: the line about the link covers all
-            for left_out in self._deferrals.counts(record.at):
-                text += self._line(record.at, "warning", left_out, {})
-            if isinstance(record, DeliveryDeferred) and not self._deferrals.is_logged(record):
-                return text
+        about_the_link = self._outage.line_about(record)
+        if about_the_link is not None:
+            text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
+        if isinstance(record, DeliveryDeferred) and _trouble(record):
+            return text  # the same for every event: the line about the link covers all
         level = _level(record)
         if _LEVELS[level] < self._least:
             return text
         name = self._names.get(queue)
         if name is None:
             name = self._names[queue] = self._name_of(queue)
-        message, more = self._told(record)
-        fields: Fields = {"event": event_of(record), "queue": name, **more}
-        if fields["event"] is None:
-            del fields["event"]
+        message, names = _LINES[type(record)]
+        event = event_of(record)
+        fields: Fields = {} if event is None else {"event": event}
+        fields["queue"] = name
+        for field in names:
+            value = getattr(record, field)
+            masked = field in ("reason", "detail")
+            fields[field] = self._lines.mask(value) if masked else value
+        if isinstance(record, DeliveryDeferred):
+            fields["retry_in"] = max(0.0, record.retry_at - record.at)
+        elif isinstance(record, EventDeadLettered):
+            fields["see"] = f"pagerduty-agent queue show {record.event}"
         return text + self._line(record.at, level, message, fields)
 
     def _line(self, at: float, level: str, message: str, fields: Fields) -> str:
         if _LEVELS[level] < self._least:
             return ""
         return self._lines.line(at, level, LOGGER, message, fields)
-
-    def _told(self, record: Record) -> tuple[str, Fields]:
-        """What happened in a word, and what belongs to it."""
-        mask = self._lines.mask
-        match record:
-            case EventAccepted():
-                return "accepted", {"kind": record.kind, "action": record.action}
-            case EventDelivered():
-                return "delivered", {"status": record.status, "seconds": record.seconds}
-            case DeliveryDeferred():
-                return "deferred", {
-                    "reason": record.reason,
-                    "detail": mask(record.detail),
-                    "seconds": record.seconds,
-                    "retry_in": max(0.0, record.retry_at - record.at),
-                }
-            case EventDeadLettered():
-                return "dead_lettered", {
-                    "reason": record.reason,
-                    "detail": mask(record.detail),
-                    "seconds": record.seconds,
-                    "see": f"pagerduty-agent queue show {record.event}",
-                }
-            case EventRetried():
-                return "retried", {"forced": record.forced}
-            case EventDiscarded():
-                return "discarded", {"reason": mask(record.reason)}
-            case QueueHeld():
-                return "held", {"reason": mask(record.reason)}
-            case QueueReleased():
-                return "released", {}
-            case ActorRestarted():
-                what = "the outcome of an attempt is unknown, its event is sent again"
-                return what, {"reason": mask(record.reason)}
-            case DeliveryStarted():
-                return "started", {"attempt": record.attempt}
 
 
 def _level(record: Record) -> str:
@@ -187,35 +165,3 @@ class _Outage:
         return (
             f"PagerDuty accepts events again after {at - since:.0f} s, {attempts} attempts failed"
         )
-
-
-class _Deferrals:
-    """Logs the first `MOST_DEFERRALS` failed attempts of each reason in a minute, counts the rest.
-
-    A PagerDuty that answers every event with 503 must not fill the disk with the same line.
-    """
-
-    def __init__(self) -> None:
-        self._began: dict[str, float] = {}
-        self._seen: dict[str, int] = {}
-
-    def counts(self, now: float) -> list[str]:
-        """Lines about minutes that are over."""
-        over = [
-            reason
-            for reason, began in self._began.items()
-            if not began <= now < began + SAY_AGAIN_AFTER
-        ]
-        said = []
-        for reason in over:
-            more = self._seen.pop(reason) - MOST_DEFERRALS
-            length = now - self._began.pop(reason)
-            if more > 0:
-                said.append(f"{more} more attempts were deferred ({reason}) in {length:.0f} s")
-        return said
-
-    def is_logged(self, record: DeliveryDeferred) -> bool:
-        """Whether this attempt gets a line of its own."""
-        self._began.setdefault(record.reason, record.at)
-        self._seen[record.reason] = self._seen.get(record.reason, 0) + 1
-        return self._seen[record.reason] <= MOST_DEFERRALS

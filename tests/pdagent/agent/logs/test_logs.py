@@ -12,7 +12,7 @@ import pytest
 
 from pdagent.agent.logs import Lines
 from pdagent.agent.logs.thread import LogThread
-from pdagent.agent.logs.transitions import MOST_DEFERRALS, SAY_AGAIN_AFTER, TransitionLog
+from pdagent.agent.logs.transitions import SAY_AGAIN_AFTER, TransitionLog
 from pdagent.config import Config
 from store.records import (
     ActorRestarted,
@@ -154,17 +154,6 @@ def test_a_refusal_by_pagerduty_ends_an_outage_as_well() -> None:
     log.lines(failed(AT))
     rejected = EventDeadLettered(event=EVENT, reason="http_400", detail="", seconds=0, at=AT + 9)
     assert "accepts events again after 9 s, 1 attempts failed" in log.lines(rejected)[0]
-
-
-def test_a_pagerduty_that_answers_errors_does_not_fill_the_log() -> None:
-    log = Log()
-    lines = log.lines(*[failed(AT + n / 100, "server_error", "HTTP 503") for n in range(3_000)])
-    assert len(lines) == MOST_DEFERRALS
-    assert len(log.lines(failed(AT + 31, "rate_limited", "HTTP 429"))) == 1, "of each reason"
-    count, after = log.lines(delivered(AT + 70))
-    assert "WARNING 2900 more attempts were deferred (server_error) in 70 s" in count
-    assert " delivered " in after
-    assert len(log.lines(failed(AT + 71, "server_error"))) == 1, "another minute has begun"
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
