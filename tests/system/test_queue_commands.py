@@ -118,10 +118,13 @@ def test_discarding_a_queue_asks_with_numbers(
         agent.send_v2(trigger(KEY, number)).raise_for_status()
     line = "pagerduty-agent queue discard -k @database"
     shown = shell.on_terminal(line, "n\n", code=1)
-    assert "Discard 2 waiting and 1 dead-lettered events of database?" in shown
+    assert "Discard all events of database (2 waiting, 1 dead-lettered)?" in shown
     assert agent.totals()["discarded"] == 0
     shown = shell.on_terminal(f"{line} --state dead_lettered", "y\n")
-    assert "Discard 1 dead-lettered event of database?" in shown
+    assert (
+        "Discard the events in state dead_lettered of database (2 waiting, 1 dead-lettered)?"
+        in shown
+    )
     assert agent.totals() | {"accepted": 0} == {
         "accepted": 0,
         "delivered": 0,

@@ -25,7 +25,7 @@ from pdagent.cli.session import UNDONE, Session, pass_session
 from pdagent.localclient import LocalClient
 from pdagent.localclient.answers import Changed
 from pdagent.localclient.errors import FOR_NOW, Refused
-from pdagent.operating.rows import DEAD, WAITING, EventRow
+from pdagent.operating.rows import DEAD, EventRow
 from pdagent.wording import counted, one_line
 
 _IDS_AT_ONCE = 1_000
@@ -126,7 +126,7 @@ def discard(
         if key is None:
             question = None if yes else _about_ids(client, chosen)
         else:
-            question = None if yes else _about_queue(client, session, key, states)
+            question = None if yes else _about_queue(client, key, states)
         if question is not None and not click.confirm(question, err=True):
             raise CommandFailed("nothing was discarded")
         if key is None:
@@ -162,30 +162,14 @@ def _about_ids(client: LocalClient, ids: Sequence[str]) -> str | None:
     return f"Discard {which}? {'It' if len(ids) == 1 else 'They'} will not be delivered."
 
 
-def _about_queue(client: LocalClient, session: Session, key: str, states: str | None) -> str | None:
+def _about_queue(client: LocalClient, key: str, states: str | None) -> str | None:
     """The question to confirm, with the numbers; None if there is nothing to discard."""
-    page = client.events(key, states=states, limit=1)
-    if not page.events:
+    if not client.events(key, states=states, limit=1).events:
         return None
-    [queue] = msgspec.convert(client.queues(key), list[_Counts])[:1] or [_Counts()]
-    wanted = (states or f"waiting,{DEAD}").replace("-", "_").split(",")
-    kinds = []
-    if queue.pending and "waiting" in wanted:
-        kinds.append(f"{queue.pending:,} waiting")
-    kinds += [f"the {state}" for state in wanted if state in WAITING]
-    if queue.error and DEAD in wanted:
-        kinds.append(f"{queue.error:,} dead-lettered")
-    one = kinds in (["1 waiting"], ["1 dead-lettered"])
-    return (
-        f"Discard {' and '.join(kinds)} {'event' if one else 'events'} of {queue.queue}? "
-        f"{'It' if one else 'They'} will not be delivered."
-    )
-
-
-class _Counts(msgspec.Struct):
-    queue: str = ""
-    pending: int = 0
-    error: int = 0
+    [queue] = client.queues(key)[:1] or [{}]
+    which = f"the events in state {states}" if states else "all events"
+    counts = f"{queue.get('pending')} waiting, {queue.get('error')} dead-lettered"
+    return f"Discard {which} of {queue.get('queue')} ({counts})? They will not be delivered."
 
 
 def _in_portions(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+
+from pdagent.wording import counted
 
 Json = Mapping[str, object]
 
@@ -69,42 +70,24 @@ def kind_of(kind: object, action: object) -> str:
 
 
 def told_briefly(history: Sequence[Json]) -> Iterator[tuple[str, str, str]]:
-    """A history as (time, word, rest), one for each attempt.
+    """A history as (time, word, rest); an attempt whose end is recorded is one line.
 
-    The start of an attempt is left out once its end is recorded. Of many attempts in a
-    row that failed in the same way, only the first and the last ones are shown.
+    Of a long one, only the first and the last lines.
     """
     lines: list[Json] = []
-    attempt: Json | None = None
     for record in history:
-        if record.get("record") in _ENDS and attempt is not None:
-            lines.append({**record, "attempt": attempt.get("attempt")})
-            attempt = None
-            continue
-        if attempt is not None:
-            lines.append(attempt)
-        attempt = record if record.get("record") == "DeliveryStarted" else None
-        if attempt is None:
-            lines.append(record)
-    if attempt is not None:
-        lines.append(attempt)
-    for _, group in groupby(lines, key=_sameness):
-        alike = list(group)
-        left_out = len(alike) - 2 * _TOLD_OF_ALIKE
-        for place, record in enumerate(alike):
-            if left_out <= 1 or not _TOLD_OF_ALIKE <= place < len(alike) - _TOLD_OF_ALIKE:
-                yield (str(record.get("at")), *told(record))
-            elif place == _TOLD_OF_ALIKE:
-                yield "", "", f"... {left_out:,} more attempts failed alike; --json lists them all"
+        if lines and lines[-1].get("record") == "DeliveryStarted" and record.get("record") in _ENDS:
+            record = {**record, "attempt": lines.pop().get("attempt")}
+        lines.append(record)
+    left_out = max(0, len(lines) - 2 * _TOLD_AT_EACH_END)
+    for place, record in enumerate(lines):
+        if place == _TOLD_AT_EACH_END and left_out:
+            yield "", "", f"... {counted(left_out, 'more line')}; --json shows them all"
+        if not _TOLD_AT_EACH_END <= place < _TOLD_AT_EACH_END + left_out:
+            yield (str(record.get("at")), *told(record))
 
 
-def _sameness(record: Json) -> object:
-    names = ("record", "reason", "detail")
-    deferred = record.get("record") == "DeliveryDeferred"
-    return tuple(record.get(name) for name in names) if deferred else id(record)
-
-
-_TOLD_OF_ALIKE = 3
+_TOLD_AT_EACH_END = 20
 _ENDS = ("DeliveryDeferred", "EventDelivered", "EventDeadLettered")
 _HEAD = ("at", "record", "queue", "id", "seq")
 

@@ -83,19 +83,18 @@ def test_an_attempt_and_its_end_are_one_line_and_one_without_an_end_is_told_too(
     ]
 
 
-def test_of_many_attempts_that_failed_alike_only_some_are_told() -> None:
-    few = [record for n in range(1, 8) for record in (started(n), deferred())]
-    assert len(told_words(few)) == 7
-    many = [record for n in range(1, 61) for record in (started(n), deferred())]
-    lines = told_words([*many, started(61), deferred("no_answer")])
-    assert len(lines) == 8
-    assert lines[3] == ": ... 54 more attempts failed alike; --json lists them all"
-    assert [line.split()[2] for line in (lines[0], lines[2], lines[4], lines[6])] == [
+def test_of_a_long_history_the_two_ends_are_told() -> None:
+    history = [record for n in range(1, 61) for record in (started(n), deferred())]
+    lines = told_words(history)
+    assert len(lines) == 41
+    assert lines[20] == ": ... 20 more lines; --json shows them all"
+    assert [line.split()[2] for line in (lines[0], lines[19], lines[21], lines[40])] == [
         "1:",
-        "3:",
-        "58:",
+        "20:",
+        "41:",
         "60:",
     ]
+    assert len(told_words(history[:80])) == 40
 
 
 def test_a_record_of_a_later_version_is_told_as_it_is() -> None:
