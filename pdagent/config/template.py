@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -27,8 +26,6 @@ _ROUTING_KEYS = """\
 #   database: 0123456789abcdef0123456789abcdef
 """
 _PLAIN = re.compile(r"[A-Za-z0-9._][\w.-]*", re.ASCII)
-
-
 _FOR_ITS_OWNER, _FOR_ALL = 0o600, 0o644
 
 
@@ -68,7 +65,7 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
         ConfigError: They can't be written there.
     """
     if os.path.lexists(path):
-        raise _exists(path)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     settings = {"secret": secrets.token_urlsafe(_SECRET_BYTES)}
     files: dict[Path, _File] = {}
     if tls_names is not None:
@@ -88,17 +85,18 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
 
 
 def _write_new(files: Mapping[Path, _File]) -> None:
-    for path in files:
-        if os.path.lexists(path):
-            raise _exists(path)
-    drafts: list[Path] = []
     made: list[Path] = []
     try:
         for path, file in files.items():
-            drafts.append(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
-            _write(drafts[-1], file)
-        for draft, path in zip(drafts, files, strict=True):
-            _link(draft, path)
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            try:
+                _write(draft, file)
+                # Unlike a rename, a link never replaces a file that somebody else has just made.
+                os.link(draft, path)
+            except FileExistsError as error:
+                raise FileExistsError(error.errno, error.strerror, str(path)) from None
+            finally:
+                draft.unlink(missing_ok=True)
             made.append(path)
     except BaseException as error:
         for path in made:
@@ -108,22 +106,6 @@ def _write_new(files: Mapping[Path, _File]) -> None:
         reason = getattr(error, "strerror", None) or "not a path"
         last = list(files)[-1]
         raise ConfigError(f"can't write the config file {last}: {reason}") from None
-    finally:
-        for draft in drafts:
-            with contextlib.suppress(OSError, ValueError):
-                draft.unlink()
-
-
-def _link(draft: Path, path: Path) -> None:
-    # Unlike a rename, a link never replaces a file that somebody else has just made.
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise _exists(path) from None
-
-
-def _exists(path: Path) -> FileExistsError:
-    return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def _write(path: Path, file: _File) -> None:

@@ -10,7 +10,6 @@ import yaml
 from pdagent.config import ConfigError
 from pdagent.config.reading import Written, shown
 
-_DEEPEST = 10
 # libyaml's loader where PyYAML was built with it, else PyYAML's own.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,32 +26,14 @@ def read_yaml(path: Path, text: str) -> dict[str, Written]:
 
 def _compose(path: Path, text: str) -> yaml.Node | None:
     try:
-        _check_depth(path, text)
         node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        if "nesting depth" in (error.problem or ""):  # since PyYAML 6.0.4: libyaml has a limit
-            raise _too_deep(path, line) from None
         raise ConfigError(f"{path}, line {line}: not valid YAML: {_problem(error)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"{path}, line {line}: not valid YAML: {error.reason}") from None
     return None if node is None or _is_nothing(node) else node
-
-
-def _check_depth(path: Path, text: str) -> None:
-    # Composing is recursive, in libyaml's older loader without a limit: it would end the process.
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise _too_deep(path, line)
-
-
-def _too_deep(path: Path, line: int) -> ConfigError:
-    return ConfigError(f"{path}, line {line}: nested too deeply for a config file")
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
