@@ -29,22 +29,22 @@ class SpoolIntake:
     def __init__(self, agent: Agent, directory: Path) -> None:
         self._agent = agent
         self._directory = directory
-        self._unlisted: str | None = None
         self._aside: list[Path] = []
-        self._failing: dict[str, str] = {}
         self._taken: set[str] = set()
+        # What was found in the latest look: by file or directory, and by key.
+        self._problems: dict[Path, str] = {}
         self._refused: dict[RoutingKey, str] = {}
 
     def warnings(self) -> list[str]:
         """What needs attention, one sentence each."""
-        found = [] if self._unlisted is None else [self._unlisted]
+        found = []
         if self._aside:
             found.append(
                 f"{counted(len(self._aside), 'file')} in the spool {self._directory} refused, the "
                 f"first is {self._aside[0].name}: the log says why; remove what needs no attention"
             )
-        if self._failing:
-            first, more = next(iter(self._failing.values())), len(self._failing) - 1
+        if self._problems:
+            first, more = next(iter(self._problems.values())), len(self._problems) - 1
             found.append(f"{first} (and {more} more, see the log)" if more else first)
         return found
 
@@ -56,34 +56,30 @@ class SpoolIntake:
 
     async def take_in(self) -> None:
         """Take in all that waits, oldest first; never raises for what is in the spool."""
+        problems: dict[Path, str] = {}
+        refused: dict[RoutingKey, str] = {}
+        waiting: list[Path] = []
         try:
             waiting, self._aside = spool.content(self._directory)
+            self._taken &= {path.name for path in waiting}
         except OSError as error:
-            self._note_unlisted(error)
-            return
-        self._unlisted = None
-        try:
-            await self._take_in(waiting)
-        except Exception:  # a mistake of ours must not be the end of looking
-            logger.exception("taking in spooled events fails, it is tried again")
-
-    async def _take_in(self, waiting: list[Path]) -> None:
-        names = {path.name for path in waiting}
-        self._taken &= names
-        self._failing = {name: why for name, why in self._failing.items() if name in names}
-        refused: dict[RoutingKey, str] = {}
+            why = f"the spool {self._directory} can't be read ({error.strerror}): {_AMEND}"
+            problems[self._directory] = self._logged(self._directory, why)
         for path in waiting:
             try:
                 await self._take_in_file(path, refused)
             except FileNotFoundError:
                 pass  # somebody removed it, which is their right
+            except OSError as error:
+                what = "removed" if path.name in self._taken else "read"
+                why = f"the spooled event {path} can't be {what} ({error.strerror}): {_AMEND}"
+                problems[path] = self._logged(path, why)
             except Exception as error:  # noqa: BLE001 - a mistake of ours concerns this one alone
-                self._note_failing(path, error)
-            else:
-                self._failing.pop(path.name, None)
+                why = f"the spooled event {path} can't be taken in: the agent's log says why"
+                problems[path] = self._logged(path, why, error)
             if self._agent.system.admission.refusal is not None:
                 break
-        self._refused = refused
+        self._problems, self._refused = problems, refused
 
     async def _take_in_file(self, path: Path, refused: dict[RoutingKey, str]) -> None:
         """`refused` are the keys that take nothing in this round: their order has to be kept."""
@@ -112,21 +108,10 @@ class SpoolIntake:
             self._taken.add(path.name)
         path.unlink()
 
-    def _note_unlisted(self, error: OSError) -> None:
-        why = f"the spool {self._directory} can't be read ({error.strerror}): {_AMEND}"
-        if why != self._unlisted:
-            logger.error("%s", why)
-            self._unlisted = why
-
-    def _note_failing(self, path: Path, error: Exception) -> None:
-        if isinstance(error, OSError):
-            what = "removed" if path.name in self._taken else "read"
-            why = f"the spooled event {path} can't be {what} ({error.strerror}): {_AMEND}"
-        else:
-            why = f"the spooled event {path} can't be taken in: the agent's log says why"
-        if self._failing.get(path.name) != why:
-            logger.error("%s", why, exc_info=None if isinstance(error, OSError) else error)
-            self._failing[path.name] = why
+    def _logged(self, path: Path, why: str, error: Exception | None = None) -> str:
+        if self._problems.get(path) != why:
+            logger.error("%s", why, exc_info=error)
+        return why
 
     def _note_refused(
         self, key: RoutingKey, refusal: Refusal, refused: dict[RoutingKey, str]
