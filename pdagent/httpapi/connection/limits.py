@@ -1,12 +1,9 @@
-"""The limits of the HTTP listener, and which connection it closes when there are too many."""
+"""The limits of the HTTP listener."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import resource
-from collections import OrderedDict
-from typing import Protocol
 
 import msgspec
 
@@ -58,42 +55,3 @@ def limits_of_this_process(max_in_flight: int) -> Limits:
         warning=f"this process may open {soft} files and needs {needed}: it accepts {connections} "
         "connections at once; raise the limit on open files (ulimit -n, LimitNOFILE= of systemd)",
     )
-
-
-class Closable(Protocol):
-    """A connection, as `Waiting` needs it."""
-
-    transport: asyncio.Transport
-
-
-class Waiting:
-    """Connections that wait for a complete request, in the order in which they began to wait."""
-
-    def __init__(self) -> None:
-        self._new: OrderedDict[Closable, None] = OrderedDict()
-        self._idle: OrderedDict[Closable, None] = OrderedDict()
-
-    def add_new(self, connection: Closable) -> None:
-        """It has just been made."""
-        self._new[connection] = None
-
-    def add_idle(self, connection: Closable) -> None:
-        """It has got the answer to its latest request."""
-        self._idle[connection] = None
-
-    def remove(self, connection: Closable) -> None:
-        """It has sent a request, or has ended; it need not be there."""
-        self._new.pop(connection, None)
-        self._idle.pop(connection, None)
-
-    def close_oldest(self) -> bool:
-        """Close the one that has waited longest; False if none waits.
-
-        Those without any request go first: they may be there only to keep others out.
-        """
-        waiting = self._new or self._idle
-        if not waiting:
-            return False
-        connection, _ = waiting.popitem(last=False)
-        connection.transport.abort()
-        return True

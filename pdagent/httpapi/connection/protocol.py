@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pdagent.httpapi.answers import error_body
-from pdagent.httpapi.connection.limits import Limits, Waiting
-from pdagent.httpapi.connection.offers import head_without_offer
+from pdagent.httpapi.connection.limits import Limits
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -28,6 +28,9 @@ STREAMED_PATHS = (b"/send/batch",)
 
 # So many connections beyond the limit get a 503; more are closed without an answer.
 _TOLD = 100
+
+# Headers that offer another protocol (h2c, WebSocket).
+_OFFERS = (b"upgrade", b"http2-settings")
 
 # The parser takes more, and HTTP/0.9 for a request line without a version.
 _VERSIONS = ("1.0", "1.1")
@@ -55,7 +58,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     limits: ClassVar[Limits] = Limits()
-    waiting: ClassVar[Waiting] = Waiting()
+    # Connections that wait for a complete request; the one that has waited longest comes first.
+    waiting: ClassVar[dict[GuardedProtocol, None]] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, or to see off one connection too many."""
@@ -66,9 +70,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._begun = self._streamed = self._ends_with_body = False
         self._stalled_since: float | None = None
         excess = len(self.connections) - self.limits.connections
-        self._one_too_many = excess > 0 and not self.waiting.close_oldest()
+        self._one_too_many = excess > 0 and not self.waiting
         if not self._one_too_many:
-            self.waiting.add_new(self)
+            if excess > 0:
+                oldest = next(iter(self.waiting))
+                del self.waiting[oldest]
+                oldest.transport.abort()
+            self.waiting[self] = None
         elif excess > _TOLD:
             transport.abort()
         else:
@@ -76,7 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self.waiting.remove(self)
+        self.waiting.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -119,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 # --http2) only offer one, and send their body all the same.
                 method, version = self.parser.get_method(), self.parser.get_http_version()
                 start = b"%b %b HTTP/%b" % (method, self.url, version.encode())
-                data = head_without_offer(start, self.headers) + data[upgrade.args[0] :]
+                data = _without_offer(start, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
 
     def on_message_begin(self) -> None:
@@ -147,7 +155,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase, self._received = "body", 0
         self._streamed = self.url.partition(b"?")[0] in STREAMED_PATHS
         if self._streamed:
-            self.waiting.remove(self)
+            self.waiting.pop(self, None)
         self.due = self.loop.time() + self.limits.body_seconds
 
     def on_body(self, body: bytes) -> None:
@@ -167,9 +175,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase, self.due = "idle", None
         if self._ends_with_body:
             self.transport.close()
-        self.waiting.remove(self)
+        self.waiting.pop(self, None)
         if self.cycle.response_complete:
-            self.waiting.add_idle(self)
+            self.waiting[self] = None
 
     def on_response_complete(self) -> None:
         """Called at the end of each answer; the connection ends here if it was given up before."""
@@ -179,7 +187,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.phase == "body" and self.cycle.response_complete:
             self.due = self.loop.time() + self.limits.linger_seconds
         elif self.phase != "ending" and not self._owes_an_answer():
-            self.waiting.add_idle(self)
+            self.waiting[self] = None
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more; it still gets the answer to what it sent completely."""
@@ -285,6 +293,18 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         if self.transport.can_write_eof():
             self.transport.write_eof()  # so that the client needn't wait for the end
+
+
+def _without_offer(start: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A request's head from its first line and its headers (lower-case names), less any offer."""
+    lines = [start]
+    for name, value in headers:
+        if name == b"connection":
+            options = value.split(b",")
+            value = b",".join(each for each in options if each.strip().lower() not in _OFFERS)
+        if name not in _OFFERS:
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
 
 
 class _AfterTheBody:
