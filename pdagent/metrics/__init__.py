@@ -150,20 +150,13 @@ class AgentCollector(Collector):
             yield _gauge(f"{state}_seconds", text, lasts.get(state, 0.0))
         yield _gauge("in_flight", "Deliveries under way.", link.in_flight)
         yield _gauge("waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn)
-        text = "Attempts to be repeated, by reason."
-        yield _counters("deferred", text, "reason", deliveries.deferred)
-        seconds = HistogramMetricFamily(
-            "pdagent_delivery_seconds", "Length of attempts.", labels=["outcome"]
-        )
-        for outcome, histogram in deliveries.seconds.items():
-            seconds.add_metric([outcome], *histogram.cumulative())
-        yield seconds
+        yield from deliveries.deferred.collect()
+        yield from deliveries.seconds.collect()
 
     def _intake(self) -> Iterator[Metric]:
         intake = self._sources.intake
-        text = "From a checked event to its receipt."
-        yield _histogram("accept_seconds", text, intake.seconds.cumulative())
-        yield _counters("refused", "Valid events refused, by reason.", "reason", intake.refused)
+        yield from intake.seconds.collect()
+        yield from intake.refused.collect()
 
     def _journal(self) -> Iterator[Metric]:
         usage, writer = self._sources.journal.usage(), self._sources.system.writer_statistics
@@ -178,7 +171,9 @@ class AgentCollector(Collector):
         yield _gauge("journal_disk_free_bytes", "Of its file system.", disk_free)
         yield _counter("commits", "Synced transactions.", writer.commits)
         text = "Appends that shared a transaction and its sync."
-        yield _histogram("commit_size", text, _powers_of_two(writer.sizes, writer.appends))
+        sizes = HistogramMetricFamily("pdagent_commit_size", text)
+        sizes.add_metric([], *_powers_of_two(writer.sizes, writer.appends))
+        yield sizes
         yield _counter("commit_seconds", "Time in them.", writer.seconds)
         yield _counter("commits_failed", "Transactions that failed.", writer.failures)
         yield _gauge("replay_seconds", "How long the start took to read the journal.", replay)
@@ -190,7 +185,12 @@ class AgentCollector(Collector):
         yield _gauge("accepting", "1 if the journal takes new events.", accepting)
         known = {"sequencer": 0, "sender": 0, "writer": 0, "janitor": 0}
         restarts = known | system.restarts
-        yield _counters("actor_restarts", "Actors that failed and came back.", "actor", restarts)
+        family = CounterMetricFamily(
+            "pdagent_actor_restarts", "Actors that failed and came back.", labels=["actor"]
+        )
+        for actor, count in restarts.items():
+            family.add_metric([actor], count)
+        yield family
 
 
 def exposition(sources: Sources) -> Callable[[], bytes]:
@@ -205,13 +205,6 @@ def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(f"pdagent_{name}", text, value=value)
 
 
-def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    family = CounterMetricFamily(f"pdagent_{name}", text, labels=[label])
-    for value, count in list(values.items()):
-        family.add_metric([value], count)
-    return family
-
-
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"pdagent_{name}", text, value=value)
 
@@ -220,12 +213,6 @@ def _by_queue(name: str, text: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(f"pdagent_queue_{name}", text, labels=["queue"])
     for value, figure in values.items():
         family.add_metric([value], figure)
-    return family
-
-
-def _histogram(name: str, text: str, buckets: tuple[list[tuple[str, float]], float]) -> Metric:
-    family = HistogramMetricFamily(f"pdagent_{name}", text)
-    family.add_metric([], *buckets)
     return family
 
 
