@@ -1,8 +1,8 @@
-"""Texts for people: ages, counts, and text from outside on one line."""
+"""Texts for people: ages, counts, likely corrections, and text from outside on one line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
@@ -43,3 +43,10 @@ def ranges(lines: Sequence[int], most: int = 5) -> str:
 def one_line(text: str) -> str:
     """Text from outside, without line ends and control characters of terminals."""
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Which of `known` was probably meant by `word`; the higher `cutoff` (0 to 1), the surer."""
+    from difflib import get_close_matches  # a sixth of a fast command's time, for errors only
+
+    return next(iter(get_close_matches(word.lower(), list(known), 1, cutoff)), None)

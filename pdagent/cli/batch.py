@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
+from pdagent.cli.parameters import opened
 from pdagent.cli.session import Session
 from pdagent.cli.submission import RECEIPTS, spooled
 from pdagent.localclient.errors import FOR_NOW
@@ -120,8 +119,8 @@ class _BatchRun:
         """
         from pdagent.cli.portions import portions
 
-        with self._session.agent() as client, _opened(file) as descriptor:
-            reading = portions(descriptor)
+        with self._session.agent() as client, opened(file) as stream:
+            reading = portions(stream.fileno())
             while (portion := self._read(reading, file)) is not None:
                 self._take(client, portion)
         if self._invalid:
@@ -263,23 +262,3 @@ class _BatchRun:
 
 def _on(line: int) -> str:
     return f"line {line} and all after it"
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[int]:
-    if file == "-":
-        try:
-            os.fstat(0)
-        except OSError:
-            raise click.UsageError("--batch: standard input is closed") from None
-        yield 0
-        return
-    try:
-        descriptor = os.open(file, os.O_RDONLY)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise click.UsageError(f"--batch: can't read {file}: {reason}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

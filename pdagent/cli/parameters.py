@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -75,6 +75,17 @@ def image(value: str) -> Image:
     return Image(src, href or None, alt or None)
 
 
+def opened(source: str) -> IO[bytes]:
+    """The file `source`, or standard input for `-`, to use with `with`. Raises `BadParameter`."""
+    try:
+        return click.open_file(source, "rb")
+    except (OSError, RuntimeError, ValueError) as error:
+        # click raises a RuntimeError if standard input is closed, Python a ValueError for a NUL.
+        name, why = ("standard input", "it is closed") if source == "-" else (source, "not a path")
+        reason = getattr(error, "strerror", None) or why
+        raise click.BadParameter(f"can't read {name}: {reason}.") from None
+
+
 def json_file(value: str) -> dict[str, msgspec.Raw]:
     """The members of the JSON object in a file, or in standard input for `-`.
 
@@ -84,13 +95,8 @@ def json_file(value: str) -> dict[str, msgspec.Raw]:
     from pdagent.events import rawjson
 
     name = "standard input" if value == "-" else value
-    try:
-        with click.open_file(value, "rb") as file:
-            data = file.read(_LARGEST_DETAILS + 1)
-    except (OSError, RuntimeError) as error:
-        # click says with a RuntimeError that the process was started without standard input.
-        reason = error.strerror if isinstance(error, OSError) else "it is closed"
-        raise click.BadParameter(f"can't read {name}: {reason}.") from None
+    with opened(value) as file:
+        data = file.read(_LARGEST_DETAILS + 1)
     if len(data) > _LARGEST_DETAILS:
         raise click.BadParameter(f"{name} is larger than {_LARGEST_DETAILS} bytes.")
     try:

@@ -6,11 +6,10 @@ import errno
 import gc
 import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 
@@ -19,6 +18,7 @@ from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_jso
 from pdagent.cli.session import Session
 from pdagent.config import ConfigError, FlagError, StartRefused
 from pdagent.masking import without_keys
+from pdagent.wording import nearest
 
 PROGRAM = "pagerduty-agent"
 _COMMANDS = {
@@ -41,31 +41,8 @@ _COMMANDS = {
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
-class _Unread(Exception):
-    """Nobody reads the output any more."""
-
-
-@contextmanager
-def _read() -> Iterator[None]:
-    # click would end the process with 1.
-    try:
-        yield
-    except BrokenPipeError:
-        raise _Unread from None
-
-
 class LazyGroup(click.Group):
     """Loads a command's module when the command is named, so that `send` starts fast."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """As click does; it prints help on the way."""
-        with _read():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click does."""
-        with _read():
-            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order in which a new user needs them."""
@@ -83,10 +60,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with the nearest name in the error."""
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            from difflib import get_close_matches
-
-            nearest = get_close_matches(args[0], self.list_commands(ctx), 1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            near = nearest(args[0], self.list_commands(ctx))
+            hint = f" Did you mean {near!r}?" if near else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -186,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(str(error), ExitCode.FAILED)
     except (click.Abort, KeyboardInterrupt):
         return _failed("interrupted", ExitCode.FAILED)
-    except (_Unread, BrokenPipeError):
-        # The reader stopped early, as `head` does: that is no failure.
+    except (SystemExit, BrokenPipeError):
+        # The reader stopped early, as `head` does: that is no failure. For click it is an exit.
         abandon_output()
         return ExitCode.DONE
     except OSError as error:

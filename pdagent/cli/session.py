@@ -12,6 +12,7 @@ import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.config.loading import Loaded, load
+from pdagent.wording import nearest
 
 if TYPE_CHECKING:
     from pdagent.localclient import LocalClient
@@ -163,10 +164,8 @@ class Session:
             return named[name]
         where = f" of {self.loaded.file}" if self.loaded.file else ""
         known = f"; known are {', '.join(named)}" if named else " (there are none)"
-        from difflib import get_close_matches
-
-        nearest = get_close_matches(name, named, 1)
-        hint = f": did you mean @{nearest[0]}?" if nearest else known
+        near = nearest(name, named)
+        hint = f": did you mean @{near}?" if near else known
         raise click.UsageError(f"no key is named {name!r} in routing_keys{where}{hint}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pdagent.config import Config, ConfigError, FlagError, expanded
 from pdagent.config.options import OPTIONS, Option, check_routing_key
 from pdagent.config.reading import ConfigFile, Written, read_config_file, shown
+from pdagent.wording import nearest
 
 ENV_PREFIX = "PAGERDUTY_AGENT_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
@@ -107,15 +108,9 @@ def config_path(named: str) -> Path:
 def _known(name: str, where: str) -> Option:
     if name in OPTIONS:
         return OPTIONS[name]
-    nearest = _nearest(name.replace("-", "_"))
-    hint = f"did you mean {nearest!r}? " if nearest else ""
+    near = nearest(name.replace("-", "_"), OPTIONS)
+    hint = f"did you mean {near!r}? " if near else ""
     raise ConfigError(f"{where}: unknown key {shown(name)}: {hint}Known are {', '.join(OPTIONS)}")
-
-
-def _nearest(name: str, cutoff: float = 0.6) -> str | None:
-    from difflib import get_close_matches  # a sixth of a fast command's time, for errors only
-
-    return next(iter(get_close_matches(name.lower(), OPTIONS, 1, cutoff)), None)
 
 
 def _from_file(option: Option, written: Written, path: Path) -> object:
@@ -164,8 +159,8 @@ def _warnings(file: ConfigFile | None, environ: Mapping[str, str]) -> tuple[str,
         name = variable.removeprefix(ENV_PREFIX).lower()
         # Others may use the prefix for their own (Kubernetes does); only a near miss is a typo.
         if variable.startswith(ENV_PREFIX) and name not in (*OPTIONS, "config"):
-            nearest = _nearest(name, cutoff=0.8)
-            if nearest:
-                wanted = ENV_PREFIX + nearest.upper()
+            near = nearest(name, OPTIONS, cutoff=0.8)
+            if near:
+                wanted = ENV_PREFIX + near.upper()
                 warnings.append(f"environment variable {variable} is unknown: is it {wanted}?")
     return tuple(warnings)

@@ -82,7 +82,7 @@ def hold(session: Session, *, routing_key: str, reason: str | None, as_json: boo
     For maintenance windows: nobody is paged meanwhile, no event is lost. The key stays held over
     restarts of the agent.
     """
-    with session.agent(UNDONE) as client, about_queue(client, session, routing_key):
+    with session.agent(UNDONE) as client, about_queue(session, routing_key):
         answer = client.json("/queue/hold", key_of(session, routing_key), wish={"reason": reason})
     queue = option_for(session, str(answer.get("queue")))
     _tell(answer, as_json, f"To go on: {session.command('queue', 'release', '-k', queue)}")
@@ -98,7 +98,7 @@ def hold(session: Session, *, routing_key: str, reason: str | None, as_json: boo
 def release(session: Session, *, routing_key: str, as_json: bool) -> None:
     """Deliver the events of a held key again, in their order."""
     key = key_of(session, routing_key)
-    with session.agent(UNDONE) as client, about_queue(client, session, routing_key):
+    with session.agent(UNDONE) as client, about_queue(session, routing_key):
         was_held = any(row.get("held") for row in client.queues(key))
         answer = client.json("/queue/release", key, wish={})
     if not was_held:

@@ -72,7 +72,7 @@ def retry(
         if ids:
             changed = _in_portions(client, "retry", ids_of(ids), force=force)
         else:
-            with about_queue(client, session, routing_key):
+            with about_queue(session, routing_key):
                 changed = client.change("retry", key_of(session, routing_key), force=force)
             if not changed.count and not changed.left:
                 refuse_unknown(client, session, routing_key)
@@ -132,7 +132,7 @@ def discard(
         if key is None:
             changed = _in_portions(client, "discard", chosen, reason=reason)
         else:
-            with about_queue(client, session, routing_key):
+            with about_queue(session, routing_key):
                 changed = client.change("discard", key, states=states, reason=reason)
             if not changed.count:
                 refuse_unknown(client, session, routing_key)

@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from pdagent.cli.output import CommandFailed, ExitCode, echo_json, say
-from pdagent.cli.parameters import receipt_options
+from pdagent.cli.output import CommandFailed, echo_json, say
+from pdagent.cli.parameters import opened, receipt_options
 from pdagent.cli.portions import with_key
 from pdagent.cli.queue.selection import event_id
 from pdagent.cli.queue.showing import Shown, decoded
@@ -152,10 +152,5 @@ def _from_editor(file: Path) -> bytes:
 
 
 def _read(source: str) -> bytes:
-    try:
-        with click.open_file(source, "rb") as file:
-            return bytes(file.read(_LARGEST))
-    except (OSError, RuntimeError) as error:
-        # click raises a RuntimeError if standard input is closed.
-        reason = error.strerror if isinstance(error, OSError) else "it is closed"
-        raise CommandFailed(f"can't read {source}: {reason}", ExitCode.USAGE) from None
+    with opened(source) as file:
+        return file.read(_LARGEST)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import IO, TypeVar
 
 import click
 import msgspec
 
 from pdagent.cli.output import CommandFailed
-from pdagent.cli.parameters import text
+from pdagent.cli.parameters import opened, text
 from pdagent.cli.session import Session
 from pdagent.localclient import LocalClient
 from pdagent.localclient.errors import Refused
 from pdagent.masking import is_routing_key, mask
+from pdagent.wording import nearest
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _NOT_FOUND, _NOT_CLEAR = 404, 409
-_NEARLY_THE_SAME_KEY = 0.9
 _LONGEST_LINE = 16 << 20  # bytes; an event is far shorter even with a long history
 
 state_option = click.option(
@@ -78,9 +75,8 @@ def ids_of(given: Sequence[str]) -> list[str]:
     ids: list[str] = []
     for word in given:
         if word == "-":
-            if sys.stdin is None:
-                raise click.UsageError("Can't read standard input: it is closed.")
-            ids += _lines_of(sys.stdin.buffer)
+            with opened(word) as stream:
+                ids += _lines_of(stream)
         else:
             ids.append(word)
     return list(dict.fromkeys(ids))
@@ -134,11 +130,11 @@ def refuse_unknown(client: LocalClient, session: Session, given: str | None) -> 
     if given is None or key is None or key in session.loaded.config.routing_keys.values():
         return
     if not client.queues(key):
-        raise _unknown(client, session, given)
+        raise _unknown(session, given)
 
 
 @contextmanager
-def about_queue(client: LocalClient, session: Session, given: str | None) -> Iterator[None]:
+def about_queue(session: Session, given: str | None) -> Iterator[None]:
     """Explain the agent's refusal of a queue that is unknown or ambiguous.
 
     Raises:
@@ -151,7 +147,7 @@ def about_queue(client: LocalClient, session: Session, given: str | None) -> Ite
         if given is None or key is None or key in session.loaded.config.routing_keys.values():
             raise
         if error.status == _NOT_FOUND:
-            raise _unknown(client, session, given) from None
+            raise _unknown(session, given) from None
         if error.status == _NOT_CLEAR and not is_routing_key(key):
             raise CommandFailed(
                 f"several routing keys look like {given!r}: give the whole key with -k, or give "
@@ -165,23 +161,14 @@ def option_for(session: Session, queue: str) -> str:
     return f"@{queue}" if queue in session.loaded.config.routing_keys else queue
 
 
-def _unknown(client: LocalClient, session: Session, given: str) -> CommandFailed:
-    known = session.command("queue", "status")
-    named = session.loaded.config.routing_keys
+def _unknown(session: Session, given: str) -> CommandFailed:
     if is_routing_key(given):
-        what = f"no event of the key {mask(given)} was ever accepted"
-        nearest = _nearest(given, named, _NEARLY_THE_SAME_KEY)
+        what, near = f"no event of the key {mask(given)} was ever accepted", None
     else:
-        called = [*named, *(str(row.get("queue")) for row in client.queues())]
         what = f"no queue is called {given!r}"
-        nearest = _nearest(given.removeprefix("@"), {name: name for name in called}, 0.6)
-    if nearest is None:
-        return CommandFailed(f"{what}: '{known}' shows those that there are")
-    return CommandFailed(f"{what}: did you mean {shlex.quote(option_for(session, nearest))}?")
-
-
-def _nearest(given: str, names: dict[str, str], cutoff: float) -> str | None:
-    """The one of `names` whose value is most like `given`."""
-    by_value = {value.lower(): name for name, value in reversed(names.items())}
-    found = get_close_matches(given.lower(), by_value, 1, cutoff)
-    return by_value[found[0]] if found else None
+        near = nearest(given.removeprefix("@"), session.loaded.config.routing_keys)
+    if near is not None:
+        return CommandFailed(f"{what}: did you mean @{near}?")
+    return CommandFailed(
+        f"{what}: '{session.command('queue', 'status')}' shows those that there are"
+    )

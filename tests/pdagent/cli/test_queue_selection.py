@@ -53,7 +53,6 @@ def test_a_queue_that_is_not_there_is_an_error(
         ("Database", "did you mean @database?"),
         ("nosuch", "no queue is called 'nosuch': 'pagerduty-agent --config "),
         (f"{OTHER[:4]}...zzzz", "no queue is called"),
-        (KEY[:-1] + ("x" if KEY[-1] != "x" else "y"), "was ever accepted: did you mean @database?"),
         ("d" * 32, "no event of the key dddd…dddd was ever accepted: 'pagerduty-agent --config "),
     ):
         code = main(["--config", str(agent.config), "queue", *command, "-k", given])
