@@ -6,7 +6,6 @@ Any thread reads entries; what has to change together is changed under one lock.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import msgspec
 import pykka
 
 from actors.core.state import Counters, QueueState, compact
-from actors.messages import Perform, PerformAll
+from actors.messages import Perform, PerformAll, tell
 from store.records import QueueId, RoutingKey
 
 Phase = Literal["stopped", "running", "restarting", "quarantined"]
@@ -113,10 +112,8 @@ class Directory:
     def tell(self, queue: QueueId, message: Any) -> None:
         """Send a message to a queue's Sequencer. If none runs, the next one needs no message."""
         entry = self.get(queue)
-        sequencer = None if entry is None else entry.sequencer
-        if sequencer is not None:
-            with contextlib.suppress(pykka.ActorDeadError):
-                sequencer.tell(message)
+        if entry is not None:
+            tell(entry.sequencer, message)
 
     # The life of a Sequencer
 

@@ -22,7 +22,7 @@ from typing import Any
 import pykka
 from pykka._envelope import Envelope
 
-from actors.messages import Report
+from actors.messages import Report, tell
 from actors.supervised import SupervisedActor
 
 logger = logging.getLogger(__name__)
@@ -172,8 +172,7 @@ class Dispatcher:
             wait = self._delayed[0][0] - time.monotonic() if self._delayed else None
             if wait is not None and wait <= 0:
                 _, _, to, message = heapq.heappop(self._delayed)
-                with contextlib.suppress(pykka.ActorDeadError):
-                    to.tell(message)
+                tell(to, message)
                 continue
             try:
                 actor = self._ready.get(timeout=wait)

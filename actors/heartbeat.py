@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from actors.messages import Due, Report
-from actors.ports import HeartbeatPort
+from actors.ports import Beat
 from actors.supervised import SupervisedActor
 
 logger = logging.getLogger(__name__)
@@ -22,9 +22,9 @@ _LONGEST = 86_400.0
 class Heartbeat(SupervisedActor):
     """Beats at the interval (seconds) that PagerDuty's last answer asked for, first hourly."""
 
-    def __init__(self, report: Report, port: HeartbeatPort) -> None:
+    def __init__(self, report: Report, beat: Beat) -> None:
         super().__init__(report)
-        self._port = port
+        self._beat = beat
         self._interval = INTERVAL
         self._failures = 0
 
@@ -36,10 +36,10 @@ class Heartbeat(SupervisedActor):
         """`Due` is the only message."""
         match message:
             case Due():
-                self.actor_inbox.deadline = time.monotonic() + self._beat()
+                self.actor_inbox.deadline = time.monotonic() + self._next()
 
-    def _beat(self) -> float:
-        wanted = self._port.beat()
+    def _next(self) -> float:
+        wanted = self._beat()
         if wanted is None:
             self._failures += 1
             if self._failures <= RETRIES:

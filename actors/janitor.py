@@ -5,13 +5,10 @@ Reading happens here, in a thread of its own, removing in the JournalWriter.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import deque
 from math import inf
 from typing import Any
-
-import pykka
 
 from actors.core.commands import Answer, Command, ExpireDeadLetters, LimitDeadLetters
 from actors.core.state import ATTEMPTS_KEPT
@@ -194,9 +191,8 @@ class Janitor(SupervisedActor):
             self._remove(middle_attempts(journal, entry.id, head.id, ATTEMPTS_KEPT))
 
     def _remove(self, entries: list[Entry]) -> None:
-        if entries:
-            with contextlib.suppress(pykka.ActorDeadError):  # then its successor, in the next round
-                self._around.writer().tell(Remove(entries))
+        if entries:  # without a writer, its successor removes them in the next round
+            self._around.tell_writer(Remove(entries))
 
 
 def _ignore(answer: Answer) -> None:

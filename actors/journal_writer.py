@@ -6,7 +6,6 @@ commits all of them: what arrives while a commit runs joins the next one.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 import traceback
@@ -14,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-import pykka
 
 from actors.core.commands import Refusal
 from actors.messages import (
@@ -28,6 +26,7 @@ from actors.messages import (
     Report,
     Write,
     WriteFailed,
+    tell,
     unconfirmed,
 )
 from actors.supervised import SupervisedActor
@@ -212,8 +211,7 @@ class JournalWriter(SupervisedActor):
             self._refuse(write, why)
             fence = self._current.pop(write.append.queue, None)
             if fence is not None:
-                with contextlib.suppress(pykka.ActorDeadError):
-                    fence.sequencer.tell(WriteFailed())
+                tell(fence.sequencer, WriteFailed())
 
     def _fence(self, fence: Fence) -> None:
         if self._buffer:
@@ -222,8 +220,7 @@ class JournalWriter(SupervisedActor):
             self._waiting_fences.append(fence)
             return
         self._current[fence.queue] = fence
-        with contextlib.suppress(pykka.ActorDeadError):
-            fence.sequencer.tell(FencePassed())
+        tell(fence.sequencer, FencePassed())
 
     def _remove(self, entries: Sequence[Entry]) -> None:
         if self._broken is not None:

@@ -55,12 +55,8 @@ class Grant(msgspec.Struct, frozen=True):
     sender: SenderId
 
 
-class VerdictReady(msgspec.Struct, frozen=True):
-    """To a Sequencer: a verdict can be claimed."""
-
-
 class Wake(msgspec.Struct, frozen=True):
-    """To a Sequencer: look again whether something is due."""
+    """To a Sequencer: look again whether something is due, or a verdict can be claimed."""
 
 
 class SaveSnapshot(msgspec.Struct, frozen=True):
@@ -133,6 +129,16 @@ class FencePassed(msgspec.Struct, frozen=True):
 
 class WriteFailed(msgspec.Struct, frozen=True):
     """To a Sequencer: a commit failed, so that its state may not be what is on disk."""
+
+
+def tell(ref: pykka.ActorRef[Any] | None, message: Any) -> bool:
+    """Send a message; False if there is no such actor, or it has ended."""
+    try:
+        if ref is not None:
+            ref.tell(message)
+    except pykka.ActorDeadError:
+        return False
+    return ref is not None
 
 
 UNAVAILABLE = Refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -39,11 +40,6 @@ class DeliveryPort(Protocol):
         """
 
 
-class HeartbeatPort(Protocol):
-    """PagerDuty's agent heartbeat."""
-
-    def beat(self) -> float | None:
-        """Send one; return the interval (seconds) that the answer asks for, 0 if it asks for none.
-
-        None if it was not taken.
-        """
+Beat = Callable[[], float | None]
+"""Sends PagerDuty's agent heartbeat, and returns the interval (seconds) that the answer asks for: 0
+if it asks for none, None if it was not taken."""

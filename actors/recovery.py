@@ -6,7 +6,7 @@ from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, compact, expand, from_snapshot
 from store.errors import JournalDamagedError
 from store.port import IndexSums, Journal
-from store.records import Entry, EventAccepted, EventId, QueueId
+from store.records import Entry, EventAccepted, QueueId
 
 
 def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
@@ -49,13 +49,6 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
             supply_room(state, entry.record)
     journal.check_indexes(sums)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
-
-
-def stored_event(journal: Journal, event: EventId) -> EventAccepted | None:
-    """The event as it was accepted; None if it is not in the journal."""
-    entry = journal.accepted(event)
-    record = None if entry is None else entry.record
-    return record if isinstance(record, EventAccepted) else None
 
 
 def _apply(state: QueueState, entry: Entry) -> None:

@@ -11,12 +11,12 @@ import pykka
 
 from actors.core.verdict import Verdict
 from actors.directory import Directory
-from actors.messages import Delivery, Grant, Report, SenderId, VerdictReady
+from actors.messages import Delivery, Grant, Report, SenderId, Wake, tell
 from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots
 from actors.supervised import SupervisedActor
 from store.port import Journal
-from store.records import EventAccepted, QueueId
+from store.records import QueueId
 
 PortFactory = Callable[[], DeliveryPort]
 
@@ -57,7 +57,7 @@ class Sender(SupervisedActor):
 
     def _outgoing(self, delivery: Delivery) -> OutgoingEvent:
         entry = self._journal.accepted(delivery.event)
-        if entry is None or not isinstance(entry.record, EventAccepted):
+        if entry is None:
             raise LookupError(f"event {delivery.event} waits, but its body is not in the journal")
         return OutgoingEvent(
             kind=entry.record.kind,
@@ -70,7 +70,7 @@ class Sender(SupervisedActor):
         grants = self._slots.finish(delivery.queue, delivery.event, delivery.attempt, verdict)
         if grants is None:
             return  # it took so long that the Supervisor gave it up
-        self._directory.tell(delivery.queue, VerdictReady())
+        self._directory.tell(delivery.queue, Wake())
         for grant in grants:
             self._directory.tell(grant.queue, grant)
 
@@ -102,11 +102,8 @@ class SenderPool:
         with self._lock:
             if not self._slots.begin(delivery.queue, delivery.event, delivery.attempt):
                 return
-            sender = self._refs.get(delivery.sender)
-            if sender is None:
-                return  # being replaced: the attempt is given up when its successor is placed
-            with contextlib.suppress(pykka.ActorDeadError):
-                sender.tell(delivery)
+            # Without one, it is being replaced: then the attempt is given up.
+            tell(self._refs.get(delivery.sender), delivery)
 
     def dead(self) -> list[SenderId]:
         """Senders whose thread has ended."""

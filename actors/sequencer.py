@@ -41,13 +41,13 @@ from actors.messages import (
     Report,
     Saved,
     SaveSnapshot,
-    VerdictReady,
     Wake,
     WriteFailed,
+    tell,
 )
 from actors.outbox import Outbox
-from actors.recovery import recover_queue, stored_event
-from actors.surroundings import Surroundings, tell
+from actors.recovery import recover_queue
+from actors.surroundings import Surroundings
 from store.records import Record
 
 
@@ -116,8 +116,6 @@ class Sequencer(DispatchedActor):
             case PerformAll(commands=commands, reply=reply):
                 answers = tuple(self._carry_out(state, command) for command in commands)
                 self._out.replies.append((reply, Answers(answers)))
-            case VerdictReady():
-                self._claim(state)
             case Grant():
                 self._wants_turn = True
             case Wake():
@@ -169,8 +167,9 @@ class Sequencer(DispatchedActor):
         """Decide and apply; the answer holds once the records are on disk."""
         event = command.event if isinstance(command, AcceptEvent) else None
         if event is not None and event.idempotent:
-            first = self._out.storing(event.id) or stored_event(self._around.journal, event.id)
-            if first is not None:
+            storing = self._out.storing(event.id)
+            stored = None if storing else self._around.journal.accepted(event.id)
+            if first := storing or (stored and stored.record):
                 return repeated(event, first)  # after the commit of the first
         result = self._apply(state, command)
         if isinstance(result, Refusal):

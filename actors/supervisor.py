@@ -27,11 +27,12 @@ from actors.messages import (
     SenderId,
     Wake,
     WriteFailed,
+    tell,
 )
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer
 from actors.supervised import SupervisedActor
-from actors.surroundings import Surroundings, tell
+from actors.surroundings import Surroundings
 from store.records import QueueId, RoutingKey
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import pykka
 from actors.core.commands import Policy
 from actors.directory import Directory
 from actors.dispatcher import Dispatcher, wake
-from actors.messages import STOPPING, Needed, Perform, PerformAll
+from actors.messages import STOPPING, Needed, Perform, PerformAll, tell
 from actors.slots import DeliverySlots
 from store.port import Journal
 from store.records import QueueId, RoutingKey
@@ -50,12 +50,3 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     def ask_for_successor(self, queue: QueueId) -> None:
         """Have a Sequencer started for this queue. Without a Supervisor, the agent stops."""
         tell(self.supervisor(), Needed(queue))
-
-
-def tell(ref: pykka.ActorRef[Any], message: Any) -> bool:
-    """Send a message; False if the actor has ended."""
-    try:
-        ref.tell(message)
-    except pykka.ActorDeadError:
-        return False
-    return True

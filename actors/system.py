@@ -19,7 +19,7 @@ from actors.heartbeat import Heartbeat
 from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
 from actors.messages import STOPPING, Perform, PerformAll, Reply
-from actors.ports import HeartbeatPort
+from actors.ports import Beat
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
 from actors.slots import DeliverySlots, LinkStatus
@@ -51,7 +51,7 @@ class ActorSystem:
         policy: Policy,
         max_in_flight: int,
         retention: float,
-        heartbeat: HeartbeatPort | None = None,
+        heartbeat: Beat | None = None,
         passivate_after: float = PASSIVATE_AFTER,
         clock: Callable[[], float] = time.time,
         observe: Callable[[QueueId, Record], None] = lambda queue, record: None,

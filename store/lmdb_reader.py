@@ -12,7 +12,15 @@ import lmdb
 from store import codec, tables
 from store.errors import JournalDamagedError, JournalUnavailableError
 from store.port import IndexSums, Snapshot
-from store.records import Entry, EventId, QueueId, RoutingKey, of_one_event
+from store.records import (
+    AcceptedEntry,
+    Entry,
+    EventAccepted,
+    EventId,
+    QueueId,
+    RoutingKey,
+    of_one_event,
+)
 from store.tables import QUEUE_BYTES, Tables, queue_id, queue_key
 
 _LONGEST_KEY = 511  # LMDB's; what is longer, or empty, can't have been stored
@@ -126,15 +134,19 @@ class LmdbReader:
         if difference is not None:
             raise JournalDamagedError(difference, directory=self.directory)
 
-    def accepted(self, event: EventId) -> Entry | None:
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
         """As `store.port.Journal.accepted`."""
         event_key = event.encode()
         if not 0 < len(event_key) <= _LONGEST_KEY:
             return None
         with self._reading() as txn:
             key = txn.get(event_key, db=self._tables.events)
-            value = None if key is None else self._indexed(txn, key)
-        return None if value is None else self._decode(key, value)
+            if key is None:
+                return None
+            entry = self._decode(key, self._indexed(txn, key))
+        if not isinstance(entry.record, EventAccepted):
+            self._damaged(key, "the index of events says that it accepts one")
+        return AcceptedEntry(entry.seq, entry.queue, entry.record)
 
     def find_events(self, prefix: str, limit: int) -> list[EventId]:
         """As `store.port.Journal.find_events`."""

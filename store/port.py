@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
+from store.records import AcceptedEntry, Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,8 +115,8 @@ class Journal(Protocol):
     def check_indexes(self, records: IndexSums) -> None:
         """Compare the indexes with the sums of all entries; raises `JournalDamagedError`."""
 
-    def accepted(self, event: EventId) -> Entry | None:
-        """The `EventAccepted` entry of an event, or None if it is unknown or removed."""
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
+        """The entry of an event's acceptance, or None if it is unknown or removed."""
 
     def history(self, event: EventId) -> Iterator[Entry]:
         """An event's entries from its acceptance on, oldest first, with those about all its queue.

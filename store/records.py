@@ -157,6 +157,12 @@ class Entry(msgspec.Struct, frozen=True):
     record: Record
 
 
+class AcceptedEntry(Entry, frozen=True):
+    """The entry of an event's acceptance."""
+
+    record: EventAccepted
+
+
 QUEUE_RECORDS = tuple(kind for kind in get_args(Record) if "event" not in kind.__struct_fields__)
 """The types of records that are about a whole queue, not about one event."""
 

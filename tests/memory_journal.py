@@ -9,7 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from store import codec
 from store.errors import JournalDamagedError, JournalFullError
 from store.port import Append, IndexSums, Snapshot, Usage
-from store.records import Entry, EventAccepted, EventId, QueueId, RoutingKey, of_one_event
+from store.records import (
+    AcceptedEntry,
+    Entry,
+    EventAccepted,
+    EventId,
+    QueueId,
+    RoutingKey,
+    of_one_event,
+)
 
 
 class MemoryJournal:
@@ -94,9 +102,13 @@ class MemoryJournal:
         if difference is not None:
             raise JournalDamagedError(difference)
 
-    def accepted(self, event: EventId) -> Entry | None:
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
         seq = self._events.get(event)
-        return None if seq is None else self._entry(seq)
+        if seq is None:
+            return None
+        entry = self._entry(seq)
+        assert isinstance(entry.record, EventAccepted)
+        return AcceptedEntry(entry.seq, entry.queue, entry.record)
 
     def history(self, event: EventId) -> Iterator[Entry]:
         accepted = self.accepted(event)

@@ -61,15 +61,8 @@ class WakeAfter(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class AwaitVerdict(msgspec.Struct, frozen=True):
-    """A delivery is under way."""
-
-
-class Nothing(msgspec.Struct, frozen=True):
-    """The queue is empty or held."""
-
-
-Owed = Deliver | WakeAfter | AwaitVerdict | Nothing
+Owed = Deliver | WakeAfter | None
+"""None while a delivery is under way, and for a queue that is empty or held."""
 
 
 def decide(
@@ -310,10 +303,8 @@ def superseded(letter: DeadLetter, by: EventId) -> Refusal:
 
 def resume(state: QueueState, now: float) -> Owed:
     """What is owed at `now`: after recovery, and after every change."""
-    if state.in_flight is not None:
-        return AwaitVerdict()
-    if state.hold is not None or not state.waiting:
-        return Nothing()
+    if state.in_flight is not None or state.hold is not None or not state.waiting:
+        return None
     wait = max(
         backoff.remaining(state.deferred_at, state.not_before, now),
         backoff.remaining(state.last_started_at, state.last_started_at + state.pace.interval, now),

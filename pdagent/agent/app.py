@@ -17,7 +17,7 @@ from collections.abc import Callable
 import uvloop
 
 from actors.core.commands import Policy
-from actors.ports import DeliveryPort, HeartbeatPort, OutgoingEvent
+from actors.ports import Beat, DeliveryPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
 from pdagent.agent.logs import Lines, set_up_logging
@@ -237,16 +237,15 @@ def _events_api(config: Config) -> DeliveryPort:
     return EventsApi(config.events_url, user_agent=user_agent(), render=_render)
 
 
-def _heartbeat(
-    config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]
-) -> HeartbeatPort:
-    return HeartbeatApi(
+def _heartbeat(config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]) -> Beat:
+    api = HeartbeatApi(
         config.api_url,
         agent_id=journal.agent_id,
         version=__version__,
         user_agent=user_agent(),
         statistics=lambda: system().totals(),
     )
+    return api.beat
 
 
 def _render(event: OutgoingEvent) -> bytes:

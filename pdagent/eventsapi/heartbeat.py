@@ -20,7 +20,7 @@ class _Interval(msgspec.Struct):
 
 
 class HeartbeatApi:
-    """Implements `actors.ports.HeartbeatPort`.
+    """Its `beat` is an `actors.ports.Beat`.
 
     `statistics` gives the counts that are sent along; the description of the system goes with the
     first heartbeat that is taken.
@@ -43,7 +43,7 @@ class HeartbeatApi:
         self._introduced = False
 
     def beat(self) -> float | None:
-        """One heartbeat; see `actors.ports.HeartbeatPort.beat`."""
+        """One heartbeat; see `actors.ports.Beat`."""
         body: dict[str, object] = {
             "agent_id": self._agent_id,
             "agent_version": self._version,

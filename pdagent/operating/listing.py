@@ -22,9 +22,8 @@ from pdagent.operating.rows import (
     ENDED,
     WAITING,
     EventRow,
-    dead_row,
     ended_row,
-    waiting_row,
+    kept_row,
 )
 from store.port import Journal
 from store.records import (
@@ -148,7 +147,7 @@ class Listing:
             name = self._names.of(entry.routing_key)
             for letter in _beyond(entry.state.dead, position, limit):
                 cursor = Cursor(after.section, entry.id, letter.position)
-                yield cursor, partial(dead_row, letter, name, self._journal)
+                yield cursor, partial(kept_row, letter, name, self._journal)
 
     def _waiting(self, limit: int, after: Cursor) -> Iterator[Found]:
         # Only the head of a queue is ever tried: the others are all `queued`.
@@ -158,7 +157,7 @@ class Listing:
             for event in _beyond(entry.state.waiting, position, most):
                 if event.state in self._states:
                     cursor = Cursor(after.section, entry.id, event.position)
-                    yield cursor, partial(waiting_row, event, name, self._journal)
+                    yield cursor, partial(kept_row, event, name, self._journal)
 
     def _from(self, after: Cursor) -> Iterator[tuple[QueueEntry, int]]:
         """The queues from the one of a cursor on, each with the position to begin behind."""
@@ -181,7 +180,7 @@ class Listing:
                     state = ""
             if state in self._states and entry.queue in queues:
                 accepted = self._journal.accepted(event)
-                if accepted is not None and isinstance(accepted.record, EventAccepted):
+                if accepted is not None:
                     name = queues[entry.queue]
                     yield cursor, partial(self._ended_row, accepted.record, state, name, entry)
             if count == _MOST_READ:

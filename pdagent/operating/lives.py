@@ -11,9 +11,10 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState
 from pdagent.events import with_routing_key
 from pdagent.masking import mask
-from pdagent.operating.rows import EventRow, Json, dead_row, ended_row, timestamp, waiting_row
+from pdagent.operating.rows import EventRow, Json, ended_row, kept_row, timestamp
 from store.port import Journal
 from store.records import (
+    AcceptedEntry,
     ActorRestarted,
     Entry,
     EventAccepted,
@@ -21,7 +22,6 @@ from store.records import (
     EventDelivered,
     EventId,
     QueueHeld,
-    QueueId,
     QueueReleased,
     Record,
     RoutingKey,
@@ -30,13 +30,6 @@ from store.records import (
 _TIMES = ("at", "retry_at")
 _CANDIDATES = 10
 _NOT_SHOWN = ("event", "body", "fingerprint")
-
-
-class KnownEvent(msgspec.Struct, frozen=True):
-    """An event of the journal, and the queue that it belongs to."""
-
-    queue: QueueId
-    accepted: EventAccepted
 
 
 class NoSuchEvent(Exception):
@@ -65,7 +58,7 @@ class AmbiguousId(NoSuchEvent):
         )
 
 
-def find(journal: Journal, given: str) -> KnownEvent:
+def find(journal: Journal, given: str) -> AcceptedEntry:
     """The event that `given`, its id or the beginning of it, means.
 
     Raises `UnknownId`, `AmbiguousId` or `store.errors.JournalError`.
@@ -73,22 +66,15 @@ def find(journal: Journal, given: str) -> KnownEvent:
     wanted = given.strip().lower()
     if not wanted:
         raise UnknownId(given)
-    known = _known(journal, EventId(wanted))
+    known = journal.accepted(EventId(wanted))
     if known is None:
         found = journal.find_events(wanted, _CANDIDATES + 1)
         if len(found) > 1:
             raise AmbiguousId(given, found)
-        known = _known(journal, found[0]) if found else None
+        known = journal.accepted(found[0]) if found else None
     if known is None:
         raise UnknownId(given)
     return known
-
-
-def _known(journal: Journal, event: EventId) -> KnownEvent | None:
-    entry = journal.accepted(event)
-    if entry is None or not isinstance(entry.record, EventAccepted):
-        return None
-    return KnownEvent(entry.queue, entry.record)
 
 
 class Life(msgspec.Struct, frozen=True):
@@ -105,14 +91,19 @@ class Life(msgspec.Struct, frozen=True):
 
 
 def life_of(
-    journal: Journal, event: KnownEvent, *, key: RoutingKey, name: str, letter: DeadLetter | None
+    journal: Journal,
+    event: AcceptedEntry,
+    *,
+    key: RoutingKey,
+    name: str,
+    letter: DeadLetter | None,
 ) -> Life | None:
     """The life of an event of the queue with `key`, which goes by `name`.
 
     `letter` is given if the event is a dead letter now: then nothing is read beyond its death.
     None if the event has just been removed. Raises `store.errors.JournalError`.
     """
-    accepted, id_ = event.accepted, event.accepted.event
+    accepted, id_ = event.record, event.record.event
     # Folded by the same function as the whole queue, only without its other events.
     state = QueueState(queue=event.queue)
     history: list[Json] = []
@@ -129,10 +120,10 @@ def life_of(
     if attempts is None:
         return None
     if id_ in state.waiting:
-        row = waiting_row(state.waiting[id_], name, journal)
+        row = kept_row(state.waiting[id_], name, journal)
     elif id_ in state.dead:
         # What came after its death is in the live letter only.
-        row = dead_row(letter or state.dead[id_], name, journal)
+        row = kept_row(letter or state.dead[id_], name, journal)
     else:
         end = "delivered" if isinstance(last, EventDelivered) else "discarded"
         row = ended_row(accepted, end, name, attempts, last_error)

@@ -47,35 +47,22 @@ def timestamp(seconds: float | None) -> str | None:
     return None if seconds is None else utc_timestamp(seconds)
 
 
-def waiting_row(event: WaitingEvent, queue: str, journal: Journal) -> EventRow:
-    """An event that waits. Raises `store.errors.JournalError` if its record can't be read."""
+def kept_row(event: WaitingEvent | DeadLetter, queue: str, journal: Journal) -> EventRow:
+    """An event that has not ended. Raises `store.errors.JournalError` if it can't be read."""
+    waiting = event if isinstance(event, WaitingEvent) else None
+    letter = event if isinstance(event, DeadLetter) else None
     return EventRow(
         id=event.id,
-        state=event.state,
+        state=waiting.state if waiting else DEAD,
         queue=queue,
         kind=event.kind,
         dedup_key=event.dedup_key,
         summary=summary(journal, event.id),
         accepted_at=timestamp(event.accepted_at),
         attempts=event.attempts,
-        next_attempt_at=timestamp(event.next_attempt_at),
-        last_error=event.last_error,
-    )
-
-
-def dead_row(letter: DeadLetter, queue: str, journal: Journal) -> EventRow:
-    """A dead letter. Raises `store.errors.JournalError` if its record can't be read."""
-    return EventRow(
-        id=letter.id,
-        state=DEAD,
-        queue=queue,
-        kind=letter.kind,
-        dedup_key=letter.dedup_key,
-        summary=summary(journal, letter.id),
-        accepted_at=timestamp(letter.accepted_at),
-        attempts=letter.attempts,
-        last_error=letter.error,
-        superseded_by=letter.superseded_by,
+        next_attempt_at=timestamp(waiting.next_attempt_at if waiting else None),
+        last_error=event.last_error if isinstance(event, WaitingEvent) else event.error,
+        superseded_by=letter.superseded_by if letter else None,
     )
 
 
@@ -103,6 +90,4 @@ def ended_row(
 def summary(journal: Journal, event: EventId) -> str:
     """What an event says for people; empty while its acceptance isn't on disk yet."""
     entry = journal.accepted(event)
-    if entry is None or not isinstance(entry.record, EventAccepted):
-        return ""
-    return summary_of(entry.record.kind, entry.record.body)
+    return "" if entry is None else summary_of(entry.record.kind, entry.record.body)

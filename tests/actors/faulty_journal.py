@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from store.port import Append, IndexSums, Journal, Snapshot, Usage
-from store.records import Entry, EventId, QueueId, RoutingKey
+from store.records import AcceptedEntry, Entry, EventId, QueueId, RoutingKey
 
 
 def nothing(*_: Any) -> None:
@@ -78,7 +78,7 @@ class FaultyJournal:
     def check_indexes(self, records: IndexSums) -> None:
         self._journal.check_indexes(records)
 
-    def accepted(self, event: EventId) -> Entry | None:
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
         self.before_accepted(event)
         return self._journal.accepted(event)
 

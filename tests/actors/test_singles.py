@@ -106,7 +106,7 @@ def test_a_janitor_that_fails_is_replaced_and_tries_again(tmp_path: Path) -> Non
 
 
 class Heart:
-    """A heartbeat port whose first beat fails unexpectedly."""
+    """A heartbeat whose first beat fails unexpectedly."""
 
     def __init__(self) -> None:
         self.beats: Iterator[int] = iter(range(1000))
@@ -122,7 +122,7 @@ class Heart:
 
 def test_a_heartbeat_that_fails_is_replaced_and_matters_to_nothing_else(tmp_path: Path) -> None:
     heart = Heart()
-    with RunningActors(tmp_path, heartbeat=heart) as actors:
+    with RunningActors(tmp_path, heartbeat=heart.beat) as actors:
         wait_for(lambda: heart.last == 1, "the beat of its successor")
         actors.wait_until_delivered(actors.accepted())
         assert actors.restarts("heartbeat") == 1

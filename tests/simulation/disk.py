@@ -9,7 +9,7 @@ import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
 from store.port import Append, IndexSums, Journal, Snapshot, Usage
-from store.records import Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
+from store.records import AcceptedEntry, Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 from tests.simulation.runtime import Injected, Runtime
 from tests.simulation.witness import Witness
 
@@ -156,7 +156,7 @@ class SimulatedDisk:
         """Of the journal."""
         self._inner.check_indexes(records)
 
-    def accepted(self, event: EventId) -> Entry | None:
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
         """Of the journal, if it can be read."""
         self._perhaps_unreadable()
         return self._inner.accepted(event)

@@ -125,7 +125,7 @@ class Changes:
                 status = 404 if isinstance(error, UnknownId) else 409
                 result.refused.append(UnchangedEvent(text, str(error), status))
             else:
-                chosen.setdefault(known.queue, {})[known.accepted.event] = None
+                chosen.setdefault(known.queue, {})[known.record.event] = None
         return chosen
 
     async def _of_queue(

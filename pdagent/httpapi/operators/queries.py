@@ -82,7 +82,7 @@ class Events:
             known,
             key=entry.routing_key,
             name=names.of(entry.routing_key),
-            letter=entry.state.dead.get(known.accepted.event),
+            letter=entry.state.dead.get(known.record.event),
         )
         if life is None:
             raise UnknownId(given)

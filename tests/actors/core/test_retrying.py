@@ -14,7 +14,7 @@ from actors.core.commands import (
     RetryEvents,
     StartDelivery,
 )
-from actors.core.decide import Deliver, Nothing, WakeAfter
+from actors.core.decide import Deliver, WakeAfter
 from actors.core.pace import DOCUMENTED
 from actors.core.state import QueueState
 from store.records import (
@@ -298,7 +298,7 @@ def test_a_held_queue_accepts_finishes_what_is_in_flight_and_starts_nothing() ->
     assert when(given(accepted(A)), HoldQueue("maintenance")) == [held]
     state = given(accepted(A), accepted(B, 2), started(A), held)
     state = after(state, delivered(A))
-    assert (owed(state), state.condition) == (Nothing(), "held")
+    assert (owed(state), state.condition) == (None, "held")
     assert when(state, StartDelivery()) == []
     assert owed(after(state, QueueReleased(at=NOW))) == Deliver(B)
 
@@ -313,4 +313,4 @@ def test_holding_twice_or_releasing_what_is_not_held_is_not_worth_a_record() -> 
 
 def test_a_hold_outlasts_a_retry() -> None:
     state: QueueState = given(*DEAD, QueueHeld(reason="maintenance", at=NOW), retried(A, 2))
-    assert owed(state) == Nothing()
+    assert owed(state) is None

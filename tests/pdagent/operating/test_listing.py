@@ -12,14 +12,14 @@ from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.operating import listing
 from pdagent.operating.listing import BadCursor, Cursor, Listing
-from pdagent.operating.lives import KnownEvent, life_of
+from pdagent.operating.lives import life_of
 from pdagent.operating.names import QueueNames
 from pdagent.operating.rows import DEAD, ENDED, STATES, WAITING, EventRow
 from store.lmdb_journal import LmdbJournal
 from store.records import (
+    AcceptedEntry,
     DeliveryStarted,
     Entry,
-    EventAccepted,
     EventDelivered,
     EventDiscarded,
     EventId,
@@ -131,9 +131,8 @@ def test_a_list_says_of_what_has_ended_what_its_life_says(
     rows = everything(Listing(journal, NAMES, queues, ENDED), 1000)
     told = [row for row in rows if row.attempts is not None]
     for row in told:
-        accepted = journal.accepted(EventId(row.id))
-        assert accepted is not None and isinstance(accepted.record, EventAccepted)
-        event = KnownEvent(queue=accepted.queue, accepted=accepted.record)
+        event = journal.accepted(EventId(row.id))
+        assert event is not None
         life = life_of(journal, event, key=key_of(event.queue), name=row.queue, letter=None)
         assert life is not None and life.row == row
     # A discarded dead letter is no riddle, nor is an event whose attempt was cut short.
@@ -149,7 +148,7 @@ class FrugalJournal(LmdbJournal):
 
     looked_up = 0
 
-    def accepted(self, event: EventId) -> Entry | None:
+    def accepted(self, event: EventId) -> AcceptedEntry | None:
         self.looked_up += 1
         return super().accepted(event)
 
