@@ -71,7 +71,6 @@ def salvage(source: Path, target: Path) -> Salvaged:
             },
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
-            incomplete=bool(damage) or again.is_incomplete,
         )
     states = choice.states.values()
     return Salvaged(

@@ -17,8 +17,6 @@ AGENT_ID = b"agent_id"
 FORGOTTEN = b"forgotten"
 LAST_REMOVED = b"last_seq"
 """The last sequence number when records were last removed: it is never used again."""
-INCOMPLETE = b"incomplete_up_to"
-"""The last sequence number when a journal was made of what was left of another."""
 
 QUEUE_BYTES = 4
 

@@ -35,11 +35,11 @@ from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.intake.spooled import SpoolIntake
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
-from pdagent.operating.followers import Followers, Observers
+from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
-from store.records import QueueId
+from store.records import QueueId, Record
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,13 @@ def _serve(
     listener: socket.socket,
 ) -> int:
     deliveries = DeliveryMeasurements()
-    observers = Observers(deliveries)
+    followers = Followers()
+    observers: list[Callable[[QueueId, Record], None]] = [deliveries, followers]
+
+    def observe(queue: QueueId, record: Record) -> None:
+        for observer in observers:
+            observer(queue, record)
+
     system = ActorSystem(
         journal,
         lambda: _events_api(config),
@@ -116,10 +122,10 @@ def _serve(
         max_in_flight=config.max_in_flight,
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
-        observe=observers,
+        observe=observe,
     )
     names = _queue_names(config, system)
-    observers.add(TransitionLog(log, Lines(config), names, least=logger.getEffectiveLevel()))
+    observers.append(TransitionLog(log, Lines(config), names, least=logger.getEffectiveLevel()))
     began = time.perf_counter()
     with signals.interrupting():
         system.recover()
@@ -146,7 +152,7 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_answer(config, metrics, observers, manager, signals, listener))
+            runner.run(_answer(config, metrics, followers, manager, signals, listener))
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
@@ -164,7 +170,7 @@ def _serve(
 async def _answer(
     config: Config,
     sources: Sources,
-    observers: Observers,
+    followers: Followers,
     manager: ServiceManager,
     signals: StopSignals,
     listener: socket.socket,
@@ -179,8 +185,7 @@ async def _answer(
         version=__version__,
         started_at=time.time(),
         replies=Replies(),
-        observers=observers,
-        followers=Followers(observers),
+        followers=followers,
         traffic=Traffic(system.totals),
         intake=sources.intake,
         metrics=exposition(sources),

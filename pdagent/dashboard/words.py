@@ -35,11 +35,6 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second < 100 else f"{per_second:,.0f}/s"
 
 
-def in_full(count: int) -> str:
-    """`1,204,318`."""
-    return f"{count:,}"
-
-
 def in_short(count: int) -> str:
     """`1.2M`, cut off rather than rounded up; below 100,000, in full."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
@@ -50,7 +45,7 @@ def in_short(count: int) -> str:
                 if count < 10 * size
                 else f"{count // size}{unit}"
             )
-    return in_full(count)
+    return f"{count:,}"
 
 
 def name_of(queue: QueueReport) -> str:

@@ -5,24 +5,10 @@ from __future__ import annotations
 from msgspec import Raw
 
 from pdagent.events import rawjson
-from pdagent.events.event import (
-    MAX_EVENT_BYTES,
-    MAX_SUMMARY_CHARACTERS,
-    AgentStamp,
-    ParsedEvent,
-)
+from pdagent.events.event import MAX_EVENT_BYTES, AgentStamp, ParsedEvent
 from pdagent.events.kinds import DEDUP_KEY_NAMES, EventKind
-from pdagent.events.shortening import shorten
 from pdagent.events.timestamps import utc_timestamp
 
-_TOO_LARGE = f"PagerDuty takes events of at most {MAX_EVENT_BYTES:,} bytes"
-# What an event is nothing without.
-_KEPT: dict[EventKind, frozenset[str]] = {
-    "v1": frozenset(("service_key", "event_type", "incident_key", "description")),
-    "v2": frozenset(("routing_key", "event_action", "dedup_key", "payload")),
-    "change": frozenset(("routing_key", "payload")),
-}
-_KEPT_IN_PAYLOAD = frozenset(("summary", "source", "severity", "timestamp"))
 # What an optional member looks like when its sender left it empty.
 _NOTHING = frozenset((b"null", b'""'))
 
@@ -54,10 +40,12 @@ def complete(
         members["payload"] = _timed(payload, accepted_at)
     body = rawjson.write(members)
     warnings = event.warnings
-    room = MAX_EVENT_BYTES - len(event.routing_key)
-    if len(body) > room:
-        body, lost = _without_details(event.kind, members, room)
-        warnings += (lost,)
+    too_large = len(body) + len(event.routing_key) > MAX_EVENT_BYTES
+    if too_large and (lost := _drop_details(event.kind, members)):
+        body = rawjson.write(members)
+        warnings += (
+            f"{lost}: left out, PagerDuty takes events of at most {MAX_EVENT_BYTES:,} bytes",
+        )
     return ParsedEvent(
         kind=event.kind,
         routing_key=event.routing_key,
@@ -68,30 +56,16 @@ def complete(
     )
 
 
-def _without_details(kind: EventKind, members: rawjson.Members, room: int) -> tuple[bytes, str]:
-    """Return the event without its details, and a warning.
-
-    If the bulk is elsewhere, all that is optional goes, and long required values are shortened.
-    """
-    payload: rawjson.Members = {}
+def _drop_details(kind: EventKind, members: rawjson.Members) -> str:
+    """Remove the details; returns the path of what is removed, empty if there are none."""
     if kind == "v1":
-        members.pop("details", None)
-    elif not _is_empty(members.get("payload")):
-        payload = rawjson.members(members["payload"])
-        payload.pop("custom_details", None)
-        members["payload"] = rawjson.raw(payload)
-    body = rawjson.write(members)
-    if len(body) <= room:
-        name = "details" if kind == "v1" else "payload.custom_details"
-        return body, f"{name}: left out, {_TOO_LARGE}"
-    members = {name: value for name, value in members.items() if name in _KEPT[kind]}
-    for owner, name in ((payload, "summary"), (payload, "source"), (members, "description")):
-        if len(value := owner.get(name, b"")) > MAX_SUMMARY_CHARACTERS:
-            owner[name] = rawjson.raw(shorten(rawjson.as_text(Raw(value)), MAX_SUMMARY_CHARACTERS))
-    if payload:
-        kept = {name: value for name, value in payload.items() if name in _KEPT_IN_PAYLOAD}
-        members["payload"] = rawjson.raw(kept)
-    return rawjson.write(members), f"the event: all optional fields left out, {_TOO_LARGE}"
+        return "details" if members.pop("details", None) is not None else ""
+    payload = members.get("payload")
+    fields = {} if payload is None or _is_empty(payload) else rawjson.members(payload)
+    if fields.pop("custom_details", None) is None:
+        return ""
+    members["payload"] = rawjson.raw(fields)
+    return "payload.custom_details"
 
 
 def _is_empty(value: Raw | None) -> bool:

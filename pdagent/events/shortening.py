@@ -17,8 +17,8 @@ def shorten(text: str, limit: int) -> str:
     """Return `text` cut to at most `limit` code points, the last of them an ellipsis.
 
     Text that fits comes back as it is. The cut falls between user-perceived characters: accents,
-    emoji sequences, flags, Hangul syllables and line ends stay whole or go, so the result may be
-    a few code points shorter than `limit`.
+    emoji sequences, flags and line ends stay whole or go, so the result may be a few code points
+    shorter than `limit`.
     """
     if len(text) <= limit:
         return text
@@ -40,9 +40,9 @@ def _belong_together(text: str, place: int) -> bool:
         return before == "\r" and after == "\n"
     if before == _ZERO_WIDTH_JOINER or _extends(after):
         return True
-    if _is_flag_half(before) and _is_flag_half(after):
-        return _flag_halves_before(text, place) % 2 == 1
-    return _is_jamo(before) and _is_later_jamo(after)
+    if not (_is_flag_half(before) and _is_flag_half(after)):
+        return False
+    return _flag_halves_before(text, place) % 2 == 1
 
 
 def _extends(character: str) -> bool:
@@ -64,13 +64,3 @@ def _flag_halves_before(text: str, place: int) -> int:
     while start > 0 and _is_flag_half(text[start - 1]):
         start -= 1
     return place - start
-
-
-def _is_jamo(character: str) -> bool:
-    """A Hangul letter or syllable that vowels and finals can join."""
-    return "\u1100" <= character <= "\u11ff" or "\uac00" <= character <= "\ud7a3"
-
-
-def _is_later_jamo(character: str) -> bool:
-    """A Hangul vowel or final consonant; leading consonants begin a new syllable more often."""
-    return "\u1160" <= character <= "\u11ff"

@@ -1,7 +1,8 @@
 """Which failures mean that PagerDuty can't be reached, and which that it didn't answer.
 
-requests wraps urllib3's errors, urllib3 those of `http.client`, `ssl` and `socket`, each in its own
-way, and some come through bare. So an error is judged together with everything it wraps.
+urllib3 wraps the errors of `http.client`, `ssl` and `socket`, and some come through bare. So an
+error is judged together with everything it wraps. Of requests, which only finds proxies and checks
+URLs here, come those about URLs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,6 @@ NETWORK_FAILURES: Final = (
 """What an attempt may raise because of the network or its settings."""
 
 _PROXY: _Errors = (
-    of_requests.ProxyError,
     of_requests.InvalidProxyURL,
     of_urllib3.ProxyError,
     of_urllib3.ProxySchemeUnknown,
@@ -46,13 +46,8 @@ _PROXY: _Errors = (
 _NOT_SENT: _Errors = (
     *_PROXY,
     SettingError,
-    of_requests.ConnectTimeout,
-    of_requests.SSLError,
-    of_requests.URLRequired,
-    of_requests.MissingSchema,
     of_requests.InvalidSchema,
     of_requests.InvalidURL,
-    of_requests.InvalidHeader,
     of_urllib3.ConnectTimeoutError,
     of_urllib3.SSLError,
     of_urllib3.LocationValueError,
@@ -63,9 +58,6 @@ _NOT_SENT: _Errors = (
     ConnectionRefusedError,
 )
 _BROKEN: _Errors = (
-    of_requests.Timeout,
-    of_requests.ConnectionError,
-    of_requests.ChunkedEncodingError,
     of_urllib3.TimeoutError,
     of_urllib3.ProtocolError,
     of_urllib3.ClosedPoolError,
@@ -99,7 +91,6 @@ def reason_of(error: BaseException) -> DeferReason:
     if _any(chain, _BROKEN):
         return "no_answer"
     for bare in chain:
-        # Not those of requests: they have no error number.
         if isinstance(bare, OSError) and bare.errno is not None:
             return "unreachable" if bare.errno in _NO_WAY_THERE else "no_answer"
     return "not_understood"
@@ -178,15 +169,15 @@ def _cause(error: BaseException) -> str:
             return f"TLS certificate not accepted: {message}"
         case ssl.SSLError(reason=str(reason)):
             return f"TLS failed: {reason.replace('_', ' ').lower()}"
-        case ssl.SSLError() | of_urllib3.SSLError() | of_requests.SSLError():
+        case ssl.SSLError() | of_urllib3.SSLError():
             return "TLS failed"
         case socket.gaierror():
             return f"the name can't be resolved: {error.strerror or 'unknown'}"
-        case of_urllib3.ReadTimeoutError() | of_requests.ReadTimeout():
+        case of_urllib3.ReadTimeoutError():
             return "no answer in time"
         case of_urllib3.NewConnectionError():
             return ""
-        case of_urllib3.ConnectTimeoutError() | of_requests.ConnectTimeout():
+        case of_urllib3.ConnectTimeoutError():
             return "timed out"
         case http.client.RemoteDisconnected():
             return "connection closed without an answer"

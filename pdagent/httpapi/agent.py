@@ -17,7 +17,7 @@ from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete
 from pdagent.events.ids import new_event_id, repeatable_event_id
 from pdagent.metrics.measuring import IntakeMeasurements
-from pdagent.operating.followers import Followers, Observers, wake
+from pdagent.operating.followers import Followers, wake
 from pdagent.operating.traffic import Traffic
 from store.port import Journal
 from store.records import EventId, RoutingKey
@@ -42,7 +42,6 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     version: str
     started_at: float
     replies: Replies
-    observers: Observers = msgspec.field(default_factory=Observers)
     followers: Followers
     traffic: Traffic
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)

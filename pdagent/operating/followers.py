@@ -1,4 +1,4 @@
-"""Passes committed records on to observers (log, metrics) and to those who follow them live.
+"""Passes committed records on to those who follow them live.
 
 It never waits for a follower: each has a bounded buffer, and gets the number of records it missed.
 """
@@ -17,33 +17,6 @@ from store.records import QueueId, Record
 BUFFER = 1_000
 MOST_FOLLOWERS = 50
 IDLE_SECONDS = 5.0
-
-
-Observer = Callable[[QueueId, Record], None]
-"""Called in the journal writer's thread for each committed record: quick, and it never raises."""
-
-
-class Observers:
-    """Passes each committed record on to its observers, which may come and go at any time.
-
-    Give it to `ActorSystem` as `observe`. The tuple is replaced, never changed, so that the writer
-    needs no lock while it goes through it.
-    """
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
-
-    def __call__(self, queue: QueueId, record: Record) -> None:
-        for observer in self._observers:
-            observer(queue, record)
-
-    def add(self, observer: Observer) -> None:
-        """Pass to `observer` what is committed from now on. Call from one thread only."""
-        self._observers = (*self._observers, observer)
-
-    def remove(self, observer: Observer) -> None:
-        """Pass nothing more to `observer`; harmless when repeated. Same thread as `add`."""
-        self._observers = tuple(known for known in self._observers if known is not observer)
 
 
 def wake(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
@@ -92,9 +65,9 @@ class Follower:
         self._news = asyncio.Event()
         self._woken = False
         self._ended = False
-        self.observer = self._note
 
-    def _note(self, queue: QueueId, record: Record) -> None:
+    def note(self, queue: QueueId, record: Record) -> None:
+        """Keep a committed record, if it is of a queue that is followed."""
         if not self._wants(queue):
             return
         with self._lock:
@@ -138,28 +111,32 @@ class Follower:
 
 
 class Followers:
-    """All who follow at the moment."""
+    """All who follow at the moment. Called in the journal writer's thread for each record.
 
-    def __init__(self, observers: Observers) -> None:
-        self._observers = observers
-        self._followers: set[Follower] = set()
+    The tuple is replaced, never changed, so that the writer needs no lock while it goes through it.
+    """
+
+    def __init__(self) -> None:
+        self._followers: tuple[Follower, ...] = ()
         self._ended = False
+
+    def __call__(self, queue: QueueId, record: Record) -> None:
+        for follower in self._followers:
+            follower.note(queue, record)
 
     def join(self, wants: Callable[[QueueId], bool]) -> Follower:
         """A new follower of the queues that `wants` names. Raises `TooManyFollowers`."""
         if len(self._followers) >= MOST_FOLLOWERS:
             raise TooManyFollowers
         follower = Follower(wants)
-        self._followers.add(follower)
-        self._observers.add(follower.observer)
+        self._followers += (follower,)
         if self._ended:
             follower.end()
         return follower
 
     def leave(self, follower: Follower) -> None:
         """It follows no more; harmless when repeated."""
-        self._observers.remove(follower.observer)
-        self._followers.discard(follower)
+        self._followers = tuple(known for known in self._followers if known is not follower)
 
     def end_all(self) -> None:
         """The agent stops: end all followers and refuse new ones."""

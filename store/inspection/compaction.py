@@ -37,7 +37,6 @@ def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
     copy = directory / _COPY
     try:
         refuse_damage(directory)
-        _refuse_damaged_records(directory)
         before = _on_disk(data)
         shutil.rmtree(copy, ignore_errors=True)  # of a compaction that was cut off
         copy.mkdir(mode=0o700)
@@ -74,46 +73,39 @@ def _copy(directory: Path, copy: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_damaged_records(directory: Path) -> None:
-    """A copy would be as damaged as the original, but look sound."""
-    problems: list[str] = []
-    file = DataFile(directory, problems.append)
-    try:
-        tables = file.tables()
-        for name, check in (("journal", codec.decode), ("snapshots", codec.check)):
-            for key, value in file.rows(tables[name]) if name in tables else ():
-                try:
-                    check(key, value)
-                except codec.BadRecordError as error:
-                    number = int.from_bytes(key, "big")
-                    if name == "journal":
-                        raise JournalDamagedError(
-                            str(error), directory=directory, seq=number
-                        ) from None
-                    what = f"the snapshot of queue {number}: {error}"
-                    raise JournalDamagedError(what, directory=directory) from None
-    finally:
-        file.close()
-    if problems:
-        raise JournalDamagedError(problems[0], directory=directory)
-
-
 def _refuse_difference(directory: Path, copy: Path) -> None:
+    """Also refuse a damaged record or snapshot: its copy would be damaged, but look sound."""
     problems: list[str] = []
     files = DataFile(directory, problems.append), DataFile(copy, problems.append)
     try:
-        tables, copied = files[0].tables(), files[1].tables()
-        same = tables.keys() == copied.keys() and all(
-            row == other
-            for name in tables
-            for row, other in zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
-        )
+        tables, copied = (file.tables() for file in files)
+        same = tables.keys() == copied.keys()
+        for name in tables if same else ():
+            both = zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
+            for row, other in both:
+                same &= row == other
+                if row is not None:
+                    _refuse_damaged(directory, name, *row)
     finally:
         for file in files:
             file.close()
     if problems or not same:
         what = problems[0] if problems else "its copy is not the same"
         raise JournalDamagedError(f"{what} (found while compacting)", directory=directory)
+
+
+def _refuse_damaged(directory: Path, table: str, key: bytes, value: bytes) -> None:
+    number = int.from_bytes(key, "big")
+    try:
+        if table == "journal":
+            codec.decode(key, value)
+        elif table == "snapshots":
+            codec.check(key, value)
+    except codec.BadRecordError as error:
+        if table == "journal":
+            raise JournalDamagedError(str(error), directory=directory, seq=number) from None
+        what = f"the snapshot of queue {number}: {error}"
+        raise JournalDamagedError(what, directory=directory) from None
 
 
 def _on_disk(path: Path) -> int:

@@ -91,11 +91,6 @@ class JournalFile:
         number = self.meta.get(tables.LAST_REMOVED, b"0")
         return int(number) if number.isdigit() else 0
 
-    @property
-    def is_incomplete(self) -> bool:
-        """Whether it was salvaged from a damaged one: then records are missing."""
-        return tables.INCOMPLETE in self.meta
-
     def entries(self) -> Iterator[Entry]:
         """All intact records in order."""
         for key, value in self._rows("journal"):

@@ -29,13 +29,11 @@ def rebuild(
     snapshots: Mapping[QueueId, Snapshot],
     entries: Iterable[Entry],
     room: int,
-    incomplete: bool,
 ) -> None:
     """Make a journal in `directory`, which must not exist; on failure it is removed again.
 
     `room` (bytes) is the size of what is to be written, roughly; an empty `agent_id` gets a new
-    one. `incomplete` notes that records are missing, so that the entries don't give what the
-    snapshots say. Raises `JournalUnavailableError` when it can't be written.
+    one. Raises `JournalUnavailableError` when it can't be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True)
@@ -63,7 +61,6 @@ def rebuild(
                     (tables.FORMAT, str(codec.FORMAT_VERSION)),
                     (tables.AGENT_ID, agent_id or str(uuid.uuid4())),
                     (tables.LAST_REMOVED, str(last_seq)),
-                    *([(tables.INCOMPLETE, str(last_seq))] if incomplete else []),
                 ):
                     txn.put(name, text.encode(), db=to.meta)
         finally:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pdagent.dashboard.report import StatusReport, Totals, TrafficReport
 from pdagent.dashboard.sparkline import Sparkline, values_per_column
-from pdagent.dashboard.words import in_full, in_short, rate
+from pdagent.dashboard.words import in_short, rate
 from pdagent.wording import age, duration
 
 _LABEL = 20
@@ -22,8 +22,8 @@ def figures(
 ) -> list[RenderableType]:
     """A line of totals; with `charts`, seven lines: blanks, totals, and the last minutes."""
     totals, queues = report.totals, report.agent.queues
-    line = _totals(totals, "dead-lettered", in_full)
-    for dead, shown in (("dead", in_full), ("dead", in_short)):
+    line = _totals(totals, "dead-lettered", "{:,}".format)
+    for dead, shown in (("dead", "{:,}".format), ("dead", in_short)):
         if line.cell_len > width:
             line = _totals(totals, dead, shown)
     if not charts:

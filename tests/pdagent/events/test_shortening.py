@@ -75,7 +75,6 @@ def test_shortening_keeps_the_order_of_the_keys() -> None:
         "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
         "\r\n",
         "각",
-        "\u1112\u1161\u11ab",
         "नि",
     ],
     ids=ascii,

@@ -15,7 +15,7 @@ from pdagent.config import Config
 from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.operators.selection import Selection
-from pdagent.operating.followers import Followers, Observers
+from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from tests.actors.running_actors import RunningActors
 
@@ -33,7 +33,7 @@ def agent_around(actors: RunningActors) -> Agent:
         version="0",
         started_at=0.0,
         replies=Replies(),
-        followers=Followers(Observers()),
+        followers=Followers(),
         traffic=Traffic(actors.system.totals),
     )
 

@@ -10,7 +10,7 @@ import uvloop
 
 from actors.core.commands import Answer, Done
 from pdagent.httpapi.agent import Replies
-from pdagent.operating.followers import Followers, Observers
+from pdagent.operating.followers import Followers
 from store.records import EventDelivered, EventId, QueueId
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -36,11 +36,11 @@ def test_an_answer_after_the_end_of_the_event_loop_is_dropped(
 def test_a_commit_after_the_end_of_the_event_loop_wakes_no_follower(
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    observers = Observers()
+    followers = Followers()
 
     async def main() -> None:
-        Followers(observers).join(lambda queue: True)
+        followers.join(lambda queue: True)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
-    observers(QueueId(1), EventDelivered(event=EventId("1"), status=202, at=1.0))
+    followers(QueueId(1), EventDelivered(event=EventId("1"), status=202, at=1.0))
