@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from pdagent.sandbox.behaviour import Behaviour, BehaviourError, changed, seconds
+from pdagent.sandbox.behaviour import Behaviour, BehaviourError, changed
 from pdagent.sandbox.control import is_loopback
-from pdagent.sandbox.received import Recording
 from pdagent.sandbox.service import SandboxSettings, StartError, run, tls_context
 
 _PORT = click.IntRange(0, 65535)
@@ -38,12 +37,10 @@ _FILE = click.Path(path_type=Path)
 @click.option("--latency", default="0", metavar="SECONDS|MIN..MAX", help="Wait before answers.")
 @click.option("--hang-key", multiple=True, metavar="KEY", help="Answers for KEY hang; * for all.")
 @click.option("--hang", type=float, metavar="SECONDS", help="How long they hang (30 if not given).")
-@click.option("--down-for", type=float, metavar="SECONDS", help="Refuse connections at first.")
 @click.option("--rate-limit", type=int, metavar="N", help="Calls per key in any 60 seconds.")
 @click.option("--rate-window", type=float, metavar="SECONDS", help="Seconds instead of those 60.")
 @click.option("--retry-after", metavar="S", help="Send Retry-After (seconds or a date).")
 @click.option("--heartbeat-interval", type=int, metavar="SECONDS", help="Sent to agents.")
-@click.option("--record", type=_FILE, metavar="FILE", help="Write what is received, as NDJSON.")
 @click.option("--keep", default=100_000, type=click.IntRange(0), help="Events to remember; 0: all.")
 @click.option("--quiet", is_flag=True, help="Print no line per event.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -56,8 +53,6 @@ def sandbox(
     tls_cert: Path | None,
     tls_key: Path | None,
     seed: int | None,
-    down_for: float | None,
-    record: Path | None,
     keep: int,
     quiet: bool,
     as_json: bool,
@@ -82,9 +77,7 @@ def sandbox(
             tls=_tls(tls_cert, tls_key),
             behaviour=_behaviour(behaviour),
             seed=seed,
-            down_for=_down_for(down_for),
             keep=keep,
-            recording=_recording(record),
             quiet=quiet,
             as_json=as_json,
             stop_on_eof=stop_on_eof,
@@ -103,13 +96,6 @@ def _behaviour(options: dict[str, Any]) -> Behaviour:
         raise click.UsageError("; ".join(texts)) from None
 
 
-def _down_for(value: float | None) -> float | None:
-    try:
-        return None if value is None else seconds(value)
-    except ValueError as error:
-        raise click.UsageError(f"--down-for {error}") from None
-
-
 def _tls(cert: Path | None, key: Path | None) -> Any:
     if cert is None and key is None:
         return None
@@ -119,10 +105,3 @@ def _tls(cert: Path | None, key: Path | None) -> Any:
         return tls_context(cert, key)
     except ValueError as error:
         raise click.UsageError(f"--tls-cert {cert}, --tls-key {key}: {error}") from None
-
-
-def _recording(path: Path | None) -> Recording | None:
-    try:
-        return None if path is None else Recording(path)
-    except OSError as error:
-        raise click.UsageError(f"--record {path}: {error.strerror}") from None

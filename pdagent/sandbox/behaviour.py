@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -56,32 +55,6 @@ class BehaviourError(Exception):
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{name} {text}" for name, text in problems))
         self.problems = problems
-
-
-class Dice:
-    """The chances the stand-in takes; the same seed and calls give the same outcomes.
-
-    Each kind of chance has its own dice, so that changing one rate doesn't shift the others.
-    """
-
-    def __init__(self, seed: int | None = None) -> None:
-        def dice(name: str) -> random.Random:
-            return random.Random(None if seed is None else f"{seed}:{name}")
-
-        self._fail, self._drop, self._latency = dice("fail"), dice("drop"), dice("latency")
-
-    def fails(self, behaviour: Behaviour) -> bool:
-        """Whether this answer is one of those that `fail_rate` spoils."""
-        return behaviour.fail_rate > 0 and self._fail.random() < behaviour.fail_rate
-
-    def drops(self, behaviour: Behaviour) -> bool:
-        """Whether this answer is one of those that `drop_rate` withholds."""
-        return behaviour.drop_rate > 0 and self._drop.random() < behaviour.drop_rate
-
-    def latency(self, behaviour: Behaviour) -> float:
-        """Seconds to wait before this answer."""
-        shortest, longest = behaviour.latency
-        return shortest if shortest == longest else self._latency.uniform(shortest, longest)
 
 
 def changed(behaviour: Behaviour, changes: Mapping[str, Any]) -> Behaviour:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import select
 from datetime import datetime
 
 import msgspec
@@ -11,33 +11,15 @@ import msgspec
 from pdagent.masking import mask
 from pdagent.sandbox.received import Received
 
+_STANDARD_OUTPUT = 1
 _LONGEST_DEDUP_KEY = 40
 _LONGEST_SUMMARY = 80
 
 
-class Console:
-    """Writes lines to a file descriptor, unless that would delay the answers.
-
-    Lines for which a stopped terminal or an unread pipe has no room are left out; the next line
-    that is written says how many.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._left_out = 0
-
-    def write(self, line: str) -> None:
-        """Print one line, without its line end; returns at once."""
-        if not select.select([], [self._fd], [], 0)[1]:
-            self._left_out += 1
-            return
-        if self._left_out:
-            line = f"({self._left_out} lines left out: the output is too slow)\n{line}"
-            self._left_out = 0
-        try:
-            os.write(self._fd, f"{line}\n".encode())
-        except OSError:
-            self._left_out += 1  # the reader has gone (`| head`)
+def write(line: str) -> None:
+    """Print one line; nothing happens if its reader has gone (`| head`)."""
+    with contextlib.suppress(OSError):
+        os.write(_STANDARD_OUTPUT, f"{line}\n".encode())
 
 
 def event_line(received: Received) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,14 +15,13 @@ from pdagent.sandbox.validation import Checked
 class Received(msgspec.Struct, kw_only=True):
     """One request with an event. Times are seconds since the epoch.
 
-    `n` counts from 1 in its `log`. `raw` is the body as it came; `headers` that weren't sent are
+    `n` counts from 1. `raw` is the body as it came; `headers` that weren't sent are
     None. `status` is what was answered: None while the answer is pending, and for good if the
     connection closed before it. `effect` is what the event did to the alerts, None if it was
     refused.
     """
 
     n: int
-    log: ReceivedLog
     at: float
     kind: EventKind
     path: str
@@ -126,18 +123,3 @@ class ReceivedLog:
             "statuses": self._statuses,
             "unanswered": self._unanswered,
         }
-
-
-class Recording:
-    """An NDJSON file with one event per line, written when its request has ended.
-
-    Opening raises OSError if the file can't be written. It is readable by its owner only: it
-    holds routing keys. Lines are added to what is there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-    def write(self, received: Received) -> None:
-        """Add one event; unbuffered, so that a kill loses nothing that was answered."""
-        os.write(self._file, msgspec.json.encode(received.as_json()) + b"\n")

@@ -15,25 +15,25 @@ import msgspec
 import uvloop
 
 from pdagent.sandbox.behaviour import Behaviour
-from pdagent.sandbox.console import Console, event_json, event_line
+from pdagent.sandbox.console import event_json, event_line, write
 from pdagent.sandbox.control import control_application, pagerduty_application
 from pdagent.sandbox.listener import Listener
-from pdagent.sandbox.received import Received, Recording
+from pdagent.sandbox.received import Received
 from pdagent.sandbox.standin import StandIn
 from pdagent.sandbox.traffic import SandboxTraffic
 
 logger = logging.getLogger(__name__)
 
-STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
+STANDARD_INPUT = 0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the stand-in is started.
 
-    A port of 0 is a free one; `control_port` None is no port of its own. `down_for` is in seconds
-    from the start on. `keep` is how many events are remembered (0: all). `stop_on_eof` stops
-    it when standard input ends, so that it doesn't outlive the program that started it.
+    A port of 0 is a free one; `control_port` None is no port of its own. `keep` is how many events
+    are remembered (0: all). `stop_on_eof` stops it when standard input ends, so that it doesn't
+    outlive the program that started it.
     """
 
     host: str = "127.0.0.1"
@@ -42,9 +42,7 @@ class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None = None
     behaviour: Behaviour = Behaviour()
     seed: int | None = None
-    down_for: float | None = None
     keep: int = 100_000
-    recording: Recording | None = None
     quiet: bool = False
     as_json: bool = False
     stop_on_eof: bool = False
@@ -73,10 +71,10 @@ def run(settings: SandboxSettings) -> None:
     """Run until SIGTERM or SIGINT; raises StartError if a port can't be had."""
     logging.basicConfig(format="sandbox: %(message)s", level=logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, Console(STANDARD_OUTPUT)))
+        runner.run(_serve(settings))
 
 
-async def _serve(settings: SandboxSettings, console: Console) -> None:
+async def _serve(settings: SandboxSettings) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_loop_error)
     stop = asyncio.Event()
@@ -86,7 +84,7 @@ async def _serve(settings: SandboxSettings, console: Console) -> None:
         settings.behaviour,
         keep=settings.keep,
         seed=settings.seed,
-        watcher=_watcher(settings, console),
+        watcher=_watcher(settings),
     )
     listener = _listener(settings.host, settings.port, standin.traffic, settings.tls)
     listener.serve(pagerduty_application(standin, listener, _steady_clock()))
@@ -95,13 +93,10 @@ async def _serve(settings: SandboxSettings, console: Console) -> None:
         control = _listener(settings.host, settings.control_port, SandboxTraffic(), None)
         control.serve(control_application(standin, listener))
         await _open(control)
-    if settings.down_for is None:
-        await _open(listener)
-    else:
-        listener.close_for(settings.down_for)
+    await _open(listener)
     if settings.stop_on_eof:
         _stop_on_eof(loop, stop)
-    _say_ready(settings, console, listener, control or listener)
+    _say_ready(settings, listener, control or listener)
     await stop.wait()
     # A second signal while this ends must not turn a clean exit into a death by signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -110,33 +105,21 @@ async def _serve(settings: SandboxSettings, console: Console) -> None:
         control.close()
 
 
-def _say_ready(
-    settings: SandboxSettings, console: Console, listener: Listener, control: Listener
-) -> None:
+def _say_ready(settings: SandboxSettings, listener: Listener, control: Listener) -> None:
     if settings.as_json:
         ready = {"ready": True, "url": listener.url, "control_url": control.url, "pid": os.getpid()}
-        console.write(msgspec.json.encode(ready).decode())
+        write(msgspec.json.encode(ready).decode())
         return
-    console.write(f"sandbox ready: {listener.url} (control {control.url})")
-    if settings.down_for is not None:
-        console.write(f"down for {settings.down_for:g} s first: connections are refused")
+    write(f"sandbox ready: {listener.url} (control {control.url})")
     if not settings.quiet:
-        console.write(f"point events_url and api_url of an agent's config at {listener.url}")
+        write(f"point events_url and api_url of an agent's config at {listener.url}")
 
 
-def _watcher(settings: SandboxSettings, console: Console) -> Callable[[Received], None]:
+def _watcher(settings: SandboxSettings) -> Callable[[Received], None]:
+    if settings.quiet:
+        return lambda received: None
     line = event_json if settings.as_json else event_line
-
-    def watch(received: Received) -> None:
-        if settings.recording is not None:
-            try:
-                settings.recording.write(received)
-            except OSError as error:
-                logger.error("event %d was not recorded: %s", received.n, error.strerror or error)
-        if not settings.quiet:
-            console.write(line(received))
-
-    return watch
+    return lambda received: write(line(received))
 
 
 def _listener(

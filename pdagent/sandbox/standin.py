@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from pdagent.events.kinds import EventKind
 from pdagent.sandbox import answers
 from pdagent.sandbox.alerts import AlertBook
 from pdagent.sandbox.answers import SandboxAnswer
-from pdagent.sandbox.behaviour import Behaviour, BehaviourError, Dice, changed
+from pdagent.sandbox.behaviour import Behaviour, changed
 from pdagent.sandbox.listener import SandboxConnection
 from pdagent.sandbox.received import HeartbeatCall, Received, ReceivedLog
 from pdagent.sandbox.traffic import RateLimiter, SandboxTraffic
@@ -52,17 +53,10 @@ class StandIn:
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change the behaviour; answers that are being held back look at it again.
 
-        `changes` maps settings (and "seed") to JSON values. Raises BehaviourError and changes
-        nothing if one of them is no good.
+        `changes` maps settings to JSON values. Raises BehaviourError and changes nothing if one of
+        them is no good.
         """
-        settings = {name: value for name, value in changes.items() if name != "seed"}
-        seed = changes.get("seed")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise BehaviourError([("seed", "must be a whole number")])
-        self._behave(changed(self.behaviour, settings))
-        if "seed" in changes:
-            self._seed = seed
-            self._dice = Dice(seed)
+        self._behave(changed(self.behaviour, changes))
 
     def reset(self) -> None:
         """Forget all that was received and behave as at the start."""
@@ -70,7 +64,7 @@ class StandIn:
         self.alerts = AlertBook(self._keep)
         self.traffic.restart()
         self._limiter = RateLimiter()
-        self._dice = Dice(self._seed)
+        self._chance = random.Random(self._seed)
         self._behave(self._initial)
 
     def receive(
@@ -94,7 +88,6 @@ class StandIn:
             checked = check(kind, raw, header_key)
         received = Received(
             n=self.log.next_number(),
-            log=self.log,
             at=now,
             kind=kind,
             path=path,
@@ -126,7 +119,7 @@ class StandIn:
 
     def drops(self, received: Received) -> bool:
         """Whether to hang up instead of answering an event that has taken effect."""
-        return received.effect is not None and self._dice.drops(self.behaviour)
+        return received.effect is not None and self._chance.random() < self.behaviour.drop_rate
 
     async def hold_back(self, routing_key: str, caller: SandboxConnection) -> None:
         """Wait before an answer for as long as the behaviour says.
@@ -135,7 +128,7 @@ class StandIn:
         tries again is not two callers at once.
         """
         latency = self.behaviour.latency
-        delay = self._dice.latency(self.behaviour)
+        delay = self._chance.uniform(*latency)
         if not delay and not self.behaviour.hang_key:
             return
         clock = asyncio.get_running_loop().time
@@ -169,7 +162,7 @@ class StandIn:
             received.answered_at = now
         if is_routing_key(received.checked.routing_key):
             self.traffic.keys[received.checked.routing_key].leave()
-        received.log.finish(received)
+        self.log.finish(received)
         self._watcher(received)
 
     def totals(self) -> dict[str, Any]:
@@ -204,7 +197,9 @@ class StandIn:
     def _failure(self) -> int | None:
         if self.behaviour.fail is not None:
             return self.behaviour.fail
-        return self.behaviour.fail_code if self._dice.fails(self.behaviour) else None
+        return (
+            self.behaviour.fail_code if self._chance.random() < self.behaviour.fail_rate else None
+        )
 
     def _within_rate(self, routing_key: str, now: float) -> bool:
         limit = self.behaviour.rate_limit

@@ -28,13 +28,11 @@ from tests.sandbox_process import REPOSITORY, SandboxProcess
         (["--latency", "2..1"], "--latency must be"),
         (["--hang-key", "short"], "--hang-key must be"),
         (["--hang", "3"], "--hang needs --hang-key"),
-        (["--down-for", "0"], "--down-for must be"),
         (["--rate-limit", "0"], "--rate-limit must be"),
         (["--port", "70000"], "--port"),
         (["--host", "0.0.0.0"], "--host must be a loopback address"),
         (["--tls-cert", "cert.pem"], "--tls-cert and --tls-key go together"),
         (["--tls-cert", "/no/cert", "--tls-key", "/no/key"], "No such file"),
-        (["--record", "/no/such/folder/file"], "--record"),
         (["--nonsense"], "--nonsense"),
         (["argument"], "argument"),
     ],
@@ -72,7 +70,7 @@ def test_the_help_names_all_options_with_an_example() -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert "Example:" in result.output
-    for option in ("--fail", "--hang-key", "--down-for", "--rate-limit", "--record"):
+    for option in ("--fail", "--hang-key", "--rate-limit"):
         assert option in result.output
 
 
@@ -114,14 +112,6 @@ def test_only_the_latest_events_are_kept_if_told_so() -> None:
         assert [alert["dedup_key"] for alert in process.alerts()] == ["3", "4"]
         stats = process.stats()
         assert (stats["received"]["total"], stats["forgotten"]) == (5, 3)
-
-
-def test_down_for_on_the_command_line_is_down_from_the_start() -> None:
-    with SandboxProcess("--down-for", "30") as process:
-        with pytest.raises(requests.ConnectionError):
-            post(process.url + V2, trigger())
-        process.behave(down=False)
-        assert post(process.url + V2, trigger()) == 202
 
 
 def test_a_sandbox_can_come_back_on_the_port_of_another() -> None:

@@ -232,7 +232,6 @@ def test_a_web_page_can_not_control_the_sandbox(
         b'{"down":1}',
         b'{"down":true,"down_for":1}',
         b'{"down_for":0}',
-        b'{"seed":"x"}',
         b'{"unknown":1}',
         b'{"fail":500,"latency":-1}',
     ],

@@ -65,16 +65,16 @@ def test_every_answer_can_be_a_failure(sandbox: SandboxProcess, http: Http, code
     assert http.post(sandbox.url + V2, json=trigger()).status_code == 202
 
 
-def test_a_share_of_answers_fails_the_same_way_for_the_same_seed(
-    sandbox: SandboxProcess, http: Http
-) -> None:
-    def answers() -> list[int]:
-        sandbox.behave(seed=1, fail_rate=0.5, fail_code=503)
-        return [http.post(sandbox.url + V2, json=trigger()).status_code for _ in range(40)]
+def test_a_share_of_answers_fails_the_same_way_for_the_same_seed(http: Http) -> None:
+    with SandboxProcess("--seed", "1", "--fail-rate", "0.5", "--fail-code", "503") as sandbox:
 
-    first = answers()
-    assert set(first) == {202, 503}
-    assert answers() == first
+        def answers() -> list[int]:
+            sandbox.reset()
+            return [http.post(sandbox.url + V2, json=trigger()).status_code for _ in range(40)]
+
+        first = answers()
+        assert set(first) == {202, 503}
+        assert answers() == first
 
 
 def test_the_rate_of_each_key_is_limited_with_429_and_v1_with_403(
