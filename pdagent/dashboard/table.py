@@ -16,15 +16,15 @@ from rich.text import Text
 
 from pdagent.dashboard.findings import STYLES as FINDING_STYLES
 from pdagent.dashboard.findings import findings
-from pdagent.dashboard.report import QueueReport, StatusReport, TrafficReport
+from pdagent.dashboard.live.figures import chart_lines
+from pdagent.dashboard.report import QueueReport, StatusReport
 from pdagent.dashboard.rows import by_need, queue_table
-from pdagent.dashboard.sparkline import Sparkline
-from pdagent.dashboard.words import STYLES, rate
+from pdagent.dashboard.words import STYLES, in_short, rate
 from pdagent.wording import age, counted, duration, one_line
 
 _PLAIN_WIDTH = 10_000
 _LABEL_WIDTH = 11
-_WIDEST_CHART = 60
+_WIDEST_CHARTS = 80
 
 
 def print_status(
@@ -68,7 +68,10 @@ def printed_status(
     )
     parts: list[RenderableType] = [head]
     if width is not None and len(traffic.accepted) > 1:
-        parts += [Text(), _charts(traffic, min(_WIDEST_CHART, width - _LABEL_WIDTH))]
+        parts += [
+            Text(),
+            *chart_lines(traffic, in_short(totals.waiting), min(_WIDEST_CHARTS, width)),
+        ]
     parts.append(Text())
     parts += [
         Text(options(str(finding)), style="" if width is None else FINDING_STYLES[finding.level])
@@ -120,18 +123,6 @@ def _oldest(report: StatusReport, now: datetime) -> str:
     name = queues.oldest_waiting_queue
     waiting = f"{age(queues.oldest_waiting_at, now)} waiting"
     return f"{waiting} ({one_line(name)})" if name else waiting
-
-
-def _charts(traffic: TrafficReport, width: int) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(min_width=_LABEL_WIDTH - 2)
-    grid.add_column(width=width)
-    grid.add_row("In", Sparkline(traffic.accepted, width, style="cyan"))
-    grid.add_row("Out", Sparkline(traffic.delivered, width, style="green"))
-    grid.add_row("Waiting", Sparkline(traffic.waiting, width, together=max, style="yellow"))
-    minutes = duration(len(traffic.accepted) * traffic.step_seconds)
-    grid.add_row("", Text(f"the last {minutes}", style="dim", justify="right"))
-    return grid
 
 
 def _table(

@@ -31,7 +31,7 @@ def figures(
     traffic = report.agent.traffic
     oldest = queues.oldest_waiting_at
     waiting = in_short(totals.waiting) + (f", {age(oldest, now)}" if oldest else "")
-    return [Text(), line, *_charts(traffic, waiting, width)]
+    return [Text(), line, *chart_lines(traffic, waiting, width)]
 
 
 def _totals(totals: Totals, dead: str, shown: Callable[[int], str]) -> Text:
@@ -48,7 +48,8 @@ def _totals(totals: Totals, dead: str, shown: Callable[[int], str]) -> Text:
     return line
 
 
-def _charts(traffic: TrafficReport, waiting: str, width: int) -> list[RenderableType]:
+def chart_lines(traffic: TrafficReport, waiting: str, width: int) -> list[RenderableType]:
+    """Four lines: rates and what waits, each with a chart, and the time that they show."""
     room = min(120, width - _LABEL - 1)
     lines: list[RenderableType] = []
     for label, figure, chart in (
