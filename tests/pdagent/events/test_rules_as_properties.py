@@ -155,7 +155,7 @@ def test_values_keep_their_very_bytes() -> None:
 @given(st.sampled_from(["v1", "v2"]), st.text(min_size=6, max_size=40))
 def test_a_refused_key_is_never_repeated(kind: EventKind, key: str) -> None:
     """Not even if it was put into other fields as well."""
-    assume(key not in _SENTENCES)
+    assume(key not in _SENTENCES and len(key.strip()) >= 6)
     if kind == "v1":
         event = {**V1_TRIGGER, "service_key": key, "event_type": key}
     else:
