@@ -56,6 +56,7 @@ class Changes:
         self._change = change
         self._force = force
         self._reason = reason
+        self._explains = True
 
     async def of_ids(self, given: Sequence[str]) -> ChangeResult:
         """Change the events that these ids, or beginnings of ids, mean.
@@ -84,35 +85,14 @@ class Changes:
 
         `refused` are those that their queue would have retried, but can't for now.
         """
-        results = await asyncio.gather(*(self._retry_failed(queue) for queue in queues))
-        return ChangeResult(
-            events=[event for result in results for event in result.events],
-            refused=[refused for result in results for refused in result.refused],
+        self._explains = False
+        chosen = await asyncio.to_thread(
+            lambda: {entry.id: _failed_in(entry, force=self._force) for entry in queues}
         )
-
-    async def _retry_failed(self, entry: QueueEntry) -> ChangeResult:
         result = ChangeResult()
-        failed = await asyncio.to_thread(_failed_in, entry, force=self._force)
-        for portion in _portions(failed):
-            if result.refused:
-                # Each portion more would wait as long as this one did for the same answer.
-                error = result.refused[0].error
-                result.refused += [UnchangedEvent(event, error, 503) for event in portion]
-            else:
-                await self._retry_portion(entry, portion, result)
+        await self.of_queues(chosen, result)
+        result.refused = [each for each in result.refused if each.status == 503]
         return result
-
-    async def _retry_portion(
-        self, entry: QueueEntry, events: Sequence[EventId], result: ChangeResult
-    ) -> None:
-        done = await perform(self._agent, entry.routing_key, self._command(events))
-        if isinstance(done, Done):
-            result.events += done.events
-            return
-        assert isinstance(done, Refusal)
-        # `superseded` is returned only for single-event retries.
-        if done.reason != "superseded":
-            result.refused += [UnchangedEvent(event, done.message, 503) for event in events]
 
     def _found(
         self, given: Iterable[str], result: ChangeResult
@@ -133,9 +113,16 @@ class Changes:
     ) -> None:
         # In a thread: they may be all events of a long queue.
         possible, refused = await asyncio.to_thread(self._divided, entry.state, events)
-        result.refused += refused
+        own = ChangeResult(refused=refused)
         for portion in _portions(possible):
-            await self._perform(entry, portion, result)
+            if own.refused and own.refused[-1].status == 503:
+                # Each portion more would wait as long as this one did for the same answer.
+                error = own.refused[-1].error
+                own.refused += [UnchangedEvent(event, error, 503) for event in portion]
+            else:
+                await self._perform(entry, portion, own)
+        result.events += own.events
+        result.refused += own.refused
 
     def _divided(
         self, state: QueueState, events: Sequence[EventId]
@@ -169,7 +156,7 @@ class Changes:
             # Retry each alone to get the reason.
             still_dead = [event for event in left if event in entry.state.dead]
             left = [event for event in left if event not in entry.state.dead]
-            for event in still_dead:
+            for event in still_dead if self._explains else ():
                 await self._perform(entry, [event], result)
         if left and tries > 1:
             await asyncio.sleep(_PAUSE_SECONDS)
