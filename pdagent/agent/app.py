@@ -36,6 +36,7 @@ from pdagent.httpapi.intake.spooled import SpoolIntake
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from pdagent.operating.followers import Followers
+from pdagent.operating.names import QueueNames
 from pdagent.operating.traffic import Traffic
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
@@ -124,8 +125,15 @@ def _serve(
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observe,
     )
-    names = _queue_names(config, system)
-    observers.append(TransitionLog(log, Lines(config), names, least=logger.getEffectiveLevel()))
+    names, by_id = QueueNames(config.routing_keys), system.directory.by_id
+    observers.append(
+        TransitionLog(
+            log,
+            Lines(config),
+            lambda queue: names.of(by_id(queue).routing_key),
+            least=logger.getEffectiveLevel(),
+        )
+    )
     began = time.perf_counter()
     with signals.interrupting():
         system.recover()
@@ -226,10 +234,6 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             logger.error("a background task had failed", exc_info=outcome)
-
-
-def _queue_names(config: Config, system: ActorSystem) -> Callable[[QueueId], str]:
-    return lambda queue: config.name_of(system.directory.by_id(queue).routing_key)
 
 
 def _in_a_line(system: ActorSystem) -> str:

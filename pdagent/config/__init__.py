@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pdagent.masking import mask
-
 DEFAULT_ADDRESS = "127.0.0.1:49463"
 EVENTS_URLS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 API_URLS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
@@ -130,13 +128,6 @@ class Config:
         """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
         elsewhere = self.events_url != EVENTS_URLS[self.region]
         return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
-
-    def name_of(self, routing_key: str) -> str:
-        """How `routing_key` is shown: its name in `routing_keys`, else its mask."""
-        for name, key in self.routing_keys.items():
-            if key == routing_key:
-                return name
-        return mask(routing_key)
 
     def check_listener(self) -> None:
         """Refuse an address that would leave the agent open to others.

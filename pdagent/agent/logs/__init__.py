@@ -12,6 +12,7 @@ import msgspec
 
 from pdagent.agent.logs.thread import LogThread, LogThreadHandler
 from pdagent.config import Config
+from pdagent.events.timestamps import utc_timestamp
 from pdagent.masking import without_keys
 from pdagent.operating.names import QueueNames
 from pdagent.wording import one_line
@@ -29,8 +30,6 @@ class Lines:
     def __init__(self, config: Config) -> None:
         self._secret = config.secret
         self._json = config.log_format == "json"
-        self._second = 0
-        self._shown_second = ""
 
     def mask(self, text: str) -> str:
         """`text` without any credential."""
@@ -42,7 +41,7 @@ class Lines:
         self, at: float, level: str, logger: str, message: str, fields: dict[str, object]
     ) -> str:
         """One line with its end; `at` in seconds since 1970. Credentials must be masked already."""
-        stamp = self._stamp(at)
+        stamp = utc_timestamp(at)
         if self._json:
             head = {"at": stamp, "level": level, "logger": logger, "message": message}
             return f"{_encode(head | fields).decode()}\n"
@@ -50,13 +49,6 @@ class Lines:
         shown = "".join([f" {name}={_quoted(value)}" for name, value in fields.items()])
         end = "\n" if traceback is None else f"\n{traceback}\n"
         return f"{stamp} {level.upper():<7} {one_line(message)}{shown}{end}"
-
-    def _stamp(self, at: float) -> str:
-        second = int(at)
-        if second != self._second:
-            self._shown_second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._shown_second}.{int(at * 1000) % 1000:03d}Z"
 
 
 def _quoted(value: object) -> str:

@@ -117,10 +117,4 @@ class LogThreadHandler(logging.Handler):
         self._thread.put(self._render, record)
 
     def _render(self, record: logging.LogRecord) -> str:
-        try:
-            return f"{self.format(record)}\n"
-        except Exception as error:  # noqa: BLE001 - one bad line must not end the log
-            # Not `handleError`, which prints the arguments as they are, credentials and all.
-            place = f"{record.filename}:{record.lineno}"
-            text = f"a line of the log from {place} can't be written: {type(error).__name__}"
-            return self._thread.remark(text)
+        return f"{self.format(record)}\n"

@@ -65,7 +65,6 @@ class TransitionLog:
         self._lines = lines
         self._name_of = name_of
         self._least = least
-        self._names: dict[QueueId, str] = {}
         self._outage = _Outage()
 
     def __call__(self, queue: QueueId, record: Record) -> None:
@@ -84,13 +83,10 @@ class TransitionLog:
         level = _level(record)
         if _LEVELS[level] < self._least:
             return text
-        name = self._names.get(queue)
-        if name is None:
-            name = self._names[queue] = self._name_of(queue)
         message, names = _LINES[type(record)]
         event = event_of(record)
         fields: Fields = {} if event is None else {"event": event}
-        fields["queue"] = name
+        fields["queue"] = self._name_of(queue)
         for field in names:
             value = getattr(record, field)
             masked = field in ("reason", "detail")

@@ -10,6 +10,7 @@ from actors.core.commands import Refusal
 from pdagent import spool
 from pdagent.events import InvalidEvent, parse
 from pdagent.httpapi.agent import Agent, accept
+from pdagent.operating.names import QueueNames
 from pdagent.wording import counted
 from store.records import RoutingKey
 
@@ -118,7 +119,7 @@ class SpoolIntake:
     ) -> None:
         refused[key] = refusal.message
         if self._refused.get(key) != refusal.message:
-            name = self._agent.config.name_of(key)
+            name = QueueNames(self._agent.config.routing_keys).of(key)
             logger.warning("spooled events for %s wait: %s", name, refusal.message)
 
     def _set_aside(self, path: Path, why: object) -> None:

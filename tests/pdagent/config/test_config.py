@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from pdagent.config import Config, StartRefused
+from pdagent.operating.names import QueueNames
+from store.records import RoutingKey
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 
@@ -38,9 +40,9 @@ def test_no_way_of_printing_a_config_shows_credentials() -> None:
 
 
 def test_a_routing_key_shows_as_its_name_or_masked() -> None:
-    config = Config(routing_keys={"database": KEY})
-    assert config.name_of(KEY) == "database"
-    assert config.name_of(KEY.upper()) == "V4G5…NVJ9"
+    names = QueueNames({"database": KEY})
+    assert names.of(RoutingKey(KEY)) == "database"
+    assert names.of(RoutingKey(KEY.upper())) == "V4G5…NVJ9"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
