@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 def is_name(text: str) -> bool:
     """Whether a certificate can be made out to `text`: a host's name or an IP address."""
-    return _is_address(text) or _DNS_NAME.fullmatch(text) is not None
+    return is_address(text) or _DNS_NAME.fullmatch(text) is not None
 
 
 def names_in(certificate: Path) -> frozenset[str]:
@@ -64,7 +64,7 @@ def self_signed(more_names: Sequence[str] = ()) -> Pair:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     now = datetime.now(UTC)
     alternatives: list[x509.GeneralName] = [
-        x509.IPAddress(ipaddress.ip_address(name)) if _is_address(name) else x509.DNSName(name)
+        x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
         for name in names
     ]
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -109,7 +109,8 @@ def self_signed(more_names: Sequence[str] = ()) -> Pair:
     )
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether `text` is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

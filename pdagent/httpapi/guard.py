@@ -16,7 +16,7 @@ import falcon
 import falcon.asgi
 
 from pdagent.config import Config
-from pdagent.config.certificates import names_in
+from pdagent.config.certificates import is_address, names_in
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class BrowserGuard:
         if match is None:
             raise self._refusal("the Host header is malformed: it must be HOST or HOST:PORT")
         name = (match[1] or match[2] or match[3]).rstrip(".")
-        if self._any_name or _is_address(name) or await self._is_ours(name):
+        if self._any_name or is_address(name) or await self._is_ours(name):
             return
         raise self._refusal(
             f"the Host header names another host ({name:.253}): use the agent's address as it "
@@ -128,14 +128,6 @@ def _is_of_this_host(address: str) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((address, 0))
     except (OSError, ValueError):
-        return False
-    return True
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
         return False
     return True
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pdagent.operating.changes import UnchangedEvent
+
 
 class LineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The result of one line of a batch: a receipt, or `status` and `errors` of its refusal."""
@@ -26,14 +28,6 @@ class EventPage(msgspec.Struct, frozen=True):
     next: str | None = None
 
 
-class Unchanged(msgspec.Struct, frozen=True):
-    """An event that was not changed, and why; `status` is the HTTP code for it alone."""
-
-    id: str
-    error: str
-    status: int = 0
-
-
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
     """Which events were retried or discarded, and which were not.
 
@@ -43,5 +37,5 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     count: int
     events: tuple[str, ...] = ()
-    refused: tuple[Unchanged, ...] = ()
+    refused: tuple[UnchangedEvent, ...] = ()
     left: int = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from actors.core.decide import superseded
 from actors.core.state import QueueState
 from pdagent.operating.reading import first, steady
@@ -13,6 +15,17 @@ Change = Literal["retry", "discard"]
 
 BY_OPERATOR = "by an operator"
 """Recorded with what is discarded, unless a reason is given."""
+
+
+class UnchangedEvent(msgspec.Struct, frozen=True):
+    """An event that stays as it is (`id` as it was given), and the sentence that says why.
+
+    `status` is the HTTP status that fits if this event alone was asked for.
+    """
+
+    id: str
+    error: str
+    status: int = 0
 
 
 def obstacle(state: QueueState, event: EventId, change: Change, *, force: bool) -> str | None:

@@ -13,7 +13,7 @@ from actors.core.commands import Command, DiscardEvents, Done, Refusal, RetryEve
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
-from pdagent.operating.changes import Change, obstacle
+from pdagent.operating.changes import Change, UnchangedEvent, obstacle
 from pdagent.operating.lives import NoSuchEvent, UnknownId, find
 from pdagent.operating.reading import first
 from store.records import EventId, QueueId
@@ -23,17 +23,6 @@ _PORTION = 1_000
 # While deliveries fail, the head of a queue is under way for a moment again and again.
 _TRIES = 11
 _PAUSE_SECONDS = 0.1
-
-
-class UnchangedEvent(msgspec.Struct, frozen=True):
-    """An event that stays as it is (`id` as it was given), and the sentence that says why.
-
-    `status` is the HTTP status that fits if this event alone was asked for.
-    """
-
-    id: str
-    error: str
-    status: int
 
 
 class ChangeResult(msgspec.Struct):

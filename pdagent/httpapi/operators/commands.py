@@ -11,12 +11,11 @@ import msgspec
 
 from actors.core.commands import Command, HoldQueue, Refusal, ReleaseQueue
 from actors.directory import QueueEntry
-from pdagent.httpapi.agent import Agent, perform
-from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.agent import perform
 from pdagent.httpapi.intake.bodies import read_body
 from pdagent.httpapi.operators.changes import ChangeResult, Changes, answer, refuse
 from pdagent.httpapi.operators.queries import states_of
-from pdagent.httpapi.operators.selection import Selection
+from pdagent.httpapi.operators.selection import OperatorsResource, with_secret
 from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.reading import first, steady
 from pdagent.operating.rows import DEAD, ENDED, WAITING
@@ -40,13 +39,9 @@ class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True):
 _wish = msgspec.json.Decoder(ChangeRequest)
 
 
-class QueueCommands:
+@falcon.before(with_secret)
+class QueueCommands(OperatorsResource):
     """`POST /queue/retry`, `/queue/discard`, `/queue/hold`, `/queue/release`: with the secret."""
-
-    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
-        self._agent = agent
-        self._secret = secret
-        self._selection = selection
 
     async def on_post_retry(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -58,7 +53,6 @@ class QueueCommands:
         `left` counts the dead letters that are still there. 503 if all that was to be retried is
         refused for now.
         """
-        self._secret.check(request)
         wish = await _wish_of(request)
         force = wish.force or request.get_param("force") == "1"
         changes = Changes(self._agent, "retry", force=force)
@@ -82,7 +76,6 @@ class QueueCommands:
 
         200 `{"message", "count", "events", "refused": [{"id", "error", "status"}]}`.
         """
-        self._secret.check(request)
         wish = await _wish_of(request)
         changes = Changes(self._agent, "discard", reason=wish.reason or BY_OPERATOR)
         if wish.ids is not None:
@@ -109,7 +102,6 @@ class QueueCommands:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Accept, but don't deliver; a `reason` in the body, or as a parameter, is recorded."""
-        self._secret.check(request)
         wish = await _wish_of(request)
         reason = wish.reason or (request.get_param("reason") or "")[:1_000] or _HELD_BY_OPERATOR
         await self._set(request, response, HoldQueue(reason), f"Holding %s: {reason}.")
@@ -118,7 +110,6 @@ class QueueCommands:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Deliver again."""
-        self._secret.check(request)
         await _wish_of(request)
         await self._set(request, response, ReleaseQueue(), "Released %s.")
 

@@ -8,10 +8,8 @@ import falcon
 import falcon.asgi
 import msgspec
 
-from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.operators.changes import Changes, answer_for_one
-from pdagent.httpapi.operators.selection import Selection, number_in
+from pdagent.httpapi.operators.selection import OperatorsResource, number_in, with_secret
 from pdagent.operating.changes import BY_OPERATOR
 from pdagent.operating.listing import BadCursor, Cursor, Listing
 from pdagent.operating.lives import Life, NoSuchEvent, UnknownId, find, life_of
@@ -23,17 +21,12 @@ _USUAL, _MOST = 100, 1_000
 _LONGEST_REASON = 1_000
 
 
-class Events:
+@falcon.before(with_secret)
+class Events(OperatorsResource):
     """The calls about single events; each needs the secret."""
-
-    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
-        self._agent = agent
-        self._secret = secret
-        self._selection = selection
 
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """`GET /queue/events[?state=][&rk=|&queue=][&limit=][&after=]`: `{"events", "next"}`."""
-        self._secret.check(request)
         states, after = states_of(request), _cursor_of(request)
         limit = number_in(request, "limit", 1, _MOST) or _USUAL
         queues = self._selection.queues(request)
@@ -46,7 +39,6 @@ class Events:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
     ) -> None:
         """`GET /queue/events/{id}`: the event with its body and history."""
-        self._secret.check(request)
         try:
             names = self._selection.names_for(request)
             life = await asyncio.to_thread(self._life, event, names)
@@ -60,7 +52,6 @@ class Events:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
     ) -> None:
         """`DELETE /queue/events/{id}[?reason=]`: discard it."""
-        self._secret.check(request)
         reason = (request.get_param("reason") or BY_OPERATOR)[:_LONGEST_REASON]
         changes = Changes(self._agent, "discard", reason=reason)
         answer_for_one(response, "discard", await changes.of_ids([event]))
@@ -69,7 +60,6 @@ class Events:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response, event: str
     ) -> None:
         """`POST /queue/events/{id}/retry[?force=1]`."""
-        self._secret.check(request)
         changes = Changes(self._agent, "retry", force=request.get_param("force") == "1")
         answer_for_one(response, "retry", await changes.of_ids([event]))
 

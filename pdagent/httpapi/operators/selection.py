@@ -1,4 +1,4 @@
-"""The query of operators' calls: numbers, and queues by key (`rk=`) or shown name (`queue=`)."""
+"""What operators' calls share: the secret, numbers, queues by key (`rk=`) or name (`queue=`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import falcon.asgi
 
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.guard import Secret
 from pdagent.operating.names import QueueNames
 from store.records import RoutingKey
 
@@ -70,6 +71,26 @@ class Selection:
             return [key]
         named = self.names.key_of(request.get_param("queue") or "")
         return [] if named is None else [named]
+
+
+class OperatorsResource:
+    """A class of handlers; `with_secret` has to be called before each of them."""
+
+    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
+        self._agent = agent
+        self._selection = selection
+        self.secret = secret
+
+
+async def with_secret(
+    request: falcon.asgi.Request,
+    response: falcon.asgi.Response,
+    resource: object,
+    params: dict[str, object],
+) -> None:
+    """A hook for `falcon.before`: 401 unless the request brings the secret."""
+    assert isinstance(resource, OperatorsResource)
+    resource.secret.check(request)
 
 
 def number_in(request: falcon.asgi.Request, name: str, least: int, most: int) -> int | None:

@@ -13,8 +13,7 @@ import msgspec
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.guard import Secret
-from pdagent.httpapi.operators.selection import Selection, number_in
+from pdagent.httpapi.operators.selection import OperatorsResource, number_in, with_secret
 from pdagent.operating.names import QueueNames
 from pdagent.operating.overview import (
     MOST_ROWS,
@@ -31,20 +30,15 @@ from pdagent.operating.rows import Json, timestamp
 _encode = msgspec.json.Encoder().encode
 
 
-class Status:
+@falcon.before(with_secret)
+class Status(OperatorsResource):
     """The agent's and the queues' status, each with the secret."""
-
-    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
-        self._agent = agent
-        self._secret = secret
-        self._selection = selection
 
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """`GET /status[?sort=&match=&limit=&offset=]`: agent, PagerDuty, totals, queues.
 
         Without a query: all queues in the order of their creation.
         """
-        self._secret.check(request)
         entries, wanted = self._selection.queues(request), _wanted(request)
         names = self._selection.names_for(request)
         # In a thread: reading many queues must not delay senders.
@@ -57,7 +51,6 @@ class Status:
 
         A caller that sends a key looks for the whole key in the answer.
         """
-        self._secret.check(request)
         names = self._selection.names_for(request, "1" if request.get_param("rk") else "")
         entries = self._selection.queues(request)
         items = await asyncio.to_thread(lambda: [_item(entry, names) for entry in entries])

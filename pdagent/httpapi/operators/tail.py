@@ -10,10 +10,8 @@ import falcon.asgi
 import msgspec
 
 from pdagent.events import summary_of
-from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.bodies import IS_HEAD, RECEIVE, SenderGone
-from pdagent.httpapi.operators.selection import Selection
+from pdagent.httpapi.operators.selection import OperatorsResource, with_secret
 from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
 from pdagent.operating.lives import shown
 from pdagent.operating.rows import Json
@@ -22,22 +20,16 @@ from store.records import EventAccepted, RoutingKey, event_of
 _encode = msgspec.json.Encoder().encode
 
 
-class Tail:
+@falcon.before(with_secret)
+class Tail(OperatorsResource):
     """Follows one queue (`rk=` or `queue=`) or all; needs the secret.
 
     A line has the fields of a `history` entry, and `queue` and `id`. A blank line is a keepalive.
     `{"record": "Missed", "count": N}` means that this client reads too slowly.
     """
 
-    def __init__(self, agent: Agent, secret: Secret, selection: Selection) -> None:
-        self._directory = agent.system.directory
-        self._secret = secret
-        self._selection = selection
-        self._followers = agent.followers
-
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """200 and lines, until the client or the agent ends it."""
-        self._secret.check(request)
         key = self._selection.key(request) if self._selection.is_limited(request) else None
         response.content_type = "application/x-ndjson"
         if IS_HEAD in request.scope:
@@ -54,10 +46,10 @@ class Tail:
 
     def _join(self, key: RoutingKey | None) -> Follower:
         if key is None:
-            return self._followers.join(lambda queue: True)
-        directory = self._directory
+            return self._agent.followers.join(lambda queue: True)
+        directory = self._agent.system.directory
         # By key: the queue of a configured key is created with its first event.
-        return self._followers.join(lambda queue: directory.by_id(queue).routing_key == key)
+        return self._agent.followers.join(lambda queue: directory.by_id(queue).routing_key == key)
 
     async def _lines(self, follower: Follower, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:
         try:
@@ -72,7 +64,7 @@ class Tail:
                         yield b"\n"
         finally:
             gone.cancel()
-            self._followers.leave(follower)
+            self._agent.followers.leave(follower)
 
     async def _leave_with_client(
         self, receive: Callable[[], Awaitable[object]], follower: Follower
@@ -82,12 +74,12 @@ class Tail:
                 await receive()
         except SenderGone:
             follower.end()
-            self._followers.leave(follower)
+            self._agent.followers.leave(follower)
 
     def _shown(self, transition: Transition) -> Json:
         record = transition.record
         fields = shown(record)
-        key = self._directory.by_id(transition.queue).routing_key
+        key = self._agent.system.directory.by_id(transition.queue).routing_key
         head: Json = {
             "at": fields.pop("at"),
             "record": fields.pop("record"),
