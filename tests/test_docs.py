@@ -39,6 +39,31 @@ def test_each_guarantee_names_a_test() -> None:
         assert re.search(r"\*Tested by\*\s+`tests/\S+\.py`", promise), promise.splitlines()[0]
 
 
+def words_of(*path: str) -> str:
+    return " ".join(REPOSITORY.joinpath(*path).read_text("utf-8").replace("`", "").split())
+
+
+def test_the_third_guarantee_names_what_makes_the_agent_deliver_an_event_again() -> None:
+    promise = words_of("docs", "guarantees.md").partition("## 3.")[2].partition("## 4.")[0]
+    for cause in ("no answer", "crash", "failed commit"):
+        assert cause in promise
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("docs", "guarantees.md"),
+        ("docs", "http-api.md"),
+        ("pdagent", "httpapi", "openapi.json"),
+        ("pdagent", "httpapi", "answers.py"),
+    ],
+    ids="/".join,
+)
+def test_all_say_the_same_of_an_event_that_may_have_been_stored(path: tuple[str, ...]) -> None:
+    assert "may_have_been_stored" in words_of(*path)
+    assert "with the same Idempotency-Key or dedup key" in words_of(*path)
+
+
 def anchors_of(page: Path) -> set[str]:
     """The sections of a page, as links name them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)

@@ -8,20 +8,22 @@ from typing import Any
 
 import msgspec
 
-from actors import janitor, sequencer
+from actors import janitor, journal_writer, sequencer, supervisor
 from actors.core import decide
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
+from actors.core.restarts import RestartPolicy
 from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Verdict
 from actors.janitor import Janitor
 from actors.journal_writer import JournalWriter
-from actors.messages import SenderId
+from actors.messages import SenderId, Write
 from actors.sender import SenderPool
 from actors.sequencer import Sequencer
 from actors.slots import DeliverySlots
+from actors.supervisor import Supervisor
 from pdagent.eventsapi import verdict as table
 from store import retention
 from store.port import Journal
@@ -41,6 +43,49 @@ def answered_before_the_commit() -> list[Substitute]:
         flush(writer)
 
     return [(JournalWriter, "_flush", answer_and_flush)]
+
+
+def answered_while_a_commit_hangs() -> list[Substitute]:
+    """A commit that takes longer than five seconds is taken for one that succeeds in the end."""
+    flush, tick = JournalWriter._flush, Supervisor._tick
+    under_way: list[tuple[float, Write]] = []
+
+    def noted(writer: JournalWriter) -> None:
+        now = journal_writer.time.monotonic()
+        under_way[:] = [(now, write) for write in writer._buffer if writer._is_current(write)]
+        try:
+            flush(writer)
+        finally:
+            under_way.clear()
+
+    def impatient(actor: Supervisor, now: float) -> None:
+        tick(actor, now)
+        for since, write in under_way:
+            if now > since + 5.0:
+                for reply, answer in write.replies:
+                    reply(answer)
+                write.replies = ()
+
+    return [(JournalWriter, "_flush", noted), (Supervisor, "_tick", impatient)]
+
+
+def quarantined_singles() -> list[Substitute]:
+    """A writer or sender that fails too often is not restarted for a while, as a queue's actor."""
+    return [(supervisor, "SteadyRestarts", RestartPolicy)]
+
+
+def refusing_for_ever() -> list[Substitute]:
+    """The writer asks only after a commit whether there is room, and there is none without room."""
+    look_again = JournalWriter._look_again
+
+    def look_only(writer: JournalWriter) -> None:
+        admit, writer._admit = writer._admit, lambda: None  # type: ignore[method-assign]
+        try:
+            look_again(writer)
+        finally:
+            writer._admit = admit  # type: ignore[method-assign]
+
+    return [(JournalWriter, "_look_again", look_only)]
 
 
 def overtaking_retry() -> list[Substitute]:

@@ -17,6 +17,8 @@ SEEDS = 2_000
 
 # Where a rule plays no part, a fault in it can't be found, and a run would only take time.
 PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
+    "acknowledged and is lost": lambda it: bool(it.disk.hang),
+    "was not accepted at the end": lambda it: it.journal_limit == 1 << 30,
     "recorded as delivered, but never was": lambda it: bool(it.weather.odd or it.failing),
     "was given up after": lambda it: bool(
         it.weather.poison and it.policy.max_attempts <= 3 and it.policy.least_failing >= 60
@@ -30,6 +32,9 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
     ("mutant", "found"),
     [
         (mutants.answered_before_the_commit, "was acknowledged and is lost"),
+        (mutants.answered_while_a_commit_hangs, "acknowledged and is lost"),
+        (mutants.quarantined_singles, "requests were never answered"),
+        (mutants.refusing_for_ever, "was not accepted at the end"),
         (mutants.overtaking_retry, "was started before its turn"),
         (
             mutants.discarded_sender_with_an_open_client,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import resource
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.agent_process import AgentProcess
+from tests.agent_process import REPOSITORY, AgentProcess
 from tests.clients.tls_agent import TlsAgent
 from tests.pdagent.httpapi.impatient_agent import (
     BODY_SECONDS,
@@ -26,6 +29,10 @@ from tests.pdagent.httpapi.sample_events import ndjson, trigger
 
 # How late the agent may notice, on a busy machine.
 SLACK = 4.0
+
+UNIT = (REPOSITORY / "docs" / "pagerduty-agent.service").read_text()
+WATCHDOG_SECONDS = float(re.findall(r"^WatchdogSec=(\d+)$", UNIT, re.MULTILINE)[0])
+MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +135,35 @@ def test_a_client_that_does_not_read_its_answers_is_cut_off(impatient: AgentProc
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             for _ in range(100_000):
                 connection.send(piece)
+
+
+def resident_memory(agent: AgentProcess) -> int:
+    """In bytes."""
+    pages = Path(f"/proc/{agent.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def test_clients_that_do_not_read_what_is_wrong_with_their_events_keep_nobody_waiting(
+    agent: AgentProcess,
+) -> None:
+    """60 answers of 9 MB took half a gigabyte, and more than a minute on a busy machine."""
+    event = json.dumps({**trigger(), "images": [{}] * 119_000}).encode()
+    request = head(agent, Content_Length=len(event)) + event
+    before = resident_memory(agent)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(60) as pool:
+        clients = [stack.enter_context(RawConnection(agent)) for _ in range(60)]
+        for client in clients:
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        list(pool.map(lambda client: client.send(request[:-1]), clients))
+        for client in clients:
+            client.send(request[-1:])  # now all are complete at once
+        with RawConnection(agent) as another:
+            another.socket.settimeout(WATCHDOG_SECONDS)
+            assert another.send(head(agent, "/health/live", "GET")).answer("GET").status == 200
+        for client in clients:
+            client.socket.settimeout(WATCHDOG_SECONDS)
+            assert client.socket.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 400"
+        assert resident_memory(agent) - before < 200 * MEGABYTE
 
 
 def test_one_connection_too_many_is_told_so_and_the_others_go_on(impatient: AgentProcess) -> None:
