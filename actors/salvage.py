@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from actors.core.evolve import evolve
-from actors.core.state import QueueState, from_snapshot, to_snapshot
+from actors.core.state import to_snapshot
+from actors.verification import Replay
 from store.environment import DATA_FILE
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.rebuilding import rebuild
@@ -19,7 +19,6 @@ from store.records import (
     EventDelivered,
     EventDiscarded,
     EventId,
-    QueueId,
 )
 from store.tables import AGENT_ID
 
@@ -53,7 +52,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         for entry in file.entries():
             choice.note(entry)
         found_in_records = len(file.damage)
-        choice.finish(file.events())
+        choice.take_out(file.events())
         # With its tables and the index of events whole, the file names all that records have lost.
         may_have_lost_more = found_first > 0 or len(file.damage) > found_in_records
         agent_id = file.meta.get(AGENT_ID, b"").decode("ascii", "replace")
@@ -84,32 +83,18 @@ def salvage(source: Path, target: Path) -> Salvaged:
     )
 
 
-class _Choice:
+class _Choice(Replay):
     """Folds what is there and finds out which records to leave out, and which events are lost."""
 
     def __init__(self, file: JournalFile) -> None:
-        self.states: dict[QueueId, QueueState] = {}
+        super().__init__(file)
+        for queue in self.states.keys() - file.queues.keys():
+            del self.states[queue]  # its routing key is gone
         self.left_out: set[int] = set()
         self.lost: list[EventId] = []
         self.records = 0
         self.last = 0
-        self._accepted: set[EventId] = set()
         self._ended: set[EventId] = set()
-        self._folded: dict[QueueId, int] = {}
-        for queue in file.queues:
-            self.states[queue] = QueueState(queue=queue)
-            snapshot = file.snapshots.get(queue)
-            if snapshot is not None:
-                self._begin_with(queue, snapshot)
-
-    def _begin_with(self, queue: QueueId, snapshot: Snapshot) -> None:
-        try:
-            state = from_snapshot(snapshot.state)
-        except (msgspec.MsgspecError, ValueError, TypeError):
-            return  # then the records that are left have to do
-        if state.queue == queue:
-            self.states[queue] = state
-            self._folded[queue] = snapshot.seq
 
     def note(self, entry: Entry) -> None:
         """Fold one entry, or leave it out."""
@@ -118,33 +103,25 @@ class _Choice:
         record = entry.record
         if isinstance(record, EventDelivered | EventDiscarded):
             self._ended.add(record.event)
-        state = self.states.get(entry.queue)
-        if state is None:
+        if entry.queue not in self.states:
             self.left_out.add(entry.seq)
             if isinstance(record, EventAccepted):
                 self.lost.append(record.event)
-            return
-        if entry.seq > self._folded.get(entry.queue, 0):
-            try:
-                evolve(state, record)
-            except KeyError:
-                self.left_out.add(entry.seq)
-                return
-        if isinstance(record, EventAccepted):
-            self._accepted.add(record.event)
+        elif not self.fold(entry):
+            self.left_out.add(entry.seq)
 
-    def finish(self, index: Iterable[tuple[EventId, int]]) -> None:
+    def take_out(self, index: Iterable[tuple[EventId, int]]) -> None:
         """Take out events that can't be delivered any more; what was under way starts again.
 
         The `index` of events knows those whose acceptance can't be read, unless they have ended.
         """
-        known = self._accepted | self._ended | set(self.lost)
+        known = self.accepted | self._ended | set(self.lost)
         lost = [event for event, _ in index if event not in known]
         for state in self.states.values():
-            for event in [id_ for id_ in state.waiting if id_ not in self._accepted]:
+            for event in [id_ for id_ in state.waiting if id_ not in self.accepted]:
                 del state.waiting[event]
                 self.lost.append(event)
-            for event in [id_ for id_ in state.dead if id_ not in self._accepted]:
+            for event in [id_ for id_ in state.dead if id_ not in self.accepted]:
                 state.dead.take(event)
                 self.lost.append(event)
             state.in_flight = None

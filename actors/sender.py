@@ -29,14 +29,12 @@ class Sender(SupervisedActor):
     def __init__(
         self,
         report: Report,
-        number: SenderId,
         port: DeliveryPort,
         journal: Journal,
         slots: DeliverySlots,
         directory: Directory,
     ) -> None:
         super().__init__(report)
-        self._number = number
         self._port = port
         self._journal = journal
         self._slots = slots

@@ -152,7 +152,6 @@ class Supervisor(SupervisedActor):
         self._sender_incarnations[number] += 1
         ref = Sender.start(
             self._reporter(_SENDER, number, self._sender_incarnations[number]),
-            number,
             port,
             around.journal,
             around.slots,

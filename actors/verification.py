@@ -34,7 +34,7 @@ def verify(directory: Path) -> Verification:
         consistency, replay = Consistency(file), Replay(file)
         for entry in file.entries():
             consistency.note(entry)
-            replay.note(entry)
+            replay.fold(entry)
         consistency.finish()
         replay.finish()
         file.check_free_list()
@@ -50,35 +50,37 @@ def verify(directory: Path) -> Verification:
 
 
 class Replay:
-    """To be shown every intact entry in order, then asked to `finish`; damage goes to `file`.
+    """Folds intact entries in order to the `states` that a start would find.
 
-    `states` are those that a start would find.
+    What doesn't fit is noted as damage of `file`.
     """
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
-        self._accepted: set[EventId] = set()
+        self.accepted: set[EventId] = set()
         self._folded: dict[QueueId, int] = {}
         self.states = {queue: QueueState(queue=queue) for queue in file.queues}
         for queue, snapshot in file.snapshots.items():
             self._begin_with(queue, snapshot)
 
-    def note(self, entry: Entry) -> None:
-        """Fold one entry into its queue."""
-        if isinstance(entry.record, EventAccepted):
-            self._accepted.add(entry.record.event)
+    def fold(self, entry: Entry) -> bool:
+        """Fold one entry into its queue; False if it does not fit."""
         if entry.seq > self._folded.get(entry.queue, 0):
             state = self.states.setdefault(entry.queue, QueueState(queue=entry.queue))
             try:
                 evolve(state, entry.record)
             except KeyError:
                 self._file.note("it does not fit what came before it", entry.seq)
+                return False
+        if isinstance(entry.record, EventAccepted):
+            self.accepted.add(entry.record.event)
+        return True
 
     def finish(self) -> None:
         """See whether each event that is to be delivered has its record."""
         for queue, state in self.states.items():
             for event in [*state.waiting, *state.dead]:
-                if event not in self._accepted:
+                if event not in self.accepted:
                     self._file.note(f"event {event} of queue {queue} has lost its record")
 
     def _begin_with(self, queue: QueueId, snapshot: Snapshot) -> None:
@@ -87,6 +89,7 @@ class Replay:
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             self._file.note(f"the snapshot of queue {queue} can't be understood ({error})")
             return
-        if state.queue != queue:
+        if state.queue == queue:
+            self.states[queue], self._folded[queue] = state, snapshot.seq
+        else:
             self._file.note(f"the snapshot of queue {queue} is that of queue {state.queue}")
-        self.states[queue], self._folded[queue] = state, snapshot.seq

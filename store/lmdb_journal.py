@@ -179,7 +179,6 @@ class LmdbJournal(LmdbReader):
         return Usage(
             used=self._used + self._unmeasured,
             limit=self._limit,
-            reserve=self._map_size - self._limit,
             entries=self._entries,
         )
 

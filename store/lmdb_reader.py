@@ -114,13 +114,11 @@ class LmdbReader:
             self._damaged(seq_key, "the index names it, but it is not there")
         return value
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
+    def scan(self) -> Iterator[Entry]:
         """As `store.port.Journal.scan`."""
         with self._reading() as txn:
-            cursor = txn.cursor(self._tables.journal)
-            if cursor.set_range(codec.key_of(after + 1)):
-                for key, value in cursor:
-                    yield self._decode(key, value)
+            for key, value in txn.cursor(self._tables.journal):
+                yield self._decode(key, value)
 
     def check_indexes(self, records: IndexSums) -> None:
         """As `store.port.Journal.check_indexes`."""

@@ -33,11 +33,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Room in bytes. New events are refused at `limit`; `reserve` beyond it is for deliveries."""
+    """Room in bytes; new events are refused at `limit`."""
 
     used: int
     limit: int
-    reserve: int
     entries: int
 
 
@@ -109,8 +108,8 @@ class Journal(Protocol):
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """A queue's entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
-        """All entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
+    def scan(self) -> Iterator[Entry]:
+        """All entries, oldest first. Raises `JournalDamagedError`."""
 
     def check_indexes(self, records: IndexSums) -> None:
         """Compare the indexes with the sums of all entries; raises `JournalDamagedError`."""

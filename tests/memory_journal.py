@@ -71,7 +71,7 @@ class MemoryJournal:
             raise JournalFullError(f"the journal has reached its {self.limit} bytes")
 
     def usage(self) -> Usage:
-        return Usage(used=self._used, limit=self.limit, reserve=0, entries=len(self._rows))
+        return Usage(used=self._used, limit=self.limit, entries=len(self._rows))
 
     def queues(self) -> dict[QueueId, RoutingKey]:
         return dict(self._queues)
@@ -87,8 +87,8 @@ class MemoryJournal:
         for seq in seqs[bisect_right(seqs, after) :]:
             yield self._entry(seq)
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
-        for seq in [s for s in self._rows if s > after]:
+    def scan(self) -> Iterator[Entry]:
+        for seq in list(self._rows):
             yield self._entry(seq)
 
     def check_indexes(self, records: IndexSums) -> None:

@@ -28,7 +28,7 @@ from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
 from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
 from pdagent.events import with_routing_key
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent, Replies

@@ -20,7 +20,7 @@ from pdagent.wording import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pdagent.dashboard.live.polling import Answer, Question
+    from pdagent.dashboard.live.loop import Answer, Question
     from pdagent.dashboard.live.view import View
 
 _UNWELL = 503
@@ -127,7 +127,7 @@ def _watched(
 
 
 def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> Answer:
-    from pdagent.dashboard.live.polling import Answer
+    from pdagent.dashboard.live.loop import Answer
     from pdagent.dashboard.report import status_report
 
     query = {"sort": question.sort, "match": question.match}

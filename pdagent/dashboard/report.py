@@ -53,7 +53,6 @@ class TrafficReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     step_seconds: int = 5
-    until: Moment | None = None
     accepted: tuple[int, ...] = ()
     delivered: tuple[int, ...] = ()
     waiting: tuple[int, ...] = ()
@@ -68,10 +67,7 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
     `full` ones take no new events for now; `full_queue` is one of them.
     """
 
-    known: int = 0
     matching: int = 0
-    with_waiting: int = 0
-    with_dead_letters: int = 0
     backing_off: int = 0
     held: int = 0
     quarantined: int = 0

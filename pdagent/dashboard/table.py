@@ -14,9 +14,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pdagent.dashboard.figures import chart_lines
 from pdagent.dashboard.findings import STYLES as FINDING_STYLES
 from pdagent.dashboard.findings import findings
-from pdagent.dashboard.live.figures import chart_lines
 from pdagent.dashboard.report import QueueReport, StatusReport
 from pdagent.dashboard.rows import by_need, queue_table
 from pdagent.dashboard.words import STYLES, in_short, rate

@@ -3,9 +3,3 @@
 `EventsApi` tries to deliver one event once and says what came of it. It never raises for trouble
 on the network, and no text that leaves this package holds a routing key or an event's body.
 """
-
-from __future__ import annotations
-
-from pdagent.eventsapi.client import EventsApi
-
-__all__ = ["EventsApi"]

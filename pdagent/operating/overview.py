@@ -101,12 +101,8 @@ class Overview:
         """Counts of queues; the longest waiting event of all, the longest attempt under way."""
         conditions = list(self._conditions.values())
         states = [entry.state for entry in self._entries]
-        longest = min(self._entries, key=lambda entry: oldest(entry.state) or inf, default=None)
-        since = None if longest is None else oldest(longest.state)
-        slowest = min(
-            self._entries, key=lambda entry: in_flight_since(entry.state) or inf, default=None
-        )
-        under_way = None if slowest is None else in_flight_since(slowest.state)
+        waits_since, longest = self._earliest(oldest)
+        under_way_since, slowest = self._earliest(in_flight_since)
         full = [entry for entry in self._entries if self._is_full(entry)]
         return {
             "known": len(self._entries),
@@ -119,15 +115,19 @@ class Overview:
             "paced": sum(state.pace.interval > 0 for state in states),
             "full": len(full),
             "full_queue": self._names.of(full[0].routing_key) if full else None,
-            "oldest_waiting_at": timestamp(since),
-            "oldest_waiting_queue": self._names.of(longest.routing_key)
-            if longest is not None and since is not None
-            else None,
-            "longest_in_flight_since": timestamp(under_way),
-            "longest_in_flight_queue": self._names.of(slowest.routing_key)
-            if slowest is not None and under_way is not None
-            else None,
+            "oldest_waiting_at": timestamp(waits_since),
+            "oldest_waiting_queue": longest,
+            "longest_in_flight_since": timestamp(under_way_since),
+            "longest_in_flight_queue": slowest,
         }
+
+    def _earliest(
+        self, since: Callable[[QueueState], float | None]
+    ) -> tuple[float | None, str | None]:
+        """The least of these times, and the name of its queue."""
+        times = ((at, entry) for entry in self._entries if (at := since(entry.state)) is not None)
+        at, entry = min(times, key=lambda each: each[0], default=(None, None))
+        return at, None if entry is None else self._names.of(entry.routing_key)
 
     def _is_full(self, entry: QueueEntry) -> bool:
         return queue_full(entry.state, self._policy) is not None

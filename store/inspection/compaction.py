@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from itertools import zip_longest
 from pathlib import Path
 
@@ -23,12 +22,11 @@ from store.lock import JournalLock
 _COPY = "compacting"
 
 
-def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
+def compact(directory: Path) -> tuple[int, int]:
     """Compact the journal of a stopped agent; returns its bytes on disk before and after.
 
-    With `keep`, the old file stays as `data.mdb.before-compact-TIME`. Raises
-    `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError` (a record that is
-    damaged counts as well): then nothing changed.
+    Raises `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError` (a record that
+    is damaged counts as well): then nothing changed.
     """
     data = directory / environment.DATA_FILE
     if not data.exists():
@@ -42,8 +40,6 @@ def compact(directory: Path, *, keep: bool = False) -> tuple[int, int]:
         copy.mkdir(mode=0o700)
         _copy(directory, copy)
         _refuse_difference(directory, copy)
-        if keep:
-            os.link(data, data.with_name(f"{data.name}.before-compact-{int(time.time())}"))
         os.replace(copy / environment.DATA_FILE, data)  # noqa: PTH105 (says that it's atomic)
         environment.sync_directory(directory)
         return before, _on_disk(data)

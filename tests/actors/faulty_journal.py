@@ -72,8 +72,8 @@ class FaultyJournal:
         self.before_entries(queue)
         return self._journal.entries(queue, after)
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
-        return self._journal.scan(after)
+    def scan(self) -> Iterator[Entry]:
+        return self._journal.scan()
 
     def check_indexes(self, records: IndexSums) -> None:
         self._journal.check_indexes(records)

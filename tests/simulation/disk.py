@@ -148,9 +148,9 @@ class SimulatedDisk:
         self._perhaps_unreadable()
         return self._inner.entries(queue, after)
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
+    def scan(self) -> Iterator[Entry]:
         """Of the journal."""
-        return self._inner.scan(after)
+        return self._inner.scan()
 
     def check_indexes(self, records: IndexSums) -> None:
         """Of the journal."""

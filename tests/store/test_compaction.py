@@ -60,15 +60,6 @@ def test_a_compacted_journal_goes_on_where_it_was(shrunk: Path) -> None:
     journal.close()
 
 
-def test_the_old_file_is_kept_if_asked_for(shrunk: Path) -> None:
-    old = (shrunk / "data.mdb").read_bytes()
-    compact(shrunk, keep=True)
-    [kept] = shrunk.glob("data.mdb.before-compact-*")
-    assert kept.read_bytes() == old
-    kept.replace(shrunk / "data.mdb")
-    opened(shrunk)
-
-
 def test_a_journal_in_use_is_left_alone(shrunk: Path) -> None:
     journal = LmdbJournal(shrunk, limit=LIMIT)
     data = (shrunk / "data.mdb").stat()

@@ -86,8 +86,6 @@ def test_reading_begins_behind_the_number_given(journal: Journal) -> None:
     assert seqs_of(journal.entries(FIRST, 1)) == [3]
     assert seqs_of(journal.entries(FIRST, 2)) == [3]
     assert seqs_of(journal.entries(FIRST, 3)) == []
-    assert seqs_of(journal.scan(2)) == [3, 4]
-    assert seqs_of(journal.scan(4)) == []
 
 
 def test_queue_ids_that_differ_in_one_byte_are_kept_apart(journal: Journal) -> None:

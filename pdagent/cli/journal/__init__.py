@@ -79,12 +79,11 @@ def _print(found: Verification, place: Path, *, as_json: bool) -> None:
 
 @journal.command(
     short_help="Return unused space to the file system.",
-    epilog="\b\nExample:\n  pagerduty-agent journal compact --keep",
+    epilog="\b\nExample:\n  pagerduty-agent journal compact",
 )
 @directory_argument
-@click.option("--keep", is_flag=True, help="Keep the old file as data.mdb.before-compact-TIME.")
 @pass_session
-def compact(session: Session, *, directory: Path | None, keep: bool) -> None:
+def compact(session: Session, *, directory: Path | None) -> None:
     """Return the space of removed records to the file system.
 
     A running agent reuses that room, so this is worth it only after the journal was
@@ -95,7 +94,7 @@ def compact(session: Session, *, directory: Path | None, keep: bool) -> None:
 
     place = directory_of(session, directory)
     with journal_errors(session, directory):
-        before, after = compacted(place, keep=keep)
+        before, after = compacted(place)
     click.echo(f"Compacted {place}: {before / _MIB:.1f} MB before, {after / _MIB:.1f} MB now.")
 
 

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from pdagent.dashboard.figures import figures
 from pdagent.dashboard.findings import STYLES as FINDING_STYLES
 from pdagent.dashboard.findings import findings
-from pdagent.dashboard.live.figures import figures
 from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.live.view import View
 from pdagent.dashboard.report import QueueReport, StatusReport

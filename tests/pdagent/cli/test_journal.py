@@ -136,10 +136,9 @@ def test_dump_understands_ages_and_says_what_it_does_not_understand(
 
 def test_compact_gives_room_back_and_keeps_everything(cli: CommandLine, copied: Path) -> None:
     before = cli("journal", "dump", "--json").out
-    done = cli("journal", "compact", "--keep")
+    done = cli("journal", "compact")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Compacted {copied}: ")
-    assert len(list(copied.glob("data.mdb.before-compact-*"))) == 1
     assert cli("journal", "dump", "--json").out == before
 
 

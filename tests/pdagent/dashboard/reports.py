@@ -27,7 +27,6 @@ _AGENT = AgentReport(
     started_at=ago(3 * 3600),
     address="127.0.0.1:49463",
     traffic=TrafficReport(
-        until=ago(1),
         accepted=tuple(10 + n % 7 for n in range(120)),
         delivered=tuple(10 + n % 5 for n in range(108)) + (0,) * 12,
         waiting=(2,) * 108 + tuple(100 * n for n in range(1, 13)),
@@ -75,10 +74,7 @@ QUEUES = (
 )
 
 _SUMMARY = QueueSummary(
-    known=4,
     matching=4,
-    with_waiting=3,
-    with_dead_letters=1,
     backing_off=1,
     held=1,
     paced=1,
@@ -105,7 +101,7 @@ OUTAGE = StatusReport(
     queues=QUEUES,
 )
 WELL = StatusReport(
-    agent=agent(queues=QueueSummary(known=1, matching=1)),
+    agent=agent(queues=QueueSummary(matching=1)),
     pagerduty=PagerDutyReport(state="reachable", since=ago(3600), in_flight=1),
     totals=Totals(accepted=50, delivered=50),
     queues=(QueueReport(queue="kafka", success=50, state="active"),),

@@ -96,7 +96,7 @@ def test_rows_are_those_from_the_top_row_on_as_far_as_they_are_known() -> None:
     queues = tuple(
         msgspec.structs.replace(OUTAGE.queues[3], queue=f"key-{n:03}") for n in range(40)
     )
-    summary = msgspec.structs.replace(OUTAGE.agent.queues, known=500, matching=500)
+    summary = msgspec.structs.replace(OUTAGE.agent.queues, matching=500)
     agent = msgspec.structs.replace(OUTAGE.agent, queues=summary)
     report = msgspec.structs.replace(OUTAGE, queues=queues, agent=agent)
     seen, page = Seen(report=report, at=NOW, offset=100), page_of(USUAL)

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from pdagent.dashboard.figures import Sparkline
 from pdagent.dashboard.findings import findings
 from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.report import StatusReport
-from pdagent.dashboard.sparkline import Sparkline
 from tests.pdagent.dashboard.reports import EMPTY, NOW, OUTAGE, WELL, agent
 
 replace = msgspec.structs.replace

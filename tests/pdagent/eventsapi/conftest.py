@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from actors.ports import OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import CERTIFICATES, Peer, Script
 from tests.pdagent.eventsapi.samples import an_event, rendered
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import PATIENCE, Link, Peer
 
 StartPeer = Callable[..., Peer]

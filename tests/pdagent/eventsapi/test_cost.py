@@ -13,7 +13,7 @@ import requests
 
 from actors.core.verdict import Delivered
 from actors.ports import OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import CERTIFICATES
 from tests.pdagent.eventsapi.samples import rendered
 

@@ -11,7 +11,7 @@ import pytest
 
 from actors.core.verdict import Deferred, Delivered, Rejected
 from actors.ports import DeliveryPort, OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import (
     ACCEPTED,
     ACCEPTED_V1,

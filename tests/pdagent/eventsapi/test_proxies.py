@@ -12,7 +12,7 @@ import pytest
 
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import ACCEPTED, ACCEPTED_V1, Link, Peer, answer
 from tests.pdagent.eventsapi.samples import KINDS, an_event
 

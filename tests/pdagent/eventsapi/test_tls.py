@@ -11,7 +11,7 @@ import pytest
 
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
-from pdagent.eventsapi import EventsApi
+from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import (
     ACCEPTED,
     CERTIFICATES,

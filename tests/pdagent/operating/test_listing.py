@@ -155,7 +155,7 @@ class FrugalJournal(LmdbJournal):
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         raise AssertionError("a list must not read what has been")
 
-    def scan(self, after: int = 0) -> Iterator[Entry]:
+    def scan(self) -> Iterator[Entry]:
         raise AssertionError("a list must not read what has been")
 
     def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
