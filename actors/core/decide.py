@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from actors.core import backoff
 from actors.core.commands import (
     AcceptEvent,
     Command,
@@ -31,6 +30,7 @@ from actors.core.commands import (
 )
 from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Delivered, Rejected
 from store.records import (
@@ -227,7 +227,7 @@ def _delay(state: QueueState, verdict: Deferred, chance: float, *, link_failing:
     wish = verdict.retry_after
     if link_failing:
         return wish or 0.0  # here too, but for PagerDuty's own wish
-    wait = backoff.backoff(state.failures + 1, chance)
+    wait = backoff(state.failures + 1, chance)
     if wish is None:
         return wait
     return wish if verdict.reason == "rate_limited" else max(wish, wait)
@@ -306,8 +306,8 @@ def resume(state: QueueState, now: float) -> Owed:
     if state.in_flight is not None or state.hold is not None or not state.waiting:
         return None
     wait = max(
-        backoff.remaining(state.deferred_at, state.not_before, now),
-        backoff.remaining(state.last_started_at, state.last_started_at + state.pace.interval, now),
+        remaining(state.deferred_at, state.not_before, now),
+        remaining(state.last_started_at, state.last_started_at + state.pace.interval, now),
     )
     if wait > 0:
         return WakeAfter(wait)

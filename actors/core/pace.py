@@ -1,4 +1,4 @@
-"""How fast a key is served after PagerDuty has limited its rate: pure arithmetic over seconds.
+"""When to try again, and how fast a key is served after PagerDuty has limited its rate: pure.
 
 PagerDuty takes about 120 calls of a key in any 60 s
 (https://developer.pagerduty.com/docs/events-api-v2/overview/#rate-limits), or fewer where an
@@ -8,6 +8,9 @@ account's own limit is lower. How many an account may make is known only from re
 from __future__ import annotations
 
 import msgspec
+
+BACKOFF_BASE = 1.0
+BACKOFF_CAP = 60.0
 
 WINDOW = 60.0
 # A little slower than documented: the network may squeeze two calls together.
@@ -83,3 +86,17 @@ class Pace(msgspec.Struct, kw_only=True):
     def _is_settling(self, at: float) -> bool:
         # A clock that was set back further ends it.
         return 0 < self.since - at <= WINDOW
+
+
+def backoff(failures: int, chance: float) -> float:
+    """Seconds to wait after `failures` (from 1) in a row: exponential with full jitter."""
+    return chance * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(failures - 1, 16))
+
+
+def remaining(since: float, until: float, now: float) -> float:
+    """Seconds left of a wait noted at `since` to end at `until`.
+
+    A wall clock that was set back to before `since` ends the wait: better an early attempt than
+    one that is a day late.
+    """
+    return until - now if since <= now < until else 0.0

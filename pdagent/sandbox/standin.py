@@ -22,9 +22,8 @@ from pdagent.sandbox.alerts import AlertBook
 from pdagent.sandbox.answers import SandboxAnswer
 from pdagent.sandbox.behaviour import Behaviour, changed
 from pdagent.sandbox.listener import SandboxConnection
-from pdagent.sandbox.received import HeartbeatCall, Received, ReceivedLog
+from pdagent.sandbox.received import Checked, HeartbeatCall, Received, ReceivedLog, check
 from pdagent.sandbox.traffic import RateLimiter, SandboxTraffic
-from pdagent.sandbox.validation import Checked, check
 
 
 class StandIn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.backoff import BACKOFF_BASE, BACKOFF_CAP, backoff, remaining
+from actors.core.pace import BACKOFF_BASE, BACKOFF_CAP, backoff, remaining
 
 FAILURES = st.integers(1, 10_000)
 CHANCE = st.floats(0.0, 1.0, exclude_max=True)

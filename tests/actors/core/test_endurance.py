@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from actors.core.backoff import BACKOFF_CAP, backoff
 from actors.core.breaker import PROBE_PAUSE, Breaker
-from actors.core.pace import DOCUMENTED, SLOWEST, Pace
+from actors.core.pace import BACKOFF_CAP, DOCUMENTED, SLOWEST, Pace, backoff
 from actors.core.restarts import (
     QUARANTINE_LONGEST,
     RETRY_EVERY,

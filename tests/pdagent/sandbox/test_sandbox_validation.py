@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdagent.sandbox.validation import check
+from pdagent.sandbox.received import check
 from tests.pdagent.sandbox.sample_events import KEY, action, trigger, v1_trigger
 
 
