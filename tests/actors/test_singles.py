@@ -17,7 +17,6 @@ from tests.actors.running_actors import (
     KEY,
     OTHER_KEY,
     RunningActors,
-    new_event,
     wait_for,
 )
 from tests.actors.scripted_pagerduty import Hold
@@ -126,13 +125,3 @@ def test_a_heartbeat_that_fails_is_replaced_and_matters_to_nothing_else(tmp_path
         wait_for(lambda: heart.last == 1, "the beat of its successor")
         actors.wait_until_delivered(actors.accepted())
         assert actors.restarts("heartbeat") == 1
-
-
-def test_an_observer_that_fails_takes_no_answer_along(tmp_path: Path) -> None:
-    fault = times(1, MISTAKE)
-    with RunningActors(tmp_path, observe=fault) as actors:
-        event = new_event()
-        assert isinstance(actors.accept(event=event).answer(), Receipt)
-        wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts")
-        wait_for(lambda: actors.system.totals()["waiting"] == 0, "the end of all deliveries")
-        assert event.id in actors.delivered()

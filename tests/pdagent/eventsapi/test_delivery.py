@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from actors.core.verdict import Deferred, Delivered, Rejected
-from actors.ports import DeliveryPort, OutgoingEvent
+from actors.ports import OutgoingEvent
 from pdagent.eventsapi.client import EventsApi
 from tests.pdagent.eventsapi.peers import (
     ACCEPTED,
@@ -61,11 +61,6 @@ def test_each_kind_of_event_is_posted_to_its_own_path_with_its_key(
         f"Content-Length: {len(body)}",
     ]
     assert json.loads(body)["service_key" if kind == "v1" else "routing_key"] == KEY
-
-
-def test_the_client_is_a_delivery_port(client: MakeClient) -> None:
-    port: DeliveryPort = client("http://127.0.0.1:9")
-    port.close()
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from click.testing import CliRunner
 
-from pdagent.cli.sandbox import sandbox as command
 from tests.pdagent.sandbox.sample_events import V2, post, trigger
 from tests.pdagent.sandbox.start import first_line, start
 from tests.sandbox_process import REPOSITORY, SandboxProcess
@@ -66,14 +64,6 @@ def test_a_port_in_use_gives_one_clear_line_and_exit_code_1() -> None:
     assert "can't use port" in errors
 
 
-def test_the_help_names_all_options_with_an_example() -> None:
-    result = CliRunner().invoke(command, ["--help"])
-    assert result.exit_code == 0
-    assert "Example:" in result.output
-    for option in ("--fail", "--hang-key", "--rate-limit"):
-        assert option in result.output
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly_even_while_answers_hang(number: signal.Signals) -> None:
     with SandboxProcess("--hang-key", "*", "--hang", "60") as process:
@@ -122,11 +112,6 @@ def test_a_sandbox_can_come_back_on_the_port_of_another() -> None:
         with SandboxProcess(port=port) as second:
             assert second.port == port
             assert post(second.url + V2, trigger()) == 202
-
-
-def test_a_sandbox_that_can_not_start_says_so_to_the_test() -> None:
-    with pytest.raises(RuntimeError, match="--fail must be"), SandboxProcess("--fail", "1"):
-        pass
 
 
 def test_it_speaks_tls(tmp_path: Path) -> None:
