@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from signal import SIGTERM, Signals
-from types import TracebackType
 from typing import Any
 
 import requests
@@ -68,12 +67,7 @@ class AgentProcess:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if self._process is not None:
             self.kill()
         if error is None:

@@ -96,17 +96,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _protocol(limits_set: Limits) -> type[GuardedProtocol]:
-    class _Protocol(GuardedProtocol):
-        limits = limits_set
-
-    return _Protocol
-
-
 def _settings(app: AsgiApplication, config: Config, limits: Limits) -> uvicorn.Config:
     settings = uvicorn.Config(
         app,
-        http=_protocol(limits),
+        http=type("LimitedProtocol", (GuardedProtocol,), {"limits": limits}),
         ws="none",
         log_config=None,
         interface="asgi3",

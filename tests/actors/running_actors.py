@@ -7,7 +7,6 @@ import queue
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from actors.core.commands import AcceptEvent, Answer, Command, NewEvent, Policy, Receipt
@@ -115,12 +114,7 @@ class RunningActors:
         self.system.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.system.stop(grace=0.5)
         self.journal.close()
 

@@ -7,7 +7,6 @@ import os
 import termios
 import tty
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 
 _NAMED = {
@@ -52,12 +51,7 @@ class Keyboard:
         self.wake()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.rest()
 
     def wake(self) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions
 
@@ -46,29 +43,6 @@ def test_sending_loads_only_what_it_needs(user: CommandLine, command: Sequence[s
 def _installed() -> set[str]:
     """The packages of other people that the program, its tests and its tools use."""
     return {name for name in packages_distributions() if name not in ("pdagent", "_distutils_hack")}
-
-
-@pytest.mark.parametrize(
-    ("command", "most"), [(SEND, 8), (ENQUEUE, 8), (CHANGE, 8), (("queue", "status", "--json"), 15)]
-)
-def test_a_command_costs_a_few_times_as_much_as_python_alone(
-    user: CommandLine, command: Sequence[str], most: float
-) -> None:
-    assert user(*command).code == 0  # from now on everything is compiled
-    nothing, whole = [sys.executable, "-c", "pass"], [str(a) for a in user.command(*command)]
-    pairs = [(_cpu_seconds(nothing, user), _cpu_seconds(whole, user)) for _ in range(6)]
-    # Other work on the machine only ever adds.
-    assert min(cost for _, cost in pairs) <= most * min(base for base, _ in pairs)
-
-
-def _cpu_seconds(command: Sequence[str], user: CommandLine) -> float:
-    process = subprocess.Popen(
-        command, env=user.environment(), cwd=user.home, stdout=subprocess.DEVNULL
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize("command", [SEND, ENQUEUE, CHANGE])

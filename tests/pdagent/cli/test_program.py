@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -188,15 +187,3 @@ def test_an_unexpected_exception_becomes_one_line_without_its_text(
         f"error: unexpected ZeroDivisionError at {Path(__file__).name}:"
         f"{broken.__code__.co_firstlineno + 1}: this is a bug, please report this line\n"
     )
-
-
-def test_sending_loads_nothing_of_the_server_and_of_the_tables(cli: CommandLine) -> None:
-    unwanted = ["rich", "falcon", "uvicorn", "uvloop", "lmdb", "pykka"]
-    code = (
-        "import sys; import pdagent.cli.send, pdagent.cli.enqueue, pdagent.localclient; "
-        f"print(*({set(unwanted)} & sys.modules.keys()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=cli.environment(), capture_output=True, check=True
-    )
-    assert done.stdout == b"\n"

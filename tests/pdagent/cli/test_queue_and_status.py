@@ -26,17 +26,6 @@ def test_queue_status_prints_a_row_per_key(user: CommandLine) -> None:
     assert row.endswith("HTTP 503")
 
 
-def test_queue_status_asks_for_one_key_by_name_and_for_whole_keys_only_when_told(
-    user: CommandLine, agent: AgentStandIn
-) -> None:
-    routing_keys = f"routing_keys:\n  database: {KEY}\n"
-    user.configure(routing_keys, address=agent.address, secret=SECRET)
-    assert user("queue", "status", "-k", "@database").code == 0
-    assert user("queue", "status", "-k", KEY, "--show-keys").code == 0
-    assert agent.received[0].query == {"rk": KEY, "show_keys": "0"}
-    assert agent.received[1].query == {"rk": KEY, "show_keys": "1"}
-
-
 def test_queue_status_as_json_is_the_agents_answer(user: CommandLine) -> None:
     assert json.loads(user("queue", "status", "--json").out) == {"status_items": [QUEUE]}
 
@@ -66,16 +55,6 @@ def test_queue_list_shows_an_event_once_that_was_delivered_between_two_pages(
         lines = done.out.splitlines()[0 if "--json" in arguments else 1 :]
         ids = [json.loads(x)["id"] if x[0] == "{" else x.split()[0] for x in lines]
         assert ids == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("arguments", [[], ["-k", KEY, "--all"]])
-def test_queue_retry_insists_on_one_key_or_all(
-    user: CommandLine, agent: AgentStandIn, arguments: list[str]
-) -> None:
-    done = user("queue", "retry", *arguments)
-    assert done.code == 2
-    assert "with -k, or all of them with --all" in done.error
-    assert agent.received == []
 
 
 def test_status_shows_agent_pagerduty_totals_and_queues_as_plain_text(user: CommandLine) -> None:

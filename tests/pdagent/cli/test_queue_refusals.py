@@ -116,27 +116,6 @@ def test_dead_letters_that_a_retry_leaves_are_told_of(
 
 
 @pytest.mark.parametrize(
-    ("words", "query"),
-    [
-        ("-k @database", {"rk": KEY}),
-        (f"-k {KEY}", {"rk": KEY}),
-        ("-k v4g5...nvj9", {"queue": "v4g5...nvj9"}),
-        ("-k v4g5…nvj9", {"queue": "v4g5…nvj9"}),
-        ("-k database", {"rk": KEY}),
-        ("-k elsewhere", {"queue": "elsewhere"}),
-        ("", {}),
-    ],
-)
-def test_a_queue_is_named_by_key_name_or_mask(
-    agent: AgentStandIn, queue: Callable[[str], Ended], words: str, query: dict[str, str]
-) -> None:
-    agent.next_answers.append((200, {}, b'{"events": [], "next": null}'))
-    code, out, _ = queue(f"list --limit 5 --state queued {words}")
-    assert (code, out) == (0, "No events in state queued.\n")
-    assert agent.received[0].query == {"limit": "5", "state": "queued", **query}
-
-
-@pytest.mark.parametrize(
     ("words", "problem"),
     [
         ("retry", "Name events by id"),

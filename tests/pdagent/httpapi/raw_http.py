@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import socket
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.agent_process import AgentProcess
@@ -37,12 +36,7 @@ class RawConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.socket.close()
 
     def send(self, *parts: bytes) -> Self:

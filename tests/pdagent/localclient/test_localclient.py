@@ -9,7 +9,7 @@ import pytest
 
 from pdagent.config import Config
 from pdagent.localclient import LocalClient
-from pdagent.localclient.errors import NoAnswer, Refused, Unreachable
+from pdagent.localclient.errors import NoAnswer, Unreachable
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 
 
@@ -53,17 +53,3 @@ def test_an_agent_on_all_addresses_is_reached_over_loopback() -> None:
         port = agent.address.rpartition(":")[2]
         LocalClient(Config(address=f"0.0.0.0:{port}", secret=SECRET)).health()
         assert agent.received[0].headers["host"] == f"127.0.0.1:{port}"
-
-
-def test_a_refusal_carries_status_reasons_and_patience() -> None:
-    with AgentStandIn() as agent:
-        client = LocalClient(Config(address=agent.address, secret=SECRET))
-        agent.refuse_next(429, "queue full", Retry_After="30")
-        with pytest.raises(Refused) as caught:
-            client.send("v2", b"{}", idempotency_key="a")
-        assert (caught.value.status, caught.value.errors) == (429, ("queue full",))
-        assert caught.value.retry_after == 30
-        agent.next_answers.append((503, {"Retry-After": "soon"}, b"not JSON"))
-        with pytest.raises(Refused) as caught:
-            client.json("/status")
-        assert (caught.value.status, caught.value.retry_after) == (503, None)
