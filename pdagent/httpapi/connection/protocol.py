@@ -67,20 +67,25 @@ class GuardedProtocol(HttpToolsProtocol):
         self.phase: Phase = "head"
         self.due: float | None = self.loop.time() + self.limits.head_seconds
         self._received = 0
-        self._begun = self._streamed = self._ends_with_body = False
+        self._begun = self._streamed = self._ends_with_body = self._has_sent = False
         self._stalled_since: float | None = None
         excess = len(self.connections) - self.limits.connections
         self._one_too_many = excess > 0 and not self.waiting
         if not self._one_too_many:
             if excess > 0:
-                oldest = next(iter(self.waiting))
-                del self.waiting[oldest]
-                oldest.transport.abort()
+                self._make_room()
             self.waiting[self] = None
         elif excess > _TOLD:
             transport.abort()
         else:
             self.due = self.loop.time() + self.limits.linger_seconds
+
+    def _make_room(self) -> None:
+        """Close a connection that waits. One without any request may only keep others out."""
+        silent = (connection for connection in self.waiting if not connection._has_sent)
+        oldest = next(silent, None) or next(iter(self.waiting))
+        del self.waiting[oldest]
+        oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -172,7 +177,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.phase != "body":
             return
         super().on_message_complete()
-        self.phase, self.due = "idle", None
+        self.phase, self.due, self._has_sent = "idle", None, True
         if self._ends_with_body:
             self.transport.close()
         self.waiting.pop(self, None)

@@ -207,6 +207,32 @@ def test_connections_that_wait_for_a_request_make_room_for_new_ones(
             assert sender.send(request).answer().status == 202
 
 
+def test_the_oldest_is_closed_first_of_those_that_have_sent_nothing_then_of_the_idle_ones(
+    impatient: AgentProcess,
+) -> None:
+    event = json.dumps(trigger()).encode()
+    request = head(impatient, Content_Length=len(event)) + event
+
+    def is_served(connection: RawConnection) -> bool:
+        return connection.send(request).answer().status == 202
+
+    with contextlib.ExitStack() as stack:
+
+        def connected() -> RawConnection:
+            return stack.enter_context(RawConnection(impatient))
+
+        idle = [connected() for _ in range(CONNECTIONS // 2)]
+        assert all(is_served(each) for each in idle)
+        for _ in range(2 * CONNECTIONS):  # they only take each other's places
+            connected()
+        assert all(is_served(each) for each in idle)
+        for _ in range(CONNECTIONS):
+            idle.append(connected())
+            assert is_served(idle[-1])
+        assert idle[0].is_closed_by_the_agent()
+        assert all(is_served(each) for each in idle[-CONNECTIONS // 2 :])
+
+
 def test_far_too_many_connections_are_survived(impatient: AgentProcess) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS + 300):
