@@ -66,10 +66,12 @@ def certificate(directory: Path) -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def agent(directory: Path, events_url: str, **environment: str) -> Iterator[str]:
-    """A running agent with a fresh journal; yields its address."""
+def agent(
+    directory: Path, events_url: str, program: Path = ROOT, **environment: str
+) -> Iterator[str]:
+    """A running agent of the checkout `program`, its journal in `directory`; yields its address."""
     address = f"127.0.0.1:{free_port()}"
-    directory.mkdir()
+    directory.mkdir(exist_ok=True)
     config = directory / "config.yaml"
     config.write_text(
         f"address: {address}\nsecret: {SECRET}\ndatabase: {directory / 'journal'}\n"
@@ -78,7 +80,7 @@ def agent(directory: Path, events_url: str, **environment: str) -> Iterator[str]
     config.chmod(0o600)
     process = subprocess.Popen(
         [sys.executable, "-m", "pdagent", "--config", str(config), "server"],
-        cwd=ROOT,
+        cwd=program,
         env=os.environ | environment,
         stderr=subprocess.DEVNULL,
     )

@@ -23,9 +23,9 @@ MOST_SECONDS = 15.0
 SEND = ("send", "-t", "trigger", "-d", "Disk full", "-k")
 
 
-def cpu_seconds(command: list[str]) -> float:
-    """What a command uses in user and kernel mode."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+def cpu_seconds(command: list[str], program: Path = ROOT) -> float:
+    """What a command of the checkout `program` uses in user and kernel mode."""
+    process = subprocess.Popen(command, cwd=program, stdout=subprocess.DEVNULL)
     used = os.wait4(process.pid, 0)[2]
     process.returncode = 0
     return used.ru_utime + used.ru_stime
