@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from pdagent.config import Config
-from pdagent.localclient.errors import NotUnderstood
-from pdagent.localclient.transport import Exchange, stranger, until_known
+from pdagent.localclient.errors import FOR_NOW, NotUnderstood
+from pdagent.localclient.transport import PAUSES, Exchange, stranger, until_known
 from pdagent.masking import is_routing_key
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class LocalClient:
         `first` is the number of the first line. Repeated while it isn't known which of them are
         stored: `idempotency_key` and the numbers keep the agent from storing an event twice.
         """
+        from msgspec.structs import replace
+
         from pdagent.localclient.answers import LineResult
 
         headers = {
@@ -82,11 +85,18 @@ class LocalClient:
         }
         body = b"".join(line + b"\n" for line in lines)
         sent = [number for number, line in enumerate(lines, first) if line.strip()]
-        answer = self._until_known("POST", "/send/batch", {}, body, headers)
-        results = [self._decoded(line, LineResult) for line in answer.splitlines()]
-        if [result.line for result in results] != sent:
-            raise stranger(self._config, "it answered other lines than were sent")
-        return results
+        uncertain: set[int] = set()
+        for pause in PAUSES:
+            time.sleep(pause)
+            answer = self._until_known("POST", "/send/batch", {}, body, headers)
+            results = [self._decoded(line, LineResult) for line in answer.splitlines()]
+            if [result.line for result in results] != sent:
+                raise stranger(self._config, "it answered other lines than were sent")
+            uncertain |= {each.line for each in results if each.may_have_been_stored}
+            uncertain &= {each.line for each in results if each.status in FOR_NOW}
+            if not uncertain:
+                break
+        return [replace(each, may_have_been_stored=each.line in uncertain) for each in results]
 
     def queue_status(
         self, routing_key: str | None = None, *, show_keys: bool = False

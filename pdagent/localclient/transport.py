@@ -31,7 +31,7 @@ from pdagent.localclient.errors import (
 
 # Seconds before each try of a request whose outcome is not known. The third comes after a failed
 # commit has been repeated.
-_PAUSES = (0.0, 0.2, 2.0)
+PAUSES = (0.0, 0.2, 2.0)
 _CONNECT_SECONDS = 5.0
 _PIECE = 1 << 16
 _FRAMING = ("content-length", "transfer-encoding")
@@ -45,7 +45,7 @@ def until_known(config: Config, seconds: float, *request: Any) -> bytes:
     It is repeated while it isn't known whether the agent acted on it. Raises as `Exchange` does.
     """
     unknown: list[str] = []
-    for pause in _PAUSES:
+    for pause in PAUSES:
         time.sleep(pause)
         try:
             with Exchange(config, seconds, *request) as answer:
