@@ -1,0 +1,146 @@
+"""One alert for each condition: triggered when it begins, resolved when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from actors.core.commands import AcceptEvent, Answer, Receipt
+from pdagent.events import parse, shorten
+from pdagent.events.event import MAX_SUMMARY_CHARACTERS
+from pdagent.httpapi.agent import Agent, completed, perform
+from pdagent.notify.conditions import Condition, Conditions
+from store.records import Entry, EventAccepted, RoutingKey
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "pagerduty-agent"
+_LOOK_EVERY = 1.0
+# Seconds: a queue at its limit is full, and not, with each delivery. A dead letter has ended when
+# it is retried or discarded.
+_ENDED_AFTER = 60.0
+
+
+class Change(NamedTuple):
+    """An alert to send. `condition` is None for one that has ended."""
+
+    action: Literal["trigger", "resolve"]
+    name: str
+    condition: Condition | None
+
+
+class OpenAlerts:
+    """Which alerts are open, by the names of their conditions."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._open = set(names)
+        self._gone_since: dict[str, float] = {}
+
+    def changes(self, found: Mapping[str, Condition], now: float) -> list[Change]:
+        """The alerts that `found` asks for at `now` (monotonic seconds), until they are `sent`."""
+        changes = [
+            Change("trigger", name, condition)
+            for name, condition in found.items()
+            if name not in self._open
+        ]
+        gone = self._open - found.keys()
+        self._gone_since = {name: self._gone_since.get(name, now) for name in gone}
+        for name, since in self._gone_since.items():
+            if now - since >= (0 if name.startswith("dead_letters") else _ENDED_AFTER):
+                changes.append(Change("resolve", name, None))
+        return changes
+
+    def sent(self, change: Change) -> None:
+        """The alert is stored."""
+        if change.action == "trigger":
+            self._open.add(change.name)
+        else:
+            self._open.discard(change.name)
+
+
+class Alerts:
+    """Sends alerts about conditions through the agent's own queue of `key`."""
+
+    def __init__(self, agent: Agent, key: RoutingKey, host: str, conditions: Conditions) -> None:
+        self._agent = agent
+        self._key = key
+        self._host = host
+        self._conditions = conditions
+        self._prefix = f"pagerduty-agent/{agent.journal.agent_id}/"
+
+    async def send_for_ever(self) -> None:
+        """Look every second. A refused alert is tried again."""
+        alerts = OpenAlerts(await asyncio.to_thread(self._open_in_the_journal))
+        failing = False
+        while True:
+            try:
+                for change in alerts.changes(self._conditions.now(), time.monotonic()):
+                    answer = await self._send(change.action, change.name, change.condition)
+                    if isinstance(answer, Receipt):
+                        alerts.sent(change)
+                failing = False
+            except Exception:  # a mistake here must not be the end of looking
+                if not failing:
+                    logger.exception("alerts about stuck events fail, they are tried again")
+                failing = True
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def test(self) -> Answer:
+        """Send a trigger that says it is a test, and its resolve."""
+        condition = Condition(
+            kind="dead_letters",
+            summary="this is a test of notifications: nothing is wrong",
+            remedy="nothing to do",
+        )
+        answer = await self._send("trigger", "test", condition)
+        if isinstance(answer, Receipt):
+            answer = await self._send("resolve", "test", None)
+        return answer
+
+    def _open_in_the_journal(self) -> list[str]:
+        """The alerts that an earlier process has triggered and not resolved."""
+        entry = self._agent.system.directory.by_key(self._key)
+        if entry is None:
+            return []
+        return open_alerts(self._agent.journal.read_queue(entry.id), self._prefix)
+
+    async def _send(self, action: str, name: str, condition: Condition | None) -> Answer:
+        event: dict[str, object] = {
+            "routing_key": self._key,
+            "event_action": action,
+            "dedup_key": self._prefix + name,
+        }
+        if condition is not None:
+            summary = f"pagerduty-agent on {self._host}: {condition.summary}"
+            event["payload"] = {
+                "summary": shorten(summary, MAX_SUMMARY_CHARACTERS),
+                "source": self._host,
+                "severity": "critical",
+                "component": "pagerduty-agent",
+                "class": condition.kind,
+                "custom_details": {
+                    name: value
+                    for name, value in msgspec.structs.asdict(condition).items()
+                    if value is not None
+                },
+            }
+        parsed = parse("v2", msgspec.json.encode(event))
+        key, new = completed(self._agent, parsed, source=SOURCE, idempotency_key=None)
+        # Past the limit of the journal: the alert about a full one has to be stored too. There is
+        # one per condition, and the room beyond the limit is far larger.
+        return await perform(self._agent, key, AcceptEvent(new, None))
+
+
+def open_alerts(entries: Iterable[Entry], prefix: str) -> list[str]:
+    """The names of alerts that `entries`, a queue's history, trigger and do not resolve."""
+    last: dict[str, str] = {}
+    for entry in entries:
+        record = entry.record
+        if isinstance(record, EventAccepted) and record.dedup_key.startswith(prefix):
+            last[record.dedup_key.removeprefix(prefix)] = record.action
+    return [name for name, action in last.items() if action == "trigger"]

@@ -1,0 +1,102 @@
+"""What keeps pages from arriving, beside an unreachable PagerDuty: read from the live queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from actors.core.decide import queue_full
+from actors.directory import QueueEntry
+from actors.system import ActorSystem
+from pdagent.operating.reading import first
+from pdagent.wording import counted
+from store.records import EventDeadLettered, QueueId, Record, RoutingKey
+
+ConditionKind = Literal["dead_letters", "quarantined", "queue_full", "journal_full"]
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that needs a person. `queue` is the name of the queue it is about, if it is one."""
+
+    kind: ConditionKind
+    summary: str
+    remedy: str
+    queue: str | None = None
+    event: str | None = None
+    error: str | None = None
+
+
+class Conditions:
+    """Finds the conditions of all queues except the one that delivers the alerts about them.
+
+    Call `note` for each committed record: queues with dead letters need not be searched for.
+    """
+
+    def __init__(
+        self, system: ActorSystem, name_of: Callable[[RoutingKey], str], except_for: RoutingKey
+    ) -> None:
+        self._system = system
+        self._name_of = name_of
+        self._except_for = except_for
+        self._with_dead_letters = {e.id for e in system.directory.entries() if e.state.dead}
+
+    def note(self, queue: QueueId, record: Record) -> None:
+        """Called in the journal writer's thread."""
+        if isinstance(record, EventDeadLettered):
+            self._with_dead_letters.add(queue)
+
+    def now(self) -> Mapping[str, Condition]:
+        """All that hold now, each under a name that stays the same until it ends."""
+        found: dict[str, Condition] = {}
+        refusal = self._system.admission.refusal
+        if refusal is not None and refusal.reason == "journal_full":
+            found["journal_full"] = Condition(
+                kind="journal_full",
+                summary="the journal is full: new events are refused",
+                remedy="pagerduty-agent status",
+                error=refusal.message,
+            )
+        for queue in list(self._with_dead_letters):
+            entry = self._system.directory.get(queue)
+            letters = [] if entry is None else first(entry.state.dead, 1)
+            if entry is None or not letters:
+                self._with_dead_letters.discard(queue)
+            elif entry.routing_key != self._except_for:
+                name, count = self._name_of(entry.routing_key), len(entry.state.dead)
+                found[f"dead_letters/{queue}"] = Condition(
+                    kind="dead_letters",
+                    summary=f"{counted(count, 'event')} for {name} could not be delivered, the "
+                    f"first is {letters[0].id}: {letters[0].error}",
+                    remedy=f"pagerduty-agent queue show {letters[0].id}",
+                    queue=name,
+                    event=letters[0].id,
+                    error=letters[0].error,
+                )
+        for entry in self._system.directory.active():
+            if entry.routing_key != self._except_for:
+                found |= self._of_a_queue(entry)
+        return found
+
+    def _of_a_queue(self, entry: QueueEntry) -> Mapping[str, Condition]:
+        name = self._name_of(entry.routing_key)
+        if entry.phase == "quarantined":
+            condition = Condition(
+                kind="quarantined",
+                summary=f"the queue of {name} fails again and again: its events wait",
+                remedy="pagerduty-agent status",
+                queue=name,
+                error=entry.state.last_error,
+            )
+        elif (full := queue_full(entry.state, self._system.policy)) is not None:
+            condition = Condition(
+                kind="queue_full",
+                summary=f"the queue of {name} is full: new events of this key are refused",
+                remedy=f"pagerduty-agent queue list -k {name}",
+                queue=name,
+                error=full.message,
+            )
+        else:
+            return {}
+        return {f"{condition.kind}/{entry.id}": condition}
