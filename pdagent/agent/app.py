@@ -35,6 +35,7 @@ from pdagent.httpapi.agent import Agent, Replies
 from pdagent.httpapi.intake.spooled import SpoolIntake
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
+from pdagent.notify import Notifications
 from pdagent.operating.followers import Followers
 from pdagent.operating.names import QueueNames
 from pdagent.operating.traffic import Traffic
@@ -198,11 +199,14 @@ async def _answer(
         intake=sources.intake,
         metrics=exposition(sources),
     )
+    notifications = Notifications(agent)
+    agent.test_notifications = notifications.test
     warnings = server.warnings(config)
     for warning in warnings:
         logger.warning("%s", warning)
     agent.warnings = lambda: warnings
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(agent.traffic.keep_sampling())]
+    tasks += map(asyncio.create_task, notifications.tasks())
 
     def ready() -> None:
         logger.info("listening on %s, delivering to %s", config.address, config.events_url)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "journal": "journal:journal",
     "status": "status:status",
     "health": "status:health",
+    "notify": "notify:notify",
     "sandbox": "sandbox:sandbox",
     "demo": "demo:demo",
     "version": "program:version",

@@ -59,9 +59,9 @@ class Config:
     """The settings of one agent, as the server and the commands that talk to it use them.
 
     `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
-    `max_queue_length` in events per routing key, `give_up_after` in seconds (`math.inf`: never). An
-    empty `secret` means that none is set. The URLs
-    have no trailing slash and default to those of `region`.
+    `max_queue_length` in events per routing key, `give_up_after` and `notify_unreachable_after` in
+    seconds (`math.inf`: never). An empty text means that nothing is set. The URLs have no trailing
+    slash and default to those of `region`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -83,6 +83,10 @@ class Config:
     max_queue_length: int = 100_000
     max_journal_mb: int = 1024
     retention: float = 7 * _DAY
+    notify_routing_key: str = ""
+    notify_command: str = ""
+    notify_email: str = ""
+    notify_unreachable_after: float = 600.0
     heartbeat: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -57,7 +57,7 @@ def load(
     settings: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if file:
-        for name, written in file.values.items():
+        for name, written in _flat(file.values).items():
             where = f"{file.path}, line {written.line}"
             settings[name] = _from_file(_known(name, where), written, file.path)
             origins[name] = where
@@ -69,6 +69,13 @@ def load(
             if text:
                 settings[name] = _parsed(option, text, where, Path.cwd())
                 origins[name] = where
+    key = str(settings.get("notify_routing_key", ""))
+    if key.startswith("@"):
+        named = settings.get("routing_keys", {})
+        if key[1:] not in named:
+            where = origins["notify_routing_key"]
+            raise ConfigError(f"{where}: no key is named {shown(key[1:])} in routing_keys")
+        settings["notify_routing_key"] = named[key[1:]]
     config = Config(**settings)
     return Loaded(config, file.path if file else None, origins, _warnings(file, environ))
 
@@ -91,6 +98,17 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
         except FileNotFoundError:
             continue
     return None
+
+
+def _flat(values: Mapping[str, Written]) -> dict[str, Written]:
+    """The settings of a file; those below `notify` with their names as in the environment."""
+    flat: dict[str, Written] = {}
+    for name, written in values.items():
+        if name == "notify" and isinstance(written.value, dict):
+            flat |= {f"notify_{under}": entry for under, entry in written.value.items()}
+        else:
+            flat[name] = written
+    return flat
 
 
 def config_path(named: str) -> Path:

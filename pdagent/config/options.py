@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -123,6 +124,25 @@ def _hosts(text: str, _: Path) -> tuple[str, ...]:
     if not all(map(_HOST.fullmatch, names)):
         raise ValueError
     return names
+
+
+def _key_or_name(text: str, _: Path) -> str:
+    key = text.strip()
+    if not (_KEY_NAME.fullmatch(key[1:]) if key.startswith("@") else is_routing_key(key)):
+        raise ValueError
+    return key
+
+
+def _command_line(text: str, _: Path) -> str:
+    if not shlex.split(text):
+        raise ValueError
+    return text
+
+
+def _mail_addresses(text: str, _: Path) -> str:
+    if not text.strip() or not text.isprintable() or text.lstrip().startswith("-"):
+        raise ValueError
+    return text.strip()
 
 
 def _routing_keys_in_one_line(text: str, _: Path) -> dict[str, str]:
@@ -255,6 +275,25 @@ _LIST = (
         "events fill half of it refuses its own.",
     ),
     Option("retention", _TIME, "7d", "How long ended events stay in the journal."),
+    Option(
+        "notify_routing_key",
+        Kind("@name or 32 letters and digits", _key_or_name),
+        "none",
+        "Alerts about dead letters, quarantined or full queues and a full journal go to this key.",
+    ),
+    Option(
+        "notify_command",
+        Kind("a command line, run without a shell", _command_line),
+        "none",
+        "Run once when PagerDuty could not be reached for unreachable_after, and once on recovery.",
+    ),
+    Option(
+        "notify_email",
+        Kind("mail addresses, separated by commas", _mail_addresses),
+        "none",
+        "Gets a mail, by sendmail, when the command would be run.",
+    ),
+    Option("notify_unreachable_after", _TIME, "10m", "How long an outage lasts before that."),
     Option("heartbeat", _SWITCHED, "true", "Send PagerDuty a heartbeat once an hour."),
     Option("log_level", _one_of("debug", "info", "warning", "error"), "info", "Minimum log level."),
     Option("log_format", _one_of("console", "json"), "console", "Logs for people or for machines."),

@@ -124,6 +124,10 @@ def _relative(path: Path) -> str:
 
 def _entry(option: Option, settings: Mapping[str, str]) -> str:
     head = f"\n# {option.explanation}\n# Allowed: {option.kind.allowed}.\n"
+    section, _, name = option.name.partition("_")
+    if section == "notify":
+        first = "# notify:\n" if name == "routing_key" else ""
+        return f"{head}{first}#   {name}: {'' if option.shown == 'none' else option.shown}\n"
     if option.name in settings:
         return f"{head}{option.name}: {settings[option.name]}\n"
     if option.name == "routing_keys":

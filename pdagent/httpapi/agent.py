@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -47,6 +47,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
     metrics: Callable[[], bytes] | None = None
     """Prometheus's text; called in a thread of its own."""
+    test_notifications: Callable[[], Awaitable[dict[str, str | None]]] | None = None
+    """Uses each channel of `notify` once; by channel, why it failed, None if it did not."""
     warnings: Callable[[], list[str]] = list
     """What needs attention while the agent works, one sentence each."""
 

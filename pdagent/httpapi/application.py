@@ -16,6 +16,7 @@ from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_req
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
 from pdagent.httpapi.operators.commands import QueueCommands
+from pdagent.httpapi.operators.notifying import TestNotifications
 from pdagent.httpapi.operators.queries import Events
 from pdagent.httpapi.operators.selection import Selection
 from pdagent.httpapi.operators.status import Status
@@ -61,6 +62,7 @@ def with_routes(agent: Agent) -> FalconApp:
     for command in ("retry", "discard", "hold", "release"):
         app.add_route(f"/queue/{command}", commands, suffix=command)
     app.add_route("/queue/tail", Tail(agent, secret, selection))
+    app.add_route("/notify/test", TestNotifications(agent, secret))
     health = Health(agent)
     app.add_route("/health", health)
     app.add_route("/health/ready", health)

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from actors.core.commands import AcceptEvent, Answer, Receipt
-from pdagent.events import parse, shorten
-from pdagent.events.event import MAX_SUMMARY_CHARACTERS
+from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
+from pdagent.events.shortening import shorten
 from pdagent.httpapi.agent import Agent, completed, perform
 from pdagent.notify.conditions import Condition, Conditions
 from store.records import Entry, EventAccepted, RoutingKey
@@ -107,7 +107,7 @@ class Alerts:
         entry = self._agent.system.directory.by_key(self._key)
         if entry is None:
             return []
-        return open_alerts(self._agent.journal.read_queue(entry.id), self._prefix)
+        return open_alerts(self._agent.journal.entries(entry.id), self._prefix)
 
     async def _send(self, action: str, name: str, condition: Condition | None) -> Answer:
         event: dict[str, object] = {

@@ -12,7 +12,7 @@ from actors.directory import QueueEntry
 from actors.system import ActorSystem
 from pdagent.operating.reading import first
 from pdagent.wording import counted
-from store.records import EventDeadLettered, QueueId, Record, RoutingKey
+from store.records import RoutingKey
 
 ConditionKind = Literal["dead_letters", "quarantined", "queue_full", "journal_full"]
 
@@ -31,7 +31,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 class Conditions:
     """Finds the conditions of all queues except the one that delivers the alerts about them.
 
-    Call `note` for each committed record: queues with dead letters need not be searched for.
+    Ask at least once in two minutes: so long a queue is active after an event of it has died, and
+    only the active ones are searched.
     """
 
     def __init__(
@@ -41,11 +42,6 @@ class Conditions:
         self._name_of = name_of
         self._except_for = except_for
         self._with_dead_letters = {e.id for e in system.directory.entries() if e.state.dead}
-
-    def note(self, queue: QueueId, record: Record) -> None:
-        """Called in the journal writer's thread."""
-        if isinstance(record, EventDeadLettered):
-            self._with_dead_letters.add(queue)
 
     def now(self) -> Mapping[str, Condition]:
         """All that hold now, each under a name that stays the same until it ends."""
@@ -58,6 +54,8 @@ class Conditions:
                 remedy="pagerduty-agent status",
                 error=refusal.message,
             )
+        active = self._system.directory.active()
+        self._with_dead_letters |= {entry.id for entry in active if entry.state.dead}
         for queue in list(self._with_dead_letters):
             entry = self._system.directory.get(queue)
             letters = [] if entry is None else first(entry.state.dead, 1)
@@ -74,7 +72,7 @@ class Conditions:
                     event=letters[0].id,
                     error=letters[0].error,
                 )
-        for entry in self._system.directory.active():
+        for entry in active:
             if entry.routing_key != self._except_for:
                 found |= self._of_a_queue(entry)
         return found

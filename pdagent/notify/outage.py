@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -119,7 +120,9 @@ class OutageNotices:
         lines.append(f"{counted(waiting, 'event')} in {counted(len(queues), 'queue')} now wait.")
         for entry in queues[:_SHOWN_QUEUES]:
             since = oldest(entry.state)
-            when = "" if since is None else f", since {datetime.fromtimestamp(since, UTC):%F %T} UTC"
+            when = (
+                "" if since is None else f", since {datetime.fromtimestamp(since, UTC):%F %T} UTC"
+            )
             lines.append(f"  {names(entry.routing_key)}: {len(entry.state.waiting)}{when}")
         if len(queues) > _SHOWN_QUEUES:
             lines.append(f"  and {counted(len(queues) - _SHOWN_QUEUES, 'more queue')}")
@@ -136,29 +139,30 @@ def mail(notice: Notice, to: str) -> str:
     )
 
 
-async def run(
-    command: Sequence[str], text: str, environment: Mapping[str, str]
-) -> str | None:
+async def run(command: Sequence[str], text: str, environment: Mapping[str, str]) -> str | None:
     """Run a program with `text` as its standard input; why it failed, None if it did not.
 
     It gets a minute and its own process group, and none of the agent's settings: they may hold
     credentials.
     """
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("PAGERDUTY_AGENT_")}
-    try:
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**inherited, **environment},
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        return f"{command[0]} can't be started: {getattr(error, 'strerror', None) or error}"
+    with tempfile.TemporaryFile() as standard_input:  # of a pipe that closes early uvloop complains
+        standard_input.write(text.encode())
+        standard_input.seek(0)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=standard_input,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env={**inherited, **environment},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return f"{command[0]} can't be started: {getattr(error, 'strerror', None) or error}"
     try:
         async with asyncio.timeout(_CHILD_SECONDS):
-            output, _ = await child.communicate(text.encode())
+            output, _ = await child.communicate()
     except TimeoutError:
         return f"{command[0]} took longer than {_CHILD_SECONDS:.0f} s and was ended"
     finally:

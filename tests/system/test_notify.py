@@ -1,0 +1,145 @@
+"""People learn that pages are stuck: by an alert, or by a command when PagerDuty is away."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.agent_process import AgentProcess
+from tests.sandbox_process import SandboxProcess
+from tests.system.numbered_events import key_number, trigger
+
+KEY, OPS = key_number(1), key_number(99)
+
+
+def with_alerts(directory: Path, sandbox: SandboxProcess, **settings: object) -> AgentProcess:
+    return AgentProcess(
+        directory,
+        sandbox.url,
+        routing_keys={"ops": OPS, "database": KEY},
+        notify={"routing_key": '"@ops"'},
+        **settings,
+    )
+
+
+def alerts(sandbox: SandboxProcess, status: str) -> list[dict[str, Any]]:
+    return sandbox.alerts(OPS, status)
+
+
+def lose_one(agent: AgentProcess, sandbox: SandboxProcess) -> str:
+    """Have PagerDuty refuse an event; its id."""
+    agent.post("/queue/hold", params={"rk": OPS}).raise_for_status()
+    sandbox.behave(fail=400)
+    answer = agent.send_v2(trigger(KEY, 0))
+    answer.raise_for_status()
+    agent.wait_for(lambda: agent.totals()["dead_lettered"] == 1, "it is a dead letter")
+    sandbox.behave(fail=None)
+    agent.post("/queue/release", params={"rk": OPS}).raise_for_status()
+    return str(answer.json()["key"])
+
+
+def test_a_dead_letter_opens_one_alert_and_its_end_resolves_it_also_after_a_kill(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with with_alerts(tmp_path, sandbox) as agent:
+        event = lose_one(agent, sandbox)
+        sandbox.wait_for(lambda: alerts(sandbox, "open"), "an alert is open")
+        (sent,) = sandbox.events(OPS)
+        details = sent["body"]["payload"]["custom_details"]
+        assert (details["event"], details["queue"]) == (event, "database")
+        assert details["error"].startswith("http_400: ")
+        assert event in sent["body"]["payload"]["summary"]
+        agent.kill()
+        agent.start()
+        agent.post("/queue/retry").raise_for_status()
+        sandbox.wait_for(lambda: alerts(sandbox, "resolved"), "the alert is resolved")
+        assert [e["body"]["event_action"] for e in sandbox.events(OPS)] == ["trigger", "resolve"]
+
+
+def test_a_dead_letter_among_the_alerts_opens_no_further_one(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with with_alerts(tmp_path, sandbox) as agent:
+        sandbox.behave(fail=400)
+        agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.wait_for(lambda: agent.totals()["dead_lettered"] == 2, "event and alert are lost")
+        sandbox.behave(fail=None)
+        agent.send_v2(trigger(KEY, 1)).raise_for_status()
+        sandbox.wait_for(lambda: sandbox.events(KEY)[-1]["status"] == 202, "the key goes on")
+        assert agent.totals()["accepted"] == 3
+
+
+def test_a_full_journal_opens_an_alert_although_it_takes_no_events(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    big = {"padding": "x" * 400_000}
+    with with_alerts(tmp_path, sandbox, max_journal_mb=4) as agent:
+        for number in range(1, 8):
+            agent.send_v2(trigger(key_number(number), 0)).raise_for_status()
+            agent.post("/queue/hold", params={"rk": key_number(number)}).raise_for_status()
+        event = trigger(KEY, 0)
+        event["payload"]["custom_details"] = big
+        codes = set()
+        for number in range(60):
+            event["routing_key"] = key_number(1 + number % 7)
+            codes.add(agent.send_v2(event).status_code)
+            if 503 in codes:
+                break
+        assert 503 in codes
+        sandbox.wait_for(
+            lambda: any("journal is full" in a["summary"] for a in alerts(sandbox, "open")),
+            "the alert is open",
+        )
+
+
+def test_an_outage_runs_the_command_once_and_once_more_at_its_end(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    written = tmp_path / "written"
+    script = tmp_path / "tell.py"
+    script.write_text(
+        "import os, sys\n"
+        f"with open({str(written)!r}, 'a') as file:\n"
+        "    file.write(os.environ['PAGERDUTY_AGENT_NEWS'] + '\\n' + sys.stdin.read() + '--\\n')\n"
+    )
+    notify = {"command": f"{sys.executable} {script}", "unreachable_after": "1s"}
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path / "agent", sandbox.url, notify=notify) as agent:
+
+        def texts() -> list[str]:
+            return written.read_text().split("--\n")[:-1] if written.exists() else []
+
+        agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.wait_for(texts, "the command was run")
+        agent.send_v2(trigger(KEY, 1)).raise_for_status()
+        first = agent.status()["pagerduty"]["since"]
+        agent.wait_for(lambda: agent.status()["pagerduty"]["in_flight"] == 0, "a probe ended")
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        agent.wait_for(lambda: len(texts()) >= 2, "the end of the outage was told")
+        assert [text.splitlines()[0] for text in texts()] == ["unreachable", "reachable"], first
+        assert "1 event in 1 queue now wait." in texts()[0]
+        assert KEY not in written.read_text()
+
+
+def test_notify_test_uses_each_channel_and_names_the_one_that_fails(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    notify = {"routing_key": OPS, "command": "/bin/false"}
+    with AgentProcess(tmp_path, sandbox.url, notify=notify) as agent:
+        done = agent.cli("notify", "test")
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == [
+            "routing_key: done",
+            "command: FAILED: /bin/false ended with status 1",
+        ]
+        assert done.stderr.startswith("error: ") and "command" in done.stderr
+        sandbox.wait_for(lambda: alerts(sandbox, "resolved"), "the test's alert is resolved")
+        assert agent.post("/notify/test", headers={"Authorization": None}).status_code == 401
+
+
+def test_without_a_channel_the_test_says_what_to_set(agent: AgentProcess) -> None:
+    done = agent.cli("notify", "test")
+    assert done.returncode == 1
+    assert "set routing_key, command or email below 'notify'" in done.stderr
