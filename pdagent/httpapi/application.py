@@ -62,7 +62,7 @@ def with_routes(agent: Agent) -> FalconApp:
     for command in ("retry", "discard", "hold", "release"):
         app.add_route(f"/queue/{command}", commands, suffix=command)
     app.add_route("/queue/tail", Tail(agent, secret, selection))
-    app.add_route("/notify/test", TestNotifications(agent, secret))
+    app.add_route("/notify/test", TestNotifications(agent, secret, selection))
     health = Health(agent)
     app.add_route("/health", health)
     app.add_route("/health/ready", health)

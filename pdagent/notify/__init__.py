@@ -12,6 +12,7 @@ from pdagent.httpapi.agent import Agent
 from pdagent.notify.alerts import Alerts
 from pdagent.notify.conditions import Conditions
 from pdagent.notify.outage import OutageNotices
+from pdagent.operating.names import QueueNames
 from store.records import RoutingKey
 
 
@@ -24,7 +25,9 @@ class Notifications:
         self._notices: OutageNotices | None = None
         if config.notify_routing_key:
             key = RoutingKey(config.notify_routing_key)
-            conditions = Conditions(agent.system, config.name_of, except_for=key)
+            conditions = Conditions(
+                agent.system, QueueNames(config.routing_keys).of, except_for=key
+            )
             self._alerts = Alerts(agent, key, host, conditions)
         if config.notify_command or config.notify_email:
             self._notices = OutageNotices(

@@ -18,6 +18,7 @@ import msgspec
 
 from actors.slots import LinkStatus
 from pdagent.httpapi.agent import Agent
+from pdagent.operating.names import QueueNames
 from pdagent.operating.overview import oldest
 from pdagent.wording import counted, duration, one_line
 
@@ -113,7 +114,7 @@ class OutageNotices:
             lines.append(f"For {duration(link.lasts or 0.0)}; the last error: {link.last_error}")
         elif news == "reachable" and link.last_outage is not None:
             lines.append(f"The outage took {duration(link.last_outage)}.")
-        names = self._agent.config.name_of
+        names = QueueNames(self._agent.config.routing_keys).of
         queues = [entry for entry in system.directory.entries() if entry.state.waiting]
         queues.sort(key=lambda entry: -len(entry.state.waiting))
         waiting = sum(len(entry.state.waiting) for entry in queues)
