@@ -27,11 +27,15 @@ class FileRefused(Exception):
 
 
 class SpooledEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as it was sent: `body` is PagerDuty's JSON with its key."""
+    """One event as it was sent: `body` is PagerDuty's JSON with its key.
+
+    `occurred` is its time of occurrence, in seconds since 1970 or ISO 8601, or None.
+    """
 
     kind: EventKind
     body: bytes
     idempotency_key: str
+    occurred: str | None = None
 
     def __repr__(self) -> str:
         return f"SpooledEvent(kind={self.kind!r})"

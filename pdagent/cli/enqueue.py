@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.parameters import (
+    at_option,
     details_option,
     field_option,
     image,
@@ -19,7 +20,7 @@ from pdagent.cli.parameters import (
     timestamp_option,
 )
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import given, pictures_and_links, submit, with_details
+from pdagent.cli.submission import given, pictures_and_links, submit, time_of, with_details
 
 _ACTIONS = click.Choice(["trigger", "acknowledge", "resolve"])
 _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
@@ -58,6 +59,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
     multiple=True,
     help="An image (https); may be repeated. Write a comma in an address as %2C.",
 )
+@at_option
 @batch_options
 @receipt_options
 @pass_session
@@ -81,4 +83,4 @@ def enqueue(context: click.Context, session: Session, /, **options: Any) -> None
         **pictures_and_links(options),
         **given(options, "client", "client_url"),
     }
-    submit(session, "v2", event, options)
+    submit(session, "v2", event, options, time_of(options))

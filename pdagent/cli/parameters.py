@@ -122,6 +122,13 @@ def key_option(*names: str) -> Callable[[_Command], _Command]:
 timestamp_option = click.option(
     "--timestamp", type=text, help="When it happened (ISO 8601); the time of acceptance if missing."
 )
+at_option = click.option(
+    "--at",
+    type=text,
+    metavar="TIME",
+    help="When it happened (seconds since 1970, or ISO 8601), for the order of events that are "
+    "sent at the same time; if missing, the start of this command.",
+)
 field_option = click.option(
     "-f",
     "--field",

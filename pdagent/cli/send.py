@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
-from pdagent.cli.parameters import field_option, key_option, receipt_options, text
+from pdagent.cli.parameters import at_option, field_option, key_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
-from pdagent.cli.submission import given, submit, with_details
+from pdagent.cli.submission import given, submit, time_of, with_details
 
 _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 
@@ -31,6 +31,7 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 @click.option("-c", "--client", type=text, help="Name of the tool that saw it.")
 @click.option("-u", "--client-url", type=text, help="Where to look at it in that tool.")
 @field_option
+@at_option
 @batch_options
 @receipt_options
 @pass_session
@@ -43,4 +44,4 @@ def send(context: click.Context, session: Session, /, **options: Any) -> None:
     """
     hand_over_batch(context, session, "v1", needed=("routing_key", "event_type"))
     event = given(options, "event_type", "incident_key", "description", "client", "client_url")
-    submit(session, "v1", event | with_details(options, "details"), options)
+    submit(session, "v1", event | with_details(options, "details"), options, time_of(options))

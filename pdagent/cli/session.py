@@ -117,12 +117,19 @@ class Session:
             case _:
                 return CommandFailed(f"{why}: set its address with --address or in the config")
 
-    def unconfirmed(self, error: NoAnswer, key: str) -> CommandFailed:
-        """The agent may have stored an event that was sent with Idempotency-Key `key`, or not."""
+    def unconfirmed(self, error: NoAnswer, key: str | None) -> CommandFailed:
+        """The agent may have stored an event, or not.
+
+        `key` is its Idempotency-Key, None for a command without this option.
+        """
+        again = "send it again, under the same incident or dedup key it opens no second incident"
+        if key is not None:
+            again = (
+                f"send the same again with --idempotency-key '{key}', and nothing is stored twice"
+            )
         return CommandFailed(
             f"the agent at {self.loaded.config.address} did not confirm the event ({error}): it "
-            "isn't known whether the event is stored; send the same again with "
-            f"--idempotency-key '{key}', and nothing is stored twice"
+            f"isn't known whether the event is stored; {again}"
         )
 
     def _wrong_secret(self) -> str:

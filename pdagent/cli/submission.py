@@ -12,6 +12,7 @@ import click
 from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
 from pdagent.cli.session import Session
 from pdagent.config import needed
+from pdagent.occurrence import process_start, read, refined
 
 if TYPE_CHECKING:
     from pdagent.events import EventKind
@@ -47,10 +48,36 @@ def pictures_and_links(options: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
+def time_of(options: Mapping[str, Any], number: str | None = None) -> float:
+    """When the event happened, in seconds since 1970: `--at`, else the start of this process.
+
+    `number` tells events of one second apart; see `refined`.
+    """
+    start, at = process_start(), options.get("at")
+    if not at:
+        return start
+    given = read(at)
+    if given is None:
+        say(
+            "warning",
+            f"--at {at!r} is neither seconds since 1970 nor ISO 8601: this command's start is used",
+        )
+        return start
+    counted = number is not None and number.isascii() and number.isdigit()
+    return refined(given, start, int(number[-9:]) if number and counted else None)
+
+
 def submit(
-    session: Session, kind: EventKind, event: dict[str, object], options: Mapping[str, Any]
+    session: Session,
+    kind: EventKind,
+    event: Mapping[str, object],
+    options: Mapping[str, Any],
+    occurred_at: float | None = None,
 ) -> None:
     """Send an event, to which the key of `-k` is added, and print its receipt.
+
+    `occurred_at` (seconds since 1970) is for events of an alert: it puts those in order that
+    commands send at the same time.
 
     Raises:
         CommandFailed: It was neither accepted by the agent nor spooled.
@@ -58,7 +85,8 @@ def submit(
     name = "service_key" if kind == "v1" else "routing_key"
     event = {name: session.routing_key(options["routing_key"]), **event}
     form = options["receipt"]
-    receipt = _accepted(session, kind, event, options["idempotency_key"] or str(uuid.uuid4()))
+    occurred = None if occurred_at is None else f"{occurred_at:.6f}"
+    receipt = _accepted(session, kind, event, options, occurred)
     for warning in receipt.warnings:
         say("warning", warning)
     try:
@@ -73,32 +101,40 @@ def submit(
 
 
 def _accepted(
-    session: Session, kind: EventKind, event: dict[str, object], key: str
+    session: Session,
+    kind: EventKind,
+    event: dict[str, object],
+    options: Mapping[str, Any],
+    occurred: str | None,
 ) -> AgentReceipt:
-    body = _encoded(event)
+    body, key = _encoded(event), options.get("idempotency_key") or str(uuid.uuid4())
     with session.agent() as client:
         from pdagent.localclient.errors import NoAnswer, Unreachable
 
         try:
-            return client.send(kind, body, idempotency_key=key)
+            return client.send(kind, body, idempotency_key=key, occurred=occurred)
         except NoAnswer as error:
-            raise session.unconfirmed(error, key) from None
+            has_option = "idempotency_key" in options
+            raise session.unconfirmed(error, key if has_option else None) from None
         except Unreachable:
             if session.loaded.config.spool is None:
                 raise
-            return spooled(session, kind, body, key)
+            return spooled(session, kind, body, key, occurred)
 
 
 def _encoded(event: dict[str, object]) -> bytes:
     try:
-        return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace")  # a lone surrogate, which JSON has and UTF-8 has not
     except TypeError:  # --details-json: values that stay as they were written
         import msgspec
 
         return msgspec.json.encode(event)
 
 
-def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> AgentReceipt:
+def spooled(
+    session: Session, kind: EventKind, body: bytes, key: str, occurred: str | None = None
+) -> AgentReceipt:
     """Store an event in the configured spool, for an agent that is down.
 
     `key` is its Idempotency-Key; the agent will give the event the same receipt.
@@ -114,7 +150,10 @@ def spooled(session: Session, kind: EventKind, body: bytes, key: str) -> AgentRe
 
     try:
         event = parse(kind, body)
-        put(directory, SpooledEvent(kind=kind, body=body, idempotency_key=key))
+        put(
+            directory,
+            SpooledEvent(kind=kind, body=body, idempotency_key=key, occurred=occurred),
+        )
     except InvalidEvent as invalid:
         raise CommandFailed(str(invalid), ExitCode.USAGE) from None
     except OSError as error:

@@ -7,7 +7,7 @@ from msgspec import Raw
 from pdagent.events import rawjson
 from pdagent.events.event import MAX_EVENT_BYTES, AgentStamp, ParsedEvent
 from pdagent.events.kinds import DEDUP_KEY_NAMES, EventKind
-from pdagent.events.timestamps import utc_timestamp
+from pdagent.occurrence import utc_timestamp
 
 # What an optional member looks like when its sender left it empty.
 _NOTHING = frozenset((b"null", b'""'))

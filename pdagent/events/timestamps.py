@@ -1,8 +1,6 @@
-"""ISO 8601, as read from clients and as written by the agent."""
+"""ISO 8601 as clients may write it."""
 
 from __future__ import annotations
-
-from datetime import UTC, datetime
 
 # The lengths of months are checked, leap years are not: a 29th of February is for PagerDuty to
 # judge. Spellings are taken widely, because a refused alert costs more than an odd one: with and
@@ -23,8 +21,3 @@ _ZONE = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-5][0-9])?)?)"
 # the pattern means the same in the OpenAPI document.
 ISO_8601_OR_EMPTY = f"^(?:{_DATE}(?:[Tt ]{_TIME}(?: ?{_ZONE})?)?)?$(?!\\n)"
 """Pattern of what `payload.timestamp` takes: an ISO 8601 date and time, a date, or nothing."""
-
-
-def utc_timestamp(seconds: float) -> str:
-    """Write `seconds` since the epoch as ISO 8601 in UTC: `2026-08-01T10:00:00.000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -51,13 +51,22 @@ class LocalClient:
         self._config = config
         self._seconds = answer_seconds
 
-    def send(self, kind: EventKind, event: bytes, *, idempotency_key: str) -> AgentReceipt:
+    def send(
+        self,
+        kind: EventKind,
+        event: bytes,
+        *,
+        idempotency_key: str,
+        occurred: str | None = None,
+    ) -> AgentReceipt:
         """Send one event, as JSON in PagerDuty's own form with its routing key.
 
         Repeated while it isn't known whether the event is stored: `idempotency_key` keeps the agent
-        from storing it twice.
+        from storing it twice. `occurred` is when it happened, in seconds since 1970.
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
+        if occurred is not None:
+            headers["Pd-Occurred-At"] = occurred
         receipt = self._object(self._until_known("POST", "/send", {}, event, headers))
         known = {name: receipt[name] for name in AgentReceipt._fields if name in receipt}
         warnings = known.pop("warnings", [])

@@ -7,7 +7,7 @@ import msgspec
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import WaitingEvent
 from pdagent.events import summary_of
-from pdagent.events.timestamps import utc_timestamp
+from pdagent.occurrence import utc_timestamp
 from store.port import Journal
 from store.records import EventAccepted, EventId
 

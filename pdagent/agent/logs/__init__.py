@@ -12,8 +12,8 @@ import msgspec
 
 from pdagent.agent.logs.thread import LogThread, LogThreadHandler
 from pdagent.config import Config
-from pdagent.events.timestamps import utc_timestamp
 from pdagent.masking import without_keys
+from pdagent.occurrence import utc_timestamp
 from pdagent.operating.names import QueueNames
 from pdagent.wording import one_line
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdagent.events.timestamps import utc_timestamp
+from pdagent.occurrence import utc_timestamp
 from tests.pdagent.events.sample_events import (
     CHANGE,
     V2_TRIGGER,
