@@ -37,6 +37,7 @@ class CommandLine:
         self.home = home
         self.config = home / ".pagerduty-agent.yaml"
         self.env: dict[str, str] = {}
+        self.program = ["-m", "pdagent"]
         self.credentials = Credentials()
 
     def configure(self, text: str = "", **settings: str) -> None:
@@ -59,7 +60,7 @@ class CommandLine:
         }
 
     def command(self, *arguments: str | bytes) -> list[str | bytes]:
-        return [sys.executable, "-m", "pdagent", *arguments]
+        return [sys.executable, *self.program, *arguments]
 
     def __call__(self, *arguments: str | bytes, stdin: bytes = b"") -> Outcome:
         done = subprocess.run(

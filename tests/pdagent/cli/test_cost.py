@@ -9,11 +9,18 @@ import pytest
 
 from tests.pdagent.cli.agent_stand_in import AgentStandIn
 from tests.pdagent.cli.command_line import CommandLine
+from tests.pdagent.cli.integrations.old_program import command_of
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 SEND = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
 ENQUEUE = ("enqueue", "-k", KEY, "-t", "trigger", "-d", "Disk full", "-u", "db1", "-e", "error")
 CHANGE = ("change", "-k", KEY, "-d", "Deployed")
+
+NAGIOS = ("nagios", "-k", KEY, "-t", "PROBLEM", "--host", "web1", "--state", "DOWN")
+NAGIOS_OLD = ("nagios", "enqueue", "-k", KEY, "-t", "PROBLEM", "-n", "host")
+NAGIOS_OLD += ("-f", "HOSTNAME=web1", "-f", "HOSTSTATE=DOWN")
+ZABBIX = ("zabbix", "-k", KEY, "-t", "trigger", "--id", "1", "--host", "web1", "--severity", "4")
+OF_TOOLS = [NAGIOS, NAGIOS_OLD, ZABBIX]
 
 # Each of these takes longer to load than what a single event needs of it is worth.
 UNWANTED = {
@@ -25,8 +32,21 @@ UNWANTED = {
 OF_OTHERS = {"click", "httptools"}
 
 
-@pytest.mark.parametrize("command", [SEND, ENQUEUE, CHANGE, (*SEND, "--json"), (*SEND, "-q")])
+@pytest.mark.parametrize(
+    "command", [SEND, ENQUEUE, CHANGE, (*SEND, "--json"), (*SEND, "-q"), *OF_TOOLS]
+)
 def test_sending_loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:
+    _loads_only_what_it_needs(user, command)
+
+
+def test_the_old_programs_load_only_what_they_need(user: CommandLine) -> None:
+    user.program = [str(word) for word in command_of("send")[1:]]
+    _loads_only_what_it_needs(user, SEND[1:])
+    user.program = [str(word) for word in command_of("nagios")[1:]]
+    _loads_only_what_it_needs(user, NAGIOS_OLD[2:])
+
+
+def _loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:
     user.env["PYTHONPROFILEIMPORTTIME"] = "1"
     done = user(*command)
     assert done.code == 0

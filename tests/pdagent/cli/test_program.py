@@ -13,15 +13,18 @@ import pytest
 from pdagent import __version__
 from pdagent.cli import main
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
-from tests.pdagent.cli.command_line import CommandLine
+from tests.pdagent.cli.command_line import REPOSITORY, CommandLine
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+TOOLS = ["nagios", "zabbix", "sensu", "checkmk"]
 COMMANDS = ["init", "server", "send", "enqueue", "change", "queue", "journal", "status", "health"]
 COMMANDS += ["version"]
+COMMANDS += TOOLS
 IN_GROUPS = [
     "server stop",
     *(f"queue {name}" for name in ("status", "list", "show", "retry", "discard")),
     *(f"queue {name}" for name in ("hold", "release", "tail")),
+    *(f"{tool} enqueue" for tool in TOOLS),
     *(f"journal {name}" for name in ("verify", "dump", "compact", "salvage")),
 ]
 
@@ -44,6 +47,13 @@ def test_every_command_has_help_with_an_example_that_can_be_copied(
     assert re.search(r"\n  Examples?:\n    pagerduty-agent ", out)
     assert main(["help", *words.split()]) == 0
     assert capsys.readouterr().out == out
+
+
+def test_the_page_about_commands_has_them_all(cli: CommandLine) -> None:
+    page = (REPOSITORY / "docs" / "commands.md").read_text("utf-8")
+    listed = cli("--help").out.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    for line in listed.splitlines():
+        assert f"`{line.split()[0]}`" in page
 
 
 def test_version_prints_the_version(cli: CommandLine) -> None:

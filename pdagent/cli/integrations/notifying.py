@@ -1,0 +1,154 @@
+"""What the commands share that a monitoring daemon runs, once a notification.
+
+Such a daemon repeats nothing and shows no output: whatever can be sent is, and the rest is warned
+about; failures go to syslog as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from pdagent.cli.endings import failures_logged
+from pdagent.cli.output import CommandFailed, ExitCode, say
+from pdagent.cli.parameters import at_option, link_option, receipt_options, text
+from pdagent.cli.session import Session
+from pdagent.cli.submission import submit
+from pdagent.integrations.event import Event, Nothing, Unusable, is_web_address
+from pdagent.integrations.nagios import is_resolved
+from pdagent.masking import is_routing_key
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+@contextmanager
+def for_daemons() -> Iterator[None]:
+    """Have failures logged; input that gives no event is wrong usage."""
+    with failures_logged():
+        try:
+            yield
+        except Unusable as error:
+            raise CommandFailed(str(error), ExitCode.USAGE) from None
+
+
+class DaemonCommand(click.Command):
+    """A command whose failures are logged, wrong options included."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """As click does."""
+        with for_daemons():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with for_daemons():
+            return super().invoke(ctx)
+
+
+fields_option = click.option(
+    "-f",
+    "--field",
+    "fields",
+    type=text,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A detail; may be repeated.",
+)
+
+
+def alert_options(command: _Command) -> _Command:
+    """The options that all tools' alerts have."""
+    for option in (
+        receipt_options,
+        at_option,
+        link_option,
+        fields_option,
+        click.option(
+            "-y", "--dedup-key", type=text, help="Which alert, instead of one made of the names."
+        ),
+        click.option(
+            "-k",
+            "--routing-key",
+            "keys",
+            type=text,
+            multiple=True,
+            help="Integration key, or @NAME of one in the config. Repeated: the first that has a "
+            "value.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def fields_of(given: Sequence[str]) -> dict[str, str]:
+    """The fields of `-f KEY=VALUE`, split at the first `=`; others are left out with a warning."""
+    fields = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if name and equals:
+            fields[name] = value
+        else:
+            say("warning", f"-f {each!r} is left out: it is not of the form KEY=VALUE")
+    return fields
+
+
+def links_of(options: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """The links of `--link`; one that leads nowhere is left out with a warning."""
+    links = []
+    for href, name in options["links"]:
+        if is_web_address(href):
+            links.append({"href": href, "text": name} if name else {"href": href})
+        elif href:
+            say("warning", f"--link {href!r} is left out: it is no http address")
+    return tuple(links)
+
+
+def hand_over(
+    session: Session,
+    event: Event | Nothing,
+    options: Mapping[str, Any],
+    *,
+    keys: Sequence[str],
+    occurred_at: float,
+) -> None:
+    """Send an event under the first usable one of `keys`, without what makes it invalid.
+
+    Raises:
+        click.UsageError: There is no key.
+        CommandFailed: It was neither accepted by the agent nor spooled.
+    """
+    if isinstance(event, Nothing):
+        if options["receipt"] is None:
+            click.echo(event.why)
+        return
+    key = _first_usable(session, keys)
+    for warning in event.warnings:
+        say("warning", warning)
+    options = {**options, "routing_key": key}
+    if event.is_too_large:
+        say("warning", "all that is optional is left out: PagerDuty takes no larger events")
+        event = event.bare()
+    try:
+        submit(session, event.kind, event.body, options, occurred_at)
+    except CommandFailed as refused:
+        if refused.exit_code != ExitCode.USAGE or not is_routing_key(key):
+            raise
+        say("warning", f"all that is optional is left out: {refused}")
+        submit(session, event.kind, event.bare().body, options, occurred_at)
+
+
+def _first_usable(session: Session, keys: Sequence[str]) -> str:
+    found, unknown = [], []
+    for given in filter(is_resolved, keys):
+        try:
+            found.append(session.routing_key(given.strip()))
+        except click.UsageError as error:
+            unknown.append(error)
+    if not found:
+        raise unknown[0] if unknown else click.UsageError("Missing option '-k'.")
+    for problem in unknown:
+        say("warning", problem.message)
+    return next(filter(is_routing_key, found), found[0])
