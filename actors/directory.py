@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import pykka
 
-from actors.core.state import Counters, QueueState, compact
+from actors.core.state import Counters, QueueState, summarise
 from actors.messages import Perform, PerformAll, tell
 from store.records import QueueId, RoutingKey
 
@@ -161,7 +161,7 @@ class Directory:
                 return entry
             entry.commands = None
             self._active.pop(entry.id, None)
-            compact(entry.state)
+            summarise(entry.state)
             return None
 
     def close(self) -> list[Perform | PerformAll]:

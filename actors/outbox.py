@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.core.commands import Answer, Done, NewEvent
+from actors.core.commands import Answer, Done
 from actors.core.state import QueueState, to_snapshot
 from actors.directory import QueueEntry
 from actors.messages import UNAVAILABLE, Delivery, Reply, Write
 from store.port import Append
-from store.records import EventId, Record
+from store.records import EventAccepted, EventId, Record
 
 SNAPSHOT_EVERY = 1_000
 
@@ -33,7 +33,7 @@ class Outbox:
         self._entry = entry
         self._incarnation = incarnation
         self._tell_writer = tell_writer
-        self._storing: dict[EventId, NewEvent] = {}
+        self._storing: dict[EventId, EventAccepted] = {}
         self._unsent: list[EventId] = []
         self._since_snapshot = 0
         self.wrote = False
@@ -42,15 +42,17 @@ class Outbox:
         """The queue was read from the journal, with `tail` records behind its snapshot."""
         self._since_snapshot = tail
 
-    def remember(self, event: NewEvent) -> None:
-        """Know an event by its id until it is on disk, where a repeated request finds it then.
+    def remember(self, records: Sequence[Record]) -> None:
+        """Know accepted events by id until they are on disk, where a repeated request finds them.
 
         Until then not even the state need hold it: an operator may have discarded it.
         """
-        self._storing[event.id] = event
-        self._unsent.append(event.id)
+        for record in records:
+            if isinstance(record, EventAccepted):
+                self._storing[record.event] = record
+                self._unsent.append(record.event)
 
-    def storing(self, event: EventId) -> NewEvent | None:
+    def storing(self, event: EventId) -> EventAccepted | None:
         """The event with this id that is being stored, if it is one that is remembered."""
         return self._storing.get(event)
 
@@ -115,7 +117,7 @@ class Outbox:
         """Taken only here: it includes all records up to and including those of its append."""
         self._since_snapshot += len(self.records)
         wanted, self.wants_snapshot = self.wants_snapshot, False
-        size = len(state.waiting) + len(state.dead)
+        size = len(state.waiting) + len(state.dead) + len(state.alerts)
         if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
             return None
         self._since_snapshot = 0

@@ -175,7 +175,7 @@ class Sequencer(DispatchedActor):
         if isinstance(result, Refusal):
             return result
         if event is not None and event.idempotent:
-            self._out.remember(event)
+            self._out.remember(result)
         return answer(command, result)
 
     def _apply(self, state: QueueState, command: Command) -> list[Record] | Refusal:

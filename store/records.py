@@ -23,7 +23,8 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`.
 
     `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in
-    records of earlier versions.
+    records of earlier versions. `occurred_at` is when the event occurred, at `at` or before, if its
+    sender told.
     """
 
     event: EventId
@@ -36,6 +37,7 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     warnings: tuple[str, ...] = ()
     source: str = ""
     fingerprint: bytes = b""
+    occurred_at: float | None = None
 
     @property
     def room(self) -> int:
@@ -108,7 +110,8 @@ class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"
 
 
 class EventDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="EventDiscarded"):
-    """Given up: by an operator, or a dead letter after its time or in a full journal (`reason`)."""
+    """Given up: by an operator, overtaken when it was accepted by a trigger that occurred later, or
+    a dead letter after its time or in a full journal (`reason`)."""
 
     event: EventId
     reason: str

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.verdict import Verdict
-from store.records import EventId, EventKind, Record, event_of
+from store.records import EventAccepted, EventId, EventKind, Record, event_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,8 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     `idempotent` says that `id` was derived from the sender's Idempotency-Key, so that it may be
     known already; `fingerprint` is then a digest of the request, equal for a repetition.
+    `occurred_at` is in seconds since 1970, not in the future, or None. A trigger with this time has
+    `closing`, the resolve of its alert, for when the alert was resolved after that time.
     """
 
     id: EventId
@@ -27,6 +29,8 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     idempotent: bool = False
     fingerprint: bytes = b""
+    occurred_at: float | None = None
+    closing: NewEvent | None = None
 
     def __repr__(self) -> str:
         return f"NewEvent(id={self.id!r}, kind={self.kind!r}, action={self.action!r})"
@@ -164,7 +168,9 @@ def answer(command: Command, records: Sequence[Record]) -> Receipt | Done:
     """What a command is answered that has led to these records."""
     match command:
         case AcceptEvent(event=event):
-            return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=event.warnings)
+            accepted = records[0] if records else None
+            warnings = (accepted if isinstance(accepted, EventAccepted) else event).warnings
+            return Receipt(event=event.id, dedup_key=event.dedup_key, warnings=warnings)
         case RetryEvents() | DiscardEvents():
             ids = (event_of(record) for record in records)
             return Done(events=tuple(id_ for id_ in ids if id_ is not None))

@@ -30,6 +30,7 @@ from actors.core.commands import (
 )
 from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.occurrence import Latest
 from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState, WaitingEvent
 from actors.core.verdict import Deferred, Delivered, Rejected
@@ -78,20 +79,7 @@ def decide(
             full = queue_full(state, policy)
             if full is not None:
                 return full
-            return [
-                EventAccepted(
-                    event=event.id,
-                    position=state.next_position,
-                    kind=event.kind,
-                    action=event.action,
-                    dedup_key=event.dedup_key,
-                    body=event.body,
-                    at=now,
-                    warnings=event.warnings,
-                    source=event.source,
-                    fingerprint=event.fingerprint,
-                )
-            ]
+            return _accept(state, event, now)
         case StartDelivery():
             match resume(state, now):
                 case Deliver(event=id_):
@@ -123,7 +111,56 @@ def decide(
             return [] if state.in_flight is None else [ActorRestarted(reason=reason, at=now)]
 
 
-def repeated(event: NewEvent, first: NewEvent | EventAccepted) -> Receipt | Refusal:
+def _accept(state: QueueState, event: NewEvent, now: float) -> list[Record]:
+    """Accept an event so that its alert ends as the order of occurrence says.
+
+    A trigger is always delivered; if its alert has been resolved since it occurred, a resolve
+    follows. What was meant for an alert before it was triggered anew is not delivered.
+    """
+    position = state.next_position
+    if event.occurred_at is None:
+        return [_accepted(event, position, now)]
+    later = state.alerts.later(event.dedup_key, event.occurred_at, now)
+    match later, event.action:
+        case Latest(action="resolve"), "trigger" if event.closing is not None:
+            closing = msgspec.structs.replace(event.closing, occurred_at=later.occurred_at)
+            return [
+                _accepted(event, position, now, _CLOSED.format(closing.id)),
+                _accepted(closing, position + 1, now, _CLOSES.format(event.id)),
+            ]
+        case Latest(action="trigger"), "acknowledge" | "resolve":
+            return [
+                _accepted(event, position, now, _OVERTAKEN),
+                EventDiscarded(event=event.id, reason="overtaken", at=now),
+            ]
+    return [_accepted(event, position, now)]
+
+
+_CLOSED = "its alert has been resolved since it occurred: delivered, and then resolved by event {}"
+_CLOSES = "made by the agent: trigger {} arrived after a resolve that occurred later"
+_OVERTAKEN = (
+    "its alert has been triggered since it occurred: not delivered, as it would concern the newer "
+    "incident (overtaken)"
+)
+
+
+def _accepted(event: NewEvent, position: int, now: float, *warnings: str) -> EventAccepted:
+    return EventAccepted(
+        event=event.id,
+        position=position,
+        kind=event.kind,
+        action=event.action,
+        dedup_key=event.dedup_key,
+        body=event.body,
+        at=now,
+        warnings=event.warnings + warnings,
+        source=event.source,
+        fingerprint=event.fingerprint,
+        occurred_at=event.occurred_at,
+    )
+
+
+def repeated(event: NewEvent, first: EventAccepted) -> Receipt | Refusal:
     """The answer to `event` after `first` was accepted with the same Idempotency-Key.
 
     The same request gets its receipt as it was given then. A different one is refused, or its
@@ -139,7 +176,7 @@ def repeated(event: NewEvent, first: NewEvent | EventAccepted) -> Receipt | Refu
     return Receipt(event=event.id, dedup_key=first.dedup_key, warnings=warnings)
 
 
-def _reused(event: NewEvent, first: NewEvent | EventAccepted) -> str:
+def _reused(event: NewEvent, first: EventAccepted) -> str:
     return (
         f"this Idempotency-Key was used before for another event ({event.id}, {first.kind} "
         f"{first.action} of {first.dedup_key!r}): this one was NOT stored, send it with a key of "

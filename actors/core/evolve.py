@@ -41,6 +41,8 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                 room=record.room,
             )
             state.waiting_room += record.room
+            if record.occurred_at is not None or state.alerts:
+                state.alerts.note(record)
             state.next_position = record.position + 1
             state.counters.accepted += 1
         case DeliveryStarted():

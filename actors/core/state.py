@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.dead_letters import DeadLetter, DeadLetters
+from actors.core.occurrence import Alerts, Latest
 from actors.core.pace import Pace
 from store.records import EventId, EventKind, QueueId
 
@@ -76,11 +77,13 @@ class QueueState(msgspec.Struct, kw_only=True):
 
     `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
     noted at `deferred_at` ends at `not_before`; `pace` follows from limits of the key's rate.
+    `alerts` holds those whose events said when they occurred.
     """
 
     queue: QueueId
     waiting: OrderedDict[EventId, WaitingEvent] = msgspec.field(default_factory=OrderedDict)
     dead: DeadLetters = msgspec.field(default_factory=DeadLetters)
+    alerts: Alerts = msgspec.field(default_factory=Alerts)
     waiting_room: int = 0
     next_position: int = 1
     in_flight: EventId | None = None
@@ -131,6 +134,7 @@ class _Folded(msgspec.Struct, kw_only=True, array_like=False):
     state: QueueState
     waiting: list[WaitingEvent]
     dead: list[DeadLetter]
+    alerts: list[tuple[str, Latest]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -140,9 +144,16 @@ _decoder = msgspec.msgpack.Decoder(_Folded, dec_hook=lambda kind, value: kind(va
 
 def to_snapshot(state: QueueState) -> bytes:
     """The state as bytes; equal states give equal bytes."""
-    bare = msgspec.structs.replace(state, waiting=OrderedDict(), dead=DeadLetters())
+    bare = msgspec.structs.replace(
+        state, waiting=OrderedDict(), dead=DeadLetters(), alerts=Alerts()
+    )
     return _encoder.encode(
-        _Folded(state=bare, waiting=list(state.waiting.values()), dead=list(state.dead.values()))
+        _Folded(
+            state=bare,
+            waiting=list(state.waiting.values()),
+            dead=list(state.dead.values()),
+            alerts=list(state.alerts.items()),
+        )
     )
 
 
@@ -152,18 +163,27 @@ def from_snapshot(data: bytes) -> QueueState:
     state = folded.state
     state.waiting = OrderedDict((event.id, event) for event in folded.waiting)
     state.dead = DeadLetters(folded.dead)
+    state.alerts = Alerts(folded.alerts)
     return state
 
 
-# Shared by all queues that are idle: two empty tables for each would cost more than all the rest.
+# Shared by all queues that are idle: empty tables for each would cost more than all the rest.
 _NONE_WAITS: OrderedDict[EventId, WaitingEvent] = OrderedDict()
 _NONE_DIED = DeadLetters()
+_NONE_KNOWN = Alerts()
 
 
 def compact(state: QueueState) -> None:
     """Let go of empty tables. Before the state is changed again, `expand` it."""
     state.waiting = state.waiting or _NONE_WAITS
     state.dead = state.dead or _NONE_DIED
+    state.alerts = state.alerts or _NONE_KNOWN
+
+
+def summarise(state: QueueState) -> None:
+    """As `compact`, for a state that is read from the journal before it is needed again."""
+    state.alerts = _NONE_KNOWN
+    compact(state)
 
 
 def expand(state: QueueState) -> None:
@@ -172,3 +192,5 @@ def expand(state: QueueState) -> None:
         state.waiting = OrderedDict()
     if state.dead is _NONE_DIED:
         state.dead = DeadLetters()
+    if state.alerts is _NONE_KNOWN:
+        state.alerts = Alerts()

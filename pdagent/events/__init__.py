@@ -7,7 +7,7 @@ nothing that the client sent is rewritten.
 
 from __future__ import annotations
 
-from pdagent.events.completion import complete
+from pdagent.events.completion import complete, resolve_of
 from pdagent.events.event import (
     MAX_EVENT_BYTES,
     MAX_SUMMARY_CHARACTERS,
@@ -32,6 +32,7 @@ __all__ = [
     "complete",
     "is_routing_key",
     "parse",
+    "resolve_of",
     "summary_of",
     "with_routing_key",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Raw
 
 from pdagent.events import rawjson
-from pdagent.events.event import MAX_EVENT_BYTES, AgentStamp, ParsedEvent
-from pdagent.events.kinds import DEDUP_KEY_NAMES, EventKind
+from pdagent.events.event import BLANK, MAX_EVENT_BYTES, AgentStamp, ParsedEvent
+from pdagent.events.kinds import DEDUP_KEY_NAMES, KEY_NAMES, EventKind
 from pdagent.occurrence import utc_timestamp
 
 # What an optional member looks like when its sender left it empty.
@@ -14,14 +15,20 @@ _NOTHING = frozenset((b"null", b'""'))
 
 
 def complete(
-    event: ParsedEvent, *, event_id: str, accepted_at: float, agent: AgentStamp
+    event: ParsedEvent,
+    *,
+    event_id: str,
+    accepted_at: float,
+    agent: AgentStamp,
+    occurred_at: float | None = None,
 ) -> ParsedEvent:
     """Add to `event` what it needs to be delivered later, and perhaps twice.
 
     - A trigger without a dedup key (v1: incident key) gets `event_id`, so that a repeated
       delivery finds the alert that the first one opened.
-    - v2 events and change events whose payload has no `timestamp` get the time of acceptance,
-      `accepted_at` in seconds since the epoch. A resolve or acknowledge without a payload stays so.
+    - v2 events and change events whose payload has no `timestamp` get the time of occurrence or, if
+      that is unknown, of acceptance, in seconds since the epoch. A resolve or acknowledge without
+      a payload stays so.
     - v1 events get the `agent` object of PagerDuty's own agents unless the sender put one in; what
       the sender left empty in its own (go-pdagent's client does) is filled in.
 
@@ -37,7 +44,7 @@ def complete(
     if event.kind == "v1":
         members["agent"] = _stamped(members.get("agent"), _stamp(agent, accepted_at))
     elif (payload := members.get("payload")) is not None:
-        members["payload"] = _timed(payload, accepted_at)
+        members["payload"] = _timed(payload, accepted_at if occurred_at is None else occurred_at)
     body = rawjson.write(members)
     warnings = event.warnings
     too_large = len(body) + len(event.routing_key) > MAX_EVENT_BYTES
@@ -56,6 +63,19 @@ def complete(
     )
 
 
+def resolve_of(trigger: ParsedEvent) -> ParsedEvent:
+    """The resolve that ends the alert of a completed trigger."""
+    action = "event_type" if trigger.kind == "v1" else "event_action"
+    name = DEDUP_KEY_NAMES[trigger.kind]
+    members = {
+        KEY_NAMES[trigger.kind]: BLANK,
+        action: rawjson.raw("resolve"),
+        name: rawjson.members(trigger.body)[name],  # as it is: it may be a number
+    }
+    body = rawjson.write(members)
+    return msgspec.structs.replace(trigger, action="resolve", body=body, warnings=())
+
+
 def _drop_details(kind: EventKind, members: rawjson.Members) -> str:
     """Remove the details; returns the path of what is removed, empty if there are none."""
     if kind == "v1":
@@ -72,14 +92,14 @@ def _is_empty(value: Raw | None) -> bool:
     return value is None or bytes(value) in _NOTHING
 
 
-def _timed(payload: Raw, accepted_at: float) -> Raw:
+def _timed(payload: Raw, seconds: float) -> Raw:
     """The payload with a timestamp."""
     if _is_empty(payload):
         return payload
     members = rawjson.members(payload)
     if not _is_empty(members.get("timestamp")):
         return payload
-    return rawjson.raw({**members, "timestamp": rawjson.raw(utc_timestamp(accepted_at))})
+    return rawjson.raw({**members, "timestamp": rawjson.raw(utc_timestamp(seconds))})
 
 
 def _stamp(agent: AgentStamp, accepted_at: float) -> dict[str, str]:

@@ -13,8 +13,9 @@ import msgspec
 
 from actors.core.commands import Answer, Command, NewEvent, Receipt, Refusal
 from actors.system import ActorSystem
+from pdagent import occurrence
 from pdagent.config import Config
-from pdagent.events import AgentStamp, ParsedEvent, complete
+from pdagent.events import AgentStamp, ParsedEvent, complete, resolve_of
 from pdagent.events.ids import new_event_id, repeatable_event_id
 from pdagent.metrics.measuring import IntakeMeasurements
 from pdagent.operating.followers import Followers, wake
@@ -28,6 +29,12 @@ NO_ANSWER = Refusal(
     reason="unconfirmed",
     message=f"the agent could not confirm this within {ANSWER_WITHIN:.0f} s",
     retry_after=5,
+)
+
+_OWN_NAME = "pagerduty-agent"
+_NO_TIME = (
+    "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
+    "2026-08-01T10:00:00Z, from 2001 on"
 )
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -116,27 +123,64 @@ class Replies:
 
 
 def completed(
-    agent: Agent, event: ParsedEvent, *, source: str, idempotency_key: str | None
+    agent: Agent,
+    event: ParsedEvent,
+    *,
+    source: str,
+    idempotency_key: str | None,
+    occurred: str | None = None,
 ) -> tuple[RoutingKey, NewEvent]:
-    """A checked event with its id and all that the agent adds, ready to be accepted."""
+    """A checked event with its id and all that the agent adds, ready to be accepted.
+
+    `occurred` is its time of occurrence as its sender wrote it. One in the future counts as now.
+    """
     if idempotency_key is None:
         event_id = EventId(new_event_id())
     else:
         event_id = EventId(repeatable_event_id(event.routing_key, idempotency_key))
+    now = time.time()
+    occurred_at, warnings = _occurrence(occurred, now)
     stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=source)
-    whole = complete(event, event_id=event_id, accepted_at=time.time(), agent=stamp)
+    whole = complete(
+        event, event_id=event_id, accepted_at=now, occurred_at=occurred_at, agent=stamp
+    )
+    closes = occurred_at is not None and whole.action == "trigger"
     new = NewEvent(
         id=event_id,
         kind=whole.kind,
         action=whole.action,
         dedup_key=whole.dedup_key,
         body=whole.body,
-        warnings=whole.warnings,
+        warnings=whole.warnings + warnings,
         source=source,
         idempotent=idempotency_key is not None,
         fingerprint=b"" if idempotency_key is None else _fingerprint(event),
+        occurred_at=occurred_at,
+        closing=_closing(agent, whole, now) if closes else None,
     )
     return RoutingKey(whole.routing_key), new
+
+
+def _occurrence(text: str | None, now: float) -> tuple[float | None, tuple[str, ...]]:
+    seconds = None if text is None else occurrence.read(text)
+    if seconds is not None:
+        return min(seconds, now), ()
+    return None, () if text is None else (_NO_TIME,)
+
+
+def _closing(agent: Agent, trigger: ParsedEvent, now: float) -> NewEvent:
+    """The resolve of a trigger's alert: an event of its own, which no request repeats."""
+    event_id = EventId(new_event_id())
+    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=_OWN_NAME)
+    whole = complete(resolve_of(trigger), event_id=event_id, accepted_at=now, agent=stamp)
+    return NewEvent(
+        id=event_id,
+        kind=whole.kind,
+        action=whole.action,
+        dedup_key=whole.dedup_key,
+        body=whole.body,
+        source=_OWN_NAME,
+    )
 
 
 def _fingerprint(event: ParsedEvent) -> bytes:
@@ -148,10 +192,17 @@ def _fingerprint(event: ParsedEvent) -> bytes:
 
 
 async def accept(
-    agent: Agent, event: ParsedEvent, *, source: str, idempotency_key: str | None
+    agent: Agent,
+    event: ParsedEvent,
+    *,
+    source: str,
+    idempotency_key: str | None,
+    occurred: str | None = None,
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
-    key, new = completed(agent, event, source=source, idempotency_key=idempotency_key)
+    key, new = completed(
+        agent, event, source=source, idempotency_key=idempotency_key, occurred=occurred
+    )
     began = time.perf_counter()
     answer = await agent.replies.ask(lambda reply: agent.system.accept(key, new, reply))
     assert isinstance(answer, Receipt | Refusal)

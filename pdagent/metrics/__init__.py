@@ -104,7 +104,9 @@ class AgentCollector(Collector):
         entries, forgotten = system.directory.totals()
         dead = forgotten.dead_lettered
         dead += sum(entry.state.counters.dead_lettered for entry in entries)
-        given_up = "Events given up by an operator, by the retention or in a full journal."
+        given_up = (
+            "Events given up by an operator, overtaken, by the retention or in a full journal."
+        )
         yield _counter("events_accepted", "Events stored and acknowledged.", totals["accepted"])
         yield _counter("events_delivered", "Events that PagerDuty took.", totals["delivered"])
         yield _counter("events_discarded", given_up, totals["discarded"])

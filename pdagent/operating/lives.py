@@ -27,7 +27,7 @@ from store.records import (
     RoutingKey,
 )
 
-_TIMES = ("at", "retry_at")
+_TIMES = ("at", "retry_at", "occurred_at")
 _CANDIDATES = 10
 _NOT_SHOWN = ("event", "body", "fingerprint")
 

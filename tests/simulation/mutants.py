@@ -13,6 +13,7 @@ from actors.core import decide
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
+from actors.core.occurrence import Alerts
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.restarts import RestartPolicy
 from actors.core.state import QueueState, WaitingEvent
@@ -27,7 +28,7 @@ from actors.supervisor import Supervisor
 from pdagent.eventsapi import verdict as table
 from store import retention
 from store.port import Journal
-from store.records import EventAccepted, EventId, QueueId
+from store.records import EventAccepted, EventDiscarded, EventId, QueueId, Record
 from tests.simulation.substitution import Substitute
 
 
@@ -146,7 +147,7 @@ def ignored_fingerprint() -> list[Substitute]:
     """A used Idempotency-Key gets the first receipt, whatever event it comes with."""
     repeated = decide.repeated
 
-    def credulous(event: NewEvent, first: NewEvent | EventAccepted) -> Receipt | Refusal:
+    def credulous(event: NewEvent, first: EventAccepted) -> Receipt | Refusal:
         return repeated(msgspec.structs.replace(event, fingerprint=first.fingerprint), first)
 
     return [(sequencer, "repeated", credulous)]
@@ -249,3 +250,35 @@ def waiting_without_a_share() -> list[Substitute]:
 def dead_letters_without_a_share() -> list[Substitute]:
     """A full journal keeps all dead letters."""
     return [(Janitor, "_share_of_dead_letters", lambda janitor: 1 << 62)]
+
+
+def late_trigger_without_its_resolve() -> list[Substitute]:
+    """A trigger that comes after a later resolve of its alert opens it for good."""
+    accept = decide._accept
+
+    def alone(state: QueueState, event: NewEvent, now: float) -> list[Record]:
+        return accept(state, msgspec.structs.replace(event, closing=None), now)
+
+    return [(decide, "_accept", alone)]
+
+
+def overtaken_events_are_delivered() -> list[Substitute]:
+    """A resolve that comes after a later trigger closes the newer incident."""
+    accept = decide._accept
+
+    def all_the_same(state: QueueState, event: NewEvent, now: float) -> list[Record]:
+        records = accept(state, event, now)
+        return [record for record in records if not isinstance(record, EventDiscarded)]
+
+    return [(decide, "_accept", all_the_same)]
+
+
+def events_without_a_time_are_overlooked() -> list[Substitute]:
+    """A resolve counts as the latest news of an alert although it was triggered since."""
+    note = Alerts.note
+
+    def note_with_time(alerts: Alerts, event: EventAccepted) -> None:
+        if event.occurred_at is not None:
+            note(alerts, event)
+
+    return [(Alerts, "note", note_with_time)]

@@ -23,7 +23,7 @@ from actors.system import ActorSystem
 from store.records import EventId, RoutingKey
 from tests.simulation.runtime import Runtime
 from tests.simulation.scenario import KINDS, Scenario
-from tests.simulation.witness import Violation, Witness, require
+from tests.simulation.witness import CLOSING, Violation, Witness, require
 
 _TRIES = 4
 
@@ -47,6 +47,7 @@ class People:
         self.calls: list[Call] = []
         self.plans = 0
         self.refusals: Counter[str] = Counter()
+        self._closings = 0
         self._runtime = runtime
         self._chance = chance
         self._scenario = scenario
@@ -92,19 +93,25 @@ class People:
         key = chance.choice(self._scenario.keys)
         idempotent = chance.random() < 0.4
         tries = _TRIES
+        # Some say when it occurred: just now, or before others that have been sent meanwhile.
+        lag = chance.choice([None, 0.0, chance.random() * 3, chance.random() * 60])
+        occurred_at: float | None = None
 
         def send() -> None:
-            nonlocal tries, event
+            nonlocal tries, event, occurred_at
             tries -= 1
+            if lag is not None and occurred_at is None:
+                occurred_at = self._runtime.clock.wall - lag
             if self.agent is None:
                 again()
                 return
-            self.agent.accept(key, event, self._call(take))
+            self.agent.accept(key, self._timed(event, occurred_at), self._call(take))
             if idempotent and chance.random() < 0.2:
-                self.agent.accept(key, event, self._call(take))
+                self.agent.accept(key, self._timed(event, occurred_at), self._call(take))
 
             if idempotent and chance.random() < 0.1:
-                other = msgspec.structs.replace(event, fingerprint=b"another request")
+                other = self._timed(event, occurred_at)
+                other = msgspec.structs.replace(other, fingerprint=b"another request")
                 self.agent.accept(key, other, self._call(lambda answer: check(answer, other)))
 
         def check(answer: Answer, asked: NewEvent) -> None:
@@ -149,6 +156,22 @@ class People:
             idempotent=idempotent,
             fingerprint=b"request" if idempotent else b"",
         )
+
+    def _timed(self, event: NewEvent, occurred_at: float | None) -> NewEvent:
+        """The event with its time of occurrence, as the intake gives it to the actors."""
+        if occurred_at is None:
+            return event
+        closing = None
+        if event.action == "trigger":
+            self._closings += 1
+            closing = NewEvent(
+                id=EventId(f"{CLOSING} {self._closings} {event.id}"),
+                kind=event.kind,
+                action="resolve",
+                dedup_key=event.dedup_key,
+                body=event.body,
+            )
+        return msgspec.structs.replace(event, occurred_at=occurred_at, closing=closing)
 
     def _operate(self, witness: Witness) -> Callable[[], None]:
         chance = self._chance

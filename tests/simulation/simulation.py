@@ -52,6 +52,7 @@ class Simulation:
         self.witness = Witness(
             policy.max_queue_length, math.inf if self.scenario.jumps else policy.give_up_after
         )
+        self.witness.clock_jumps = bool(self.scenario.jumps)
         self.witness.died = lambda life, record: promises.given_up_rightly(self, life, record)
         limit = self.scenario.journal_limit
         memory = MemoryJournal(limit=limit)

@@ -60,6 +60,9 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
             mutants.dead_letters_without_a_share,
             "full of what nobody needs|are kept beyond their time",
         ),
+        (mutants.late_trigger_without_its_resolve, "ends with a trigger"),
+        (mutants.overtaken_events_are_delivered, "a newer trigger of its alert had overtaken it"),
+        (mutants.events_without_a_time_are_overlooked, "nothing had (resolved|overtaken)"),
     ],
 )
 def test_a_fault_in_the_program_is_found(

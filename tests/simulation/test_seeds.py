@@ -19,7 +19,7 @@ from store.lmdb_journal import LmdbJournal
 from store.port import Journal
 from tests.simulation.pagerduty import FINAL, STRANGE, TROUBLE
 from tests.simulation.simulation import Simulation
-from tests.simulation.witness import Violation
+from tests.simulation.witness import CLOSING, Violation
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -129,6 +129,9 @@ def test_all_that_is_simulated_does_happen() -> None:
         counts["failures"] += len(simulation.failures)
         counts["disturbances"] += len(simulation.disturbances)
         counts["removals"] += simulation.disk.removed_anything
+        lives = simulation.witness.lives.values()
+        counts["overtaken"] += sum(life.overtaken for life in lives)
+        counts["resolved again"] += sum(life.event.startswith(CLOSING) for life in lives)
         if wanted <= seen and min(counts.values()) > 50:
             return
     raise AssertionError(f"never seen: {wanted - seen}; seen {dict(counts)}")

@@ -7,7 +7,7 @@ broken promise raises `Violation`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -43,6 +43,7 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     """What is known of one event. `place` counts acceptances of its queue.
 
     `again`: it was accepted anew after its records had been removed, as retention allows.
+    `overtaken`: a trigger of its alert that occurred later was accepted before it.
     """
 
     event: EventId
@@ -61,6 +62,15 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
     failing_since: float | None = None
     room: int = 0
     place_of_death: int = 0
+    accepted_at: float = 0.0
+    occurred_at: float | None = None
+    overtaken: bool = False
+
+
+CLOSING = "closing"
+"""How the ids of resolves begin that the agent makes; the id of their trigger follows."""
+
+_REMEMBERED = 900.0
 
 
 _ROOM_OF_ATTEMPT = 300
@@ -83,6 +93,15 @@ class Line(msgspec.Struct, kw_only=True, eq=False):
     dead: int = 0
 
 
+def _time(life: Life) -> float:
+    return -math.inf if life.occurred_at is None else life.occurred_at
+
+
+def occurred_last(alert: Sequence[Life]) -> Life | None:
+    """Of these in the order of acceptance; of those at the same time, the last."""
+    return max(reversed(alert), key=_time, default=None)  # the first of several largest
+
+
 class Witness:
     """All queues by id and all events by id, as told by the records alone."""
 
@@ -91,6 +110,8 @@ class Witness:
         self.lives: dict[EventId, Life] = {}
         self.died: Callable[[Life, EventDeadLettered], None] = lambda life, record: None
         self.journal_limit = 1 << 62
+        self.clock_jumps = False
+        self.alerts: dict[tuple[QueueId, str], list[Life]] = {}
         self._deaths = 0
         self._limit = max_queue_length
         self._give_up_after = give_up_after
@@ -125,6 +146,11 @@ class Witness:
                 if record.reason == "journal_full":
                     self._for_want_of_room(self.lives[record.event])
                 self._discarded(line, record.event)
+                life = self.lives[record.event]
+                require(
+                    life.overtaken or record.reason != "overtaken" or self.clock_jumps,
+                    f"{life.event} was discarded although nothing had overtaken it",
+                )
             case QueueHeld():
                 line.held = True
             case QueueReleased():
@@ -151,6 +177,8 @@ class Witness:
         require(not line.waiting, f"queue {queue} was forgotten while {line.waiting} wait")
         require(not line.dead, f"queue {queue} was forgotten with {line.dead} dead letters")
         require(not line.held, f"queue {queue} was forgotten while it is held")
+        for alert in [alert for alert in self.alerts if alert[0] == queue]:
+            del self.alerts[alert]
 
     def waiting(self) -> list[EventId]:
         """All events that are neither delivered nor given up."""
@@ -161,7 +189,10 @@ class Witness:
         require(
             known is None or known.state.endswith("removed"), f"{record.event} was accepted twice"
         )
-        require(len(line.waiting) < self._limit, f"queue {queue} is longer than its limit")
+        closing = record.event.startswith(CLOSING)
+        require(
+            len(line.waiting) < self._limit + closing, f"queue {queue} is longer than its limit"
+        )
         line.accepted += 1
         life = self.lives[record.event] = Life(
             event=record.event,
@@ -172,10 +203,37 @@ class Witness:
             fingerprint=record.fingerprint,
             again=known is not None,
             room=record.room,
+            accepted_at=record.at,
+            occurred_at=record.occurred_at,
         )
         room = sum(self.lives[event].room for event in line.waiting)
-        require(room < self.journal_limit // 2, f"{life.event} goes beyond the share of its key")
+        require(
+            room < self.journal_limit // 2 or closing,
+            f"{life.event} goes beyond the share of its key",
+        )
+        self._occurred(life, line)
         line.waiting.append(record.event)
+
+    def _occurred(self, life: Life, line: Line) -> None:
+        """By the times of occurrence: has a later one overtaken it, is a resolve needed again?"""
+        alert = self.alerts.setdefault((life.queue, life.dedup_key), [])
+        last = occurred_last(alert)
+        if last is not None and not 0 <= life.accepted_at - last.accepted_at < _REMEMBERED:
+            alert.clear()
+            last = None
+        if life.event.startswith(CLOSING):
+            trigger = line.waiting[-1]
+            require(life.event.endswith(f" {trigger}"), f"{life.event} was made for {trigger}")
+            require(
+                (last is not None and last.action == "resolve") or self.clock_jumps,
+                f"{life.event} was made although nothing had resolved its alert",
+            )
+        elif life.occurred_at is not None and last is not None and last.action == "trigger":
+            life.overtaken = life.action != "trigger" and _time(life) < _time(last)
+        if life.action in ("trigger", "resolve"):
+            if life.occurred_at is None:
+                alert.clear()
+            alert.append(life)
 
     def _started(self, line: Line, record: DeliveryStarted) -> None:
         event = record.event
@@ -186,6 +244,10 @@ class Witness:
             f"{event} was started before its turn, which is {line.waiting[:1]}'s",
         )
         life = self.lives[event]
+        require(
+            not life.overtaken or life.again or self.clock_jumps,
+            f"{event} was started although a newer trigger of its alert had overtaken it",
+        )
         life.attempts += 1
         life.tried_at = record.at if life.tried_at is None else life.tried_at
         require(record.attempt == life.attempts, f"{event}: attempt {record.attempt} is miscounted")

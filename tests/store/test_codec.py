@@ -42,6 +42,7 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "warnings": st.lists(texts, max_size=3).map(tuple),
     "forced": st.booleans(),
     "at": instants,
+    "occurred_at": st.none() | instants,
     "retry_at": instants,
     "seconds": st.floats(0, 100),
 }

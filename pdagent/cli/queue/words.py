@@ -34,6 +34,7 @@ def told(record: Json) -> tuple[str, str]:
                 str(get("summary") or ""),
                 kind_of(record.get("kind"), record.get("action")),
                 f"from {get('source')}" if get("source") else "",
+                f"occurred at {get('occurred_at')}" if get("occurred_at") else "",
                 *_texts(get("warnings")),
             )
         case "DeliveryStarted":

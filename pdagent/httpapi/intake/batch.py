@@ -13,7 +13,12 @@ from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.batch_run import BatchRun
 from pdagent.httpapi.intake.bodies import check_type
-from pdagent.httpapi.intake.single import idempotency_key_of, kind_in_header, source_of
+from pdagent.httpapi.intake.single import (
+    OCCURRED_AT,
+    idempotency_key_of,
+    kind_in_header,
+    source_of,
+)
 
 
 def kind_of(line: bytes) -> EventKind:
@@ -60,6 +65,7 @@ class SendBatch:
             kind_of=_kind_of_each(request),
             source=source_of(request),
             idempotency_key=idempotency_key_of(request),
+            occurred=request.get_header(OCCURRED_AT),
             first_line=first_line,
         )
         stream = aiter(request.stream)

@@ -62,7 +62,8 @@ class BatchRun:
     """Everything happens in the event loop's thread.
 
     `kind_of` tells the kind of the event in a line; `idempotency_key` is the request's, from which
-    each line has its own by its number; lines are counted from `first_line`.
+    each line has its own by its number; `occurred` is when all of them did; lines are counted from
+    `first_line`.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class BatchRun:
         kind_of: Callable[[bytes], EventKind],
         source: str,
         idempotency_key: str | None,
+        occurred: str | None,
         first_line: int,
     ) -> None:
         self._agent = agent
@@ -79,6 +81,7 @@ class BatchRun:
         self._kind_of = kind_of
         self._source = source
         self._idempotency_key = idempotency_key
+        self._occurred = occurred
         self._next_number = first_line
         self._lines: deque[_Line] = deque()
         self._gathered: dict[RoutingKey, tuple[list[_Line], list[NewEvent]]] = {}
@@ -167,7 +170,11 @@ class BatchRun:
             # No header can hold a line feed: it is no other request's key.
             idempotency_key = f"{self._idempotency_key}\n{number}"
         key, new = completed(
-            self._agent, event, source=self._source, idempotency_key=idempotency_key
+            self._agent,
+            event,
+            source=self._source,
+            idempotency_key=idempotency_key,
+            occurred=self._occurred,
         )
         barred = self._barred.get(key)
         if barred is not None:

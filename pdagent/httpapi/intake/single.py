@@ -12,6 +12,9 @@ from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.bodies import read_body
 
+OCCURRED_AT = "Pd-Occurred-At"
+"""The header with the time of occurrence of the events in a request."""
+
 _LONGEST_IDEMPOTENCY_KEY = 255
 
 
@@ -92,7 +95,11 @@ async def _accepted(
         response.data = error_body(request.path, 400, *error.errors, message=invalid)
         return None
     answer = await accept(
-        agent, event, source=source_of(request), idempotency_key=idempotency_key_of(request)
+        agent,
+        event,
+        source=source_of(request),
+        idempotency_key=idempotency_key_of(request),
+        occurred=request.get_header(OCCURRED_AT),
     )
     if isinstance(answer, Refusal):
         # A full queue looks like PagerDuty's rate limit, which clients know to wait out.

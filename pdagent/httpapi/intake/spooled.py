@@ -95,7 +95,11 @@ class SpoolIntake:
             if key in refused:
                 return
             answer = await accept(
-                self._agent, event, source="pd-send", idempotency_key=spooled.idempotency_key
+                self._agent,
+                event,
+                source="pd-send",
+                idempotency_key=spooled.idempotency_key,
+                occurred=spooled.occurred,
             )
             if isinstance(answer, Refusal) and answer.reason == "idempotency_key_reused":
                 self._set_aside(path, answer.message)
