@@ -15,13 +15,15 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event on its way to PagerDuty.
 
     `body` is the JSON object to send, with the value of its routing or service key blanked to `""`;
-    the key travels beside it so that a body alone is never a credential.
+    the key travels beside it so that a body alone is never a credential. `passed` are the ids of
+    the agents that have delivered it before, the latest first.
     """
 
     kind: EventKind
     routing_key: str
     body: bytes
     event_id: str
+    passed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"OutgoingEvent(kind={self.kind!r}, event_id={self.event_id!r})"

@@ -62,6 +62,7 @@ class Sender(SupervisedActor):
             routing_key=self._directory.by_id(delivery.queue).routing_key,
             body=entry.record.body,
             event_id=delivery.event,
+            passed=entry.record.passed,
         )
 
     def _finish(self, delivery: Delivery, verdict: Verdict) -> None:

@@ -233,6 +233,8 @@ class DeliverySlots:
                 breaker.accepted(now)
             case Deferred(reason="unreachable"):
                 breaker.unreachable(now, verdict.detail)
+            case Deferred(reason="loop"):
+                breaker.looped(now, verdict.detail)
             case Deferred(reason="no_answer") if (
                 breaker.state == "unreachable" and attempt.since < (breaker.since or 0.0)
             ):

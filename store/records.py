@@ -25,6 +25,7 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in
     records of earlier versions. `occurred_at` is when the event occurred, at `at` or before, if its
     sender told.
+    `passed` are the ids of the agents that have delivered it to this one, the latest first.
     """
 
     event: EventId
@@ -38,6 +39,7 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     source: str = ""
     fingerprint: bytes = b""
     occurred_at: float | None = None
+    passed: tuple[str, ...] = ()
 
     @property
     def room(self) -> int:

@@ -96,6 +96,11 @@ class Breaker:
         self._enter("unreachable", now)
         self.last_error = error
 
+    def looped(self, now: float, error: str) -> None:
+        """An attempt came back to an agent: with others it would be the same."""
+        self._enter("failing", now)
+        self.last_error = error
+
     def _enter(self, state: LinkState, now: float) -> None:
         if not self.is_open:
             self._open_since = now

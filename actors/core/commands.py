@@ -18,6 +18,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     known already; `fingerprint` is then a digest of the request, equal for a repetition.
     `occurred_at` is in seconds since 1970, not in the future, or None. A trigger with this time has
     `closing`, the resolve of its alert, for when the alert was resolved after that time.
+    `passed` are the ids of the agents that have delivered it to this one, the latest first.
     """
 
     id: EventId
@@ -31,6 +32,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: bytes = b""
     occurred_at: float | None = None
     closing: NewEvent | None = None
+    passed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"NewEvent(id={self.id!r}, kind={self.kind!r}, action={self.action!r})"

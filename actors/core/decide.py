@@ -33,7 +33,7 @@ from actors.core.evolve import MAYBE_THE_EVENT
 from actors.core.occurrence import Latest
 from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState, WaitingEvent
-from actors.core.verdict import Deferred, Delivered, Rejected
+from actors.core.verdict import NOT_AT_PAGERDUTY, Deferred, Delivered, Rejected
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -157,6 +157,7 @@ def _accepted(event: NewEvent, position: int, now: float, *warnings: str) -> Eve
         source=event.source,
         fingerprint=event.fingerprint,
         occurred_at=event.occurred_at,
+        passed=event.passed,
     )
 
 
@@ -259,7 +260,7 @@ def _gives_up(
 
 
 def _delay(state: QueueState, verdict: Deferred, chance: float, *, link_failing: bool) -> float:
-    if verdict.reason == "unreachable":
+    if verdict.reason in NOT_AT_PAGERDUTY:
         return 0.0  # the breaker, which all keys share, says when
     wish = verdict.retry_after
     if link_failing:

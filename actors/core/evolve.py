@@ -6,6 +6,7 @@ from typing import assert_never
 
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import ATTEMPTS_KEPT, QueueState, WaitingEvent
+from actors.core.verdict import NOT_AT_PAGERDUTY
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -143,7 +144,7 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
         if record.counts is not None:
             event.failing_for = event.failing_for_until(record.at)
             event.failed_at = record.at
-    if record.reason == "unreachable":
+    if record.reason in NOT_AT_PAGERDUTY:
         event.failed_at = None
     elif not record.link_failing:
         state.failures += 1

@@ -6,7 +6,12 @@ from typing import Literal
 
 import msgspec
 
-DeferReason = Literal["rate_limited", "server_error", "no_answer", "unreachable", "not_understood"]
+DeferReason = Literal[
+    "rate_limited", "server_error", "no_answer", "unreachable", "loop", "not_understood"
+]
+
+NOT_AT_PAGERDUTY = ("unreachable", "loop")
+"""No request gets as far as PagerDuty: that concerns every key, and no event is to blame."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +24,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """Not delivered, to be tried again.
 
-    `retry_after` is the wish of the answer in seconds from then on, or None. `unreachable` says
-    that no request got as far as PagerDuty: it concerns every key, not this event.
+    `retry_after` is the wish of the answer in seconds from then on, or None. `loop`: the request
+    came back to an agent that had delivered its event before.
     """
 
     reason: DeferReason

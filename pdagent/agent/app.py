@@ -115,7 +115,7 @@ def _serve(
 
     system = ActorSystem(
         journal,
-        lambda: _events_api(config),
+        lambda: _events_api(config, journal.agent_id),
         policy=Policy(
             max_queue_length=config.max_queue_length,
             max_attempts=config.max_attempts,
@@ -246,8 +246,14 @@ def _in_a_line(system: ActorSystem) -> str:
     return f"{down}{waiting} events wait"
 
 
-def _events_api(config: Config) -> DeliveryPort:
-    return EventsApi(config.events_url, user_agent=user_agent(), render=_render)
+def _events_api(config: Config, agent_id: str) -> DeliveryPort:
+    return EventsApi(
+        config.events_url,
+        user_agent=user_agent(),
+        agent_id=agent_id,
+        deliver_via=config.deliver_via,
+        render=_render,
+    )
 
 
 def _heartbeat(config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]) -> Beat:

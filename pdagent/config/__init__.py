@@ -61,7 +61,8 @@ class Config:
     `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
     `max_queue_length` in events per routing key, `give_up_after` and `notify_unreachable_after` in
     seconds (`math.inf`: never). An empty text means that nothing is set. The URLs have no trailing
-    slash and default to those of `region`.
+    slash and default to those of `region`. `deliver_via` has IP addresses and ports, None for that
+    of `events_url`.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -76,6 +77,7 @@ class Config:
     region: Literal["us", "eu"] = "us"
     events_url: str = ""
     api_url: str = ""
+    deliver_via: tuple[tuple[str, int | None], ...] = ()
     routing_keys: dict[str, str] = field(default_factory=dict)
     max_in_flight: int = 16
     max_attempts: int = 60

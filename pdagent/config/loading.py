@@ -13,6 +13,9 @@ from pdagent.wording import nearest
 
 ENV_PREFIX = "PAGERDUTY_AGENT_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
+# In the file these may be lists; one line has their entries separated by commas.
+_LISTS = ("allowed_hosts", "deliver_via")
+
 SYSTEM_FILE = Path("/etc/pagerduty-agent.yaml")
 
 
@@ -135,7 +138,7 @@ def _from_file(option: Option, written: Written, path: Path) -> object:
     where = f"{path}, line {written.line}"
     if option.name == "routing_keys" and not isinstance(written.value, dict):
         raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
-    if isinstance(written.value, list) and option.name == "allowed_hosts":
+    if isinstance(written.value, list) and option.name in _LISTS:
         return _parsed(option, ",".join(written.value), where, path.parent)
     if isinstance(written.value, str):
         return _parsed(option, written.value, where, path.parent)

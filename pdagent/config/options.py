@@ -49,13 +49,17 @@ class Option(NamedTuple):
 
 def _address(text: str, _: Path) -> str:
     host, colon, port = text.strip().rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
+    if not colon or not _is_port(port):
         raise ValueError(text)
     if host.startswith("[") and host.endswith("]"):
         ipaddress.IPv6Address(host[1:-1])
     elif not _HOST.fullmatch(host):
         raise ValueError(text)
     return f"{host}:{int(port)}"
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
 
 
 def _secret(text: str, _: Path) -> str:
@@ -126,6 +130,18 @@ def _hosts(text: str, _: Path) -> tuple[str, ...]:
     return names
 
 
+def _addresses(text: str, _: Path) -> tuple[tuple[str, int | None], ...]:
+    return tuple(_ip_address(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _ip_address(text: str) -> tuple[str, int | None]:
+    try:
+        return str(ipaddress.ip_address(text)), None
+    except ValueError:
+        host, _, port = _address(text, Path()).rpartition(":")
+        return str(ipaddress.ip_address(host.strip("[]"))), int(port)
+
+
 def _key_or_name(text: str, _: Path) -> str:
     key = text.strip()
     if not (_KEY_NAME.fullmatch(key[1:]) if key.startswith("@") else is_routing_key(key)):
@@ -164,6 +180,10 @@ _ADDRESS = Kind(
 )
 _SECRET = Kind("ASCII letters, digits and signs without spaces", _secret)
 _SWITCHED = Kind("true or false", _switch)
+_ADDRESSES = Kind(
+    "a list of IP addresses, with or without ports, for example 192.0.2.1 or [2001:db8::1]:443",
+    _addresses,
+)
 _HOSTS = Kind("a list of host names without ports", _hosts)
 _PATH = Kind("a path", _path)
 _URL = Kind("an http:// or https:// URL without user name, query and fragment", _url)
@@ -235,6 +255,12 @@ _LIST = (
         _URL,
         "https://api.pagerduty.com",
         "PagerDuty's REST API (heartbeat), when it isn't the region's own.",
+    ),
+    Option(
+        "deliver_via",
+        _ADDRESSES,
+        "none",
+        "Addresses to connect to, in turn until one works, instead of resolving events_url's name.",
     ),
     Option(
         "routing_keys",

@@ -17,7 +17,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3 import HTTPConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pdagent.eventsapi.connection import InUse, lean_pools
+from pdagent.eventsapi.connection import Address, InUse, lean_pools
 from pdagent.eventsapi.failures import NETWORK_FAILURES, SettingError
 
 # A password with one of these characters ends the host too early: a part of it would be dialled.
@@ -46,8 +46,9 @@ SOCKET_OPTIONS = [
 class DeliveryAdapter(HTTPAdapter):
     """Kept-alive connections for one thread, one per host. Retries nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, via: tuple[Address, ...] = ()) -> None:
         self._in_use = InUse()
+        self._via = via
         self._verify: bool | str = True
         self._trust: tuple[object, ssl.SSLContext] | None = None
         super().__init__(pool_maxsize=1)
@@ -109,7 +110,9 @@ class DeliveryAdapter(HTTPAdapter):
         self.forget()
 
     def _make_lean(self, manager: Any) -> None:
-        manager.pool_classes_by_scheme = lean_pools(manager.pool_classes_by_scheme, self._in_use)
+        manager.pool_classes_by_scheme = lean_pools(
+            manager.pool_classes_by_scheme, self._in_use, self._via
+        )
 
     def _context(self, verify: bool | str) -> ssl.SSLContext:
         """Loading a bundle takes 25 ms of CPU: it is done again only when the file has changed."""

@@ -13,9 +13,10 @@ from urllib3.response import BaseHTTPResponse
 
 from actors.core.verdict import Deferred, Rejected, Verdict
 from actors.ports import OutgoingEvent
+from pdagent import loops
 from pdagent.events.kinds import EVENT_PATHS, EventKind
 from pdagent.eventsapi.adapter import DeliveryAdapter
-from pdagent.eventsapi.connection import StaleConnectionError
+from pdagent.eventsapi.connection import Address, StaleConnectionError
 from pdagent.eventsapi.failures import NETWORK_FAILURES
 from pdagent.eventsapi.verdict import verdict_of_answer, verdict_of_failure
 
@@ -41,7 +42,7 @@ class EventsApi:
     for each URL, and again after PagerDuty could not be reached. Redirects are not followed,
     cookies and `.netrc` play no part.
 
-        api = EventsApi(config.events_url, user_agent="pdagent/1.0", render=render)
+        api = EventsApi(config.events_url, user_agent="pdagent/1.0", agent_id=id_, render=render)
         verdict = api.deliver(event)
     """
 
@@ -50,24 +51,32 @@ class EventsApi:
         events_url: str,
         *,
         user_agent: str,
+        agent_id: str,
         render: Callable[[OutgoingEvent], bytes],
+        deliver_via: tuple[Address, ...] = (),
         connect_timeout: float = 3.05,
         read_timeout: float = 30.0,
     ) -> None:
         """`render` makes the JSON to send, with the key in place, from an event.
 
+        `agent_id` goes with each delivery, see `pdagent.loops`. `deliver_via` are addresses to
+        connect to, one after the other until one works, instead of resolving the URL's name; then
+        no proxy is used.
+
         `connect_timeout` (seconds) holds for each address of the host and each step of the
         handshake, `read_timeout` (seconds) for the whole answer, from the end of the request on.
         Raises ValueError if `events_url` is not an http or https URL.
         """
+        self._agent_id = agent_id
+        self._direct = bool(deliver_via)
         self._render = render
         self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
-        self._adapter = DeliveryAdapter()
+        self._adapter = DeliveryAdapter(deliver_via)
         self._session = Session()
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         self._requests = {
-            kind: _prepared(events_url.rstrip("/") + path, user_agent)
+            kind: _prepared(events_url.rstrip("/") + path, user_agent, agent_id)
             for kind, path in EVENT_PATHS.items()
         }
         for request in self._requests.values():
@@ -83,7 +92,10 @@ class EventsApi:
             return Rejected(reason="unreadable", detail=type(error).__name__)
         try:
             route = self._routes.get(event.kind) or self._open_route(event.kind)
-            answer = _post(route, body, self._timeout)
+            headers = route.headers
+            if event.passed:
+                headers = {**headers, loops.HEADER: loops.header_of(self._agent_id, event.passed)}
+            answer = _post(route, headers, body, self._timeout)
         except NETWORK_FAILURES as error:
             return self._judged(verdict_of_failure(error, time.perf_counter() - started))
         seconds = time.perf_counter() - started
@@ -122,6 +134,8 @@ class EventsApi:
         request = self._requests[kind]
         url = str(request.url)
         settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        if self._direct:
+            settings["proxies"] = {}
         pool = self._adapter.pool_for(request, settings)
         route = self._routes[kind] = _Route(
             pool=pool,
@@ -132,7 +146,7 @@ class EventsApi:
         return route
 
 
-def _prepared(url: str, user_agent: str) -> PreparedRequest:
+def _prepared(url: str, user_agent: str, agent_id: str) -> PreparedRequest:
     """The request without a body; requests checks the URL and the headers."""
     request = Request(
         "POST",
@@ -140,6 +154,7 @@ def _prepared(url: str, user_agent: str) -> PreparedRequest:
         headers={
             "Host": urlsplit(url).netloc.rpartition("@")[2],
             "User-Agent": user_agent,
+            loops.HEADER: loops.header_of(agent_id),
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
@@ -149,20 +164,24 @@ def _prepared(url: str, user_agent: str) -> PreparedRequest:
     return request
 
 
-def _post(route: _Route, body: bytes, timeout: Timeout) -> BaseHTTPResponse:
+def _post(
+    route: _Route, headers: dict[str, str], body: bytes, timeout: Timeout
+) -> BaseHTTPResponse:
     try:
-        return _post_once(route, body, timeout)
+        return _post_once(route, headers, body, timeout)
     except StaleConnectionError:
         # It can't have reached PagerDuty, and the connection is closed: the next one is new.
-        return _post_once(route, body, timeout)
+        return _post_once(route, headers, body, timeout)
 
 
-def _post_once(route: _Route, body: bytes, timeout: Timeout) -> BaseHTTPResponse:
+def _post_once(
+    route: _Route, headers: dict[str, str], body: bytes, timeout: Timeout
+) -> BaseHTTPResponse:
     return route.pool.urlopen(
         "POST",
         route.target,
         body=body,
-        headers=route.headers,
+        headers=headers,
         retries=_NO_RETRY,
         redirect=False,
         assert_same_host=False,

@@ -20,8 +20,12 @@ from typing import Any
 from urllib3 import HTTPConnectionPool, HTTPResponse
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.util.connection import create_connection
 
 from pdagent.eventsapi.answer import AnswerReader
+
+Address = tuple[str, int | None]
+"""An IP address and a port; None stands for the port of the URL."""
 
 _IDLE_SECONDS = 50.0
 """Load balancers close idle connections after 60 s, and their close may cross our request."""
@@ -84,16 +88,29 @@ class LeanConnection(HTTPConnection):
     """
 
     in_use: InUse
+    via: tuple[Address, ...] = ()
+    dialled: Address | None = None
+    """Of `via`, the address that was dialled last."""
 
     _reader: AnswerReader
     _answered_at: float | None = None
     _cut: OSError | None = None
 
     def connect(self) -> None:
-        """Dial, and shake hands where that is due.
+        """Dial, and shake hands where that is due; with `via`, its addresses in turn.
 
         Raises urllib3's errors only, and RemoteDisconnected if the client was closed.
         """
+        *others, last = self.via or (None,)
+        for self.dialled in others:
+            try:
+                return self._connect()
+            except HTTPError:
+                self.close()
+        self.dialled = last
+        return self._connect()
+
+    def _connect(self) -> None:
         self._answered_at = None
         self._reader = AnswerReader()
         self.in_use.take(self)
@@ -105,6 +122,15 @@ class LeanConnection(HTTPConnection):
             # urllib3 would present a handshake that is reset or takes too long like an answer that
             # is, and that is another verdict.
             raise NewConnectionError(self, type(error).__name__) from error
+
+    def _new_conn(self) -> socket.socket:
+        """Called by urllib3, which goes on to check the certificate for the name of the URL."""
+        if self.dialled is None:
+            return super()._new_conn()
+        host, port = self.dialled
+        return create_connection(
+            (host, port or self.port), self.timeout, socket_options=self.socket_options
+        )
 
     @property
     def is_connected(self) -> bool:
@@ -201,18 +227,19 @@ class LeanConnection(HTTPConnection):
 
 
 def lean_pools(
-    pools: Mapping[str, type[HTTPConnectionPool]], in_use: InUse
+    pools: Mapping[str, type[HTTPConnectionPool]], in_use: InUse, via: tuple[Address, ...]
 ) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pool classes by scheme (plain, TLS, SOCKS), made to use lean connections.
 
-    Each connection notes itself in `in_use` before it dials or writes.
+    Each connection notes itself in `in_use` before it dials or writes. With `via` it dials these
+    addresses, in turn until one works, instead of resolving the name.
     """
     lean = {}
     for scheme, pool in pools.items():
         connection = type(
             f"Lean{pool.ConnectionCls.__name__}",
             (LeanConnection, pool.ConnectionCls),
-            {"in_use": in_use},
+            {"in_use": in_use, "via": via},
         )
         lean[scheme] = type(f"Lean{pool.__name__}", (pool,), {"ConnectionCls": connection})
     return lean

@@ -73,7 +73,7 @@ def described(answer: dict[str, Any] | None, body: bytes) -> str:
             return ""
         return f"not PagerDuty: HTML page '{page}'" if page else "not PagerDuty: HTML page"
     message, errors = answer.get("message"), answer.get("errors")
-    said = [message] if isinstance(message, str) and message else []
     listed = errors if isinstance(errors, list) else [errors]
+    said = [message] if isinstance(message, str) and message and message not in listed else []
     named = "; ".join(error for error in listed if isinstance(error, str) and error)
     return presentable(": ".join([*said, named] if named else said))

@@ -157,6 +157,8 @@ def _place(error: BaseException) -> str:
     if not isinstance(host, str):
         return ""
     proxy = "proxy " if getattr(connection, "proxy", None) else ""
+    if dialled := getattr(connection, "dialled", None):
+        host, port = f"{host} at {dialled[0]}", dialled[1] or port
     return f"{proxy}{host}:{port}: "
 
 

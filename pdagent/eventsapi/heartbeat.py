@@ -9,6 +9,8 @@ from collections.abc import Callable
 import msgspec
 import requests
 
+from pdagent import loops
+
 logger = logging.getLogger(__name__)
 
 _PATH = "/agent/2014-03-14/heartbeat"
@@ -55,7 +57,11 @@ class HeartbeatApi:
             answer = requests.post(
                 self._url,
                 data=msgspec.json.encode(body),
-                headers={"Content-Type": "application/json", "User-Agent": self._user_agent},
+                headers={
+                    "Content-Type": "application/json",
+                    "User-Agent": self._user_agent,
+                    loops.HEADER: loops.header_of(self._agent_id),
+                },
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             )

@@ -26,6 +26,7 @@ _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 _OK = 200
 _ACCEPTED = 202
 _TOO_MANY_REQUESTS = 429
+_LOOP_DETECTED = 508  # how agents refuse what they have delivered themselves
 _FORBIDDEN = 403  # how the Events API v1 says "too many requests"
 
 
@@ -50,6 +51,9 @@ def verdict_of_answer(
         reason = "rate_limited"
     elif 400 <= status <= 499 and answer and answer.keys() & {"status", "message", "errors"}:
         return Rejected(reason=f"http_{status}", detail=described(answer, body), seconds=seconds)
+    elif status == _LOOP_DETECTED and answer and answer.get("errors"):
+        said = described(answer, body).removesuffix("; retry later")
+        return Deferred(reason="loop", detail=said, seconds=seconds)
     elif 500 <= status <= 599:
         reason = "server_error"
     said = described(answer, body)

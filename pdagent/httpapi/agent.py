@@ -129,6 +129,7 @@ def completed(
     source: str,
     idempotency_key: str | None,
     occurred: str | None = None,
+    passed: tuple[str, ...] = (),
 ) -> tuple[RoutingKey, NewEvent]:
     """A checked event with its id and all that the agent adds, ready to be accepted.
 
@@ -157,6 +158,7 @@ def completed(
         fingerprint=b"" if idempotency_key is None else _fingerprint(event),
         occurred_at=occurred_at,
         closing=_closing(agent, whole, now) if closes else None,
+        passed=passed,
     )
     return RoutingKey(whole.routing_key), new
 
@@ -198,10 +200,16 @@ async def accept(
     source: str,
     idempotency_key: str | None,
     occurred: str | None = None,
+    passed: tuple[str, ...] = (),
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
     key, new = completed(
-        agent, event, source=source, idempotency_key=idempotency_key, occurred=occurred
+        agent,
+        event,
+        source=source,
+        idempotency_key=idempotency_key,
+        occurred=occurred,
+        passed=passed,
     )
     began = time.perf_counter()
     answer = await agent.replies.ask(lambda reply: agent.system.accept(key, new, reply))

@@ -14,7 +14,7 @@ _INTAKE_PATHS = _PAGERDUTY_PATHS | {"/send", "/send/batch"}
 _STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422}
 # `status` in PagerDuty's shape for refusals that say nothing about the event.
 _TEMPORARY = {
-    **dict.fromkeys((401, 403, 408, 500, 503), "service unavailable"),
+    **dict.fromkeys((401, 403, 408, 500, 503, 508), "service unavailable"),
     429: "throttle exceeded",
 }
 

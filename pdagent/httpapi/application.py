@@ -14,6 +14,7 @@ from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
+from pdagent.httpapi.loop_guard import LoopGuard
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
 from pdagent.httpapi.operators.commands import QueueCommands
 from pdagent.httpapi.operators.notifying import TestNotifications
@@ -38,7 +39,7 @@ def build(agent: Agent) -> AsgiApplication:
 
 def with_routes(agent: Agent) -> FalconApp:
     """The application with all routes; `openapi.json` describes each."""
-    app: FalconApp = falcon.asgi.App(middleware=[BrowserGuard(agent.config)])
+    app: FalconApp = falcon.asgi.App(middleware=[LoopGuard(agent), BrowserGuard(agent.config)])
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)

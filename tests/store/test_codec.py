@@ -39,6 +39,7 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "fingerprint": st.binary(max_size=16),
     "counts": st.none() | st.booleans(),
     "link_failing": st.booleans(),
+    "passed": st.lists(texts, max_size=3).map(tuple),
     "warnings": st.lists(texts, max_size=3).map(tuple),
     "forced": st.booleans(),
     "at": instants,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from actors.core.verdict import NOT_AT_PAGERDUTY
 from pdagent.agent.logs import Lines
 from pdagent.agent.logs.thread import LogThread
 from store.records import (
@@ -114,7 +115,7 @@ def _level(record: Record) -> str:
 
 def _trouble(record: DeliveryDeferred) -> str | None:
     """What is wrong with the link, if this attempt failed because of it."""
-    if record.reason == "unreachable":
+    if record.reason in NOT_AT_PAGERDUTY:
         return "can't be reached"
     return "answers, but accepts no event" if record.link_failing else None
 

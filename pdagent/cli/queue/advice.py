@@ -62,7 +62,7 @@ def _about_waiting(row: EventRow, session: Session) -> Iterator[str]:
         because = f" ({reason})" if reason else ""
         yield f"Its key is held{because}: its events are not delivered until it is released:"
         yield f"    {session.command('queue', 'release', '-k', option_for(session, row.queue))}"
-    elif row.state == "deferred" and (row.last_error or "").startswith("unreachable"):
+    elif row.state == "deferred" and (row.last_error or "").startswith(("unreachable", "loop")):
         yield "PagerDuty could not be reached. The event is sent when it can be; see since when:"
         yield f"    {session.command('status')}"
     elif row.state == "deferred":

@@ -41,7 +41,7 @@ def told(record: Json) -> tuple[str, str]:
             return "attempt", f"{get('attempt')} started"
         case "DeliveryDeferred":
             # While no key gets through, the shared probe decides when.
-            probes = get("reason") == "unreachable" or get("link_failing")
+            probes = get("reason") in ("unreachable", "loop") or get("link_failing")
             again = "" if probes else f"; again at {get('retry_at')}"
             return "deferred", f"{_failure(record)}{again}"
         case "EventDelivered":

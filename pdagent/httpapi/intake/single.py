@@ -11,6 +11,7 @@ from pdagent.httpapi.agent import Agent, accept
 from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.intake.bodies import read_body
+from pdagent.httpapi.loop_guard import passed_by
 
 OCCURRED_AT = "Pd-Occurred-At"
 """The header with the time of occurrence of the events in a request."""
@@ -100,6 +101,7 @@ async def _accepted(
         source=source_of(request),
         idempotency_key=idempotency_key_of(request),
         occurred=request.get_header(OCCURRED_AT),
+        passed=passed_by(request),
     )
     if isinstance(answer, Refusal):
         # A full queue looks like PagerDuty's rate limit, which clients know to wait out.

@@ -8,7 +8,7 @@ import pytest
 
 from actors.core.commands import Policy, ResumeQueue, StartDelivery
 from actors.core.decide import Deliver, WakeAfter
-from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected
+from actors.core.verdict import NOT_AT_PAGERDUTY, DeferReason, Deferred, Delivered, Rejected
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -43,6 +43,7 @@ POLICY: dict[DeferReason, tuple[bool, bool, bool]] = {
     "no_answer": (True, True, False),
     "not_understood": (True, True, False),
     "unreachable": (False, False, False),
+    "loop": (False, False, False),
 }
 REASONS = pytest.mark.parametrize("reason", POLICY)
 
@@ -103,7 +104,7 @@ def test_a_deferred_event_stays_first_and_its_queue_waits(reason: DeferReason) -
     state = given(*TWO, started(A), record)
     assert list(state.waiting) == [A, B]
     assert state.condition == "backing_off"
-    if reason == "unreachable":
+    if reason in NOT_AT_PAGERDUTY:
         assert owed(state) == Deliver(A)  # as soon as the breaker lets it
     else:
         assert owed(state) == WakeAfter(pytest.approx(max(0.5, state.pace.interval)))
@@ -242,7 +243,7 @@ def test_pagerdutys_wish_to_wait_is_honoured(reason: DeferReason) -> None:
     verdict = Deferred(reason=reason, retry_after=17.0)
     (record,) = when(given(*TWO, started(A)), finish(A, verdict))  # type: ignore[misc]
     assert isinstance(record, DeliveryDeferred)
-    assert record.retry_at == (NOW if reason == "unreachable" else NOW + 17)
+    assert record.retry_at == (NOW if reason in NOT_AT_PAGERDUTY else NOW + 17)
 
 
 def test_the_waits_grow_with_failures_in_a_row_and_begin_again_after_a_success() -> None:

@@ -34,7 +34,7 @@ from tests.simulation.witness import CLOSING, Witness
 
 POLICY = Policy(max_queue_length=6, max_attempts=3)
 
-REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "not_understood")
+REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "loop", "not_understood")
 WAITS = st.none() | st.floats(0.0, 3_600.0)
 VERDICTS = (
     st.builds(Delivered, status=st.sampled_from([200, 202]), seconds=st.floats(0, 30))

@@ -10,6 +10,7 @@ import pytest
 
 from actors.ports import OutgoingEvent
 from pdagent.eventsapi.client import EventsApi
+from pdagent.eventsapi.connection import Address
 from tests.pdagent.eventsapi.peers import CERTIFICATES, Peer, Script
 from tests.pdagent.eventsapi.samples import an_event, rendered
 
@@ -44,11 +45,19 @@ def client() -> Iterator[Callable[..., EventsApi]]:
     """Makes clients: `client(url, read_timeout=5.0, connect_timeout=2.0)`."""
     with ExitStack() as stack:
 
-        def make(url: str, *, read_timeout: float = 5.0, connect_timeout: float = 2.0) -> EventsApi:
+        def make(
+            url: str,
+            *,
+            deliver_via: tuple[Address, ...] = (),
+            read_timeout: float = 5.0,
+            connect_timeout: float = 2.0,
+        ) -> EventsApi:
             api = EventsApi(
                 url,
                 user_agent="pdagent/test",
+                agent_id="agent-1",
                 render=rendered,
+                deliver_via=deliver_via,
                 read_timeout=read_timeout,
                 connect_timeout=connect_timeout,
             )

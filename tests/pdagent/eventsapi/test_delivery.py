@@ -55,6 +55,7 @@ def test_each_kind_of_event_is_posted_to_its_own_path_with_its_key(
         f"POST {path} HTTP/1.1",
         f"Host: 127.0.0.1:{server.port}",
         "User-Agent: pdagent/test",
+        "Pd-Agent-Id: agent-1",
         "Content-Type: application/json",
         "Accept: application/json",
         "Accept-Encoding: identity",
@@ -188,7 +189,7 @@ def test_a_body_that_cannot_be_rendered_is_rejected_without_a_connection(
     def render(_: OutgoingEvent) -> bytes:
         raise ValueError(f"bad {SECRET_SUMMARY} {KEY}")
 
-    api = EventsApi(server.url, user_agent="pdagent/test", render=render)
+    api = EventsApi(server.url, user_agent="pdagent/test", agent_id="agent-1", render=render)
     verdict = api.deliver(event)
     assert isinstance(verdict, Rejected)
     assert (verdict.reason, verdict.detail) == ("unreadable", "ValueError")

@@ -70,6 +70,14 @@ def test_each_status_has_the_verdict_of_the_policy(kind: Kind, body: str) -> Non
                 )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_agents_508_is_a_loop_and_says_why(kind: Kind) -> None:
+    said = "events_url leads to this agent itself"
+    told = {"status": "service unavailable", "message": f"{said}; retry later"}
+    body = json.dumps({**told, "errors": [told["message"]]}).encode()
+    assert verdict(kind, 508, "30", body) == Deferred(reason="loop", detail=said, seconds=0.25)
+
+
 @pytest.mark.parametrize(
     ("page", "name"),
     [
