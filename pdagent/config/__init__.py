@@ -60,13 +60,16 @@ class Config:
 
     `address` is `HOST:PORT`; `retention` is in seconds, `max_journal_mb` in MiB,
     `max_queue_length` in events per routing key, `give_up_after` and `notify_unreachable_after` in
-    seconds (`math.inf`: never). An empty text means that nothing is set. The URLs have no trailing
-    slash and default to those of `region`. `deliver_via` has IP addresses and ports, None for that
-    of `events_url`.
+    seconds (`math.inf`: never). An empty text means that nothing is set; `secret` and
+    `routing_keys` hold what was read from `secret_file` and `routing_keys_file`. The URLs have no
+    trailing slash and default to those of `region`. `deliver_via` has IP addresses and ports, None
+    for that of `events_url`.
     """
 
     address: str = DEFAULT_ADDRESS
+    socket: Path | None = None
     secret: str = ""
+    secret_file: Path | None = None
     require_secret: bool = False
     allowed_hosts: tuple[str, ...] = ()
     database: Path = field(default_factory=lambda: expanded("~/.pagerduty-agent/journal"))
@@ -79,6 +82,7 @@ class Config:
     api_url: str = ""
     deliver_via: tuple[tuple[str, int | None], ...] = ()
     routing_keys: dict[str, str] = field(default_factory=dict)
+    routing_keys_file: Path | None = None
     max_in_flight: int = 16
     max_attempts: int = 60
     give_up_after: float = _DAY
@@ -115,6 +119,11 @@ class Config:
     def port(self) -> int:
         """The TCP port of `address`."""
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def called_at(self) -> str:
+        """Where commands reach the agent: the path of `socket`, or `address`."""
+        return str(self.socket or self.address)
 
     @property
     def is_local(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +25,23 @@ class Loaded(NamedTuple):
     """A config and how it came about.
 
     `file` is the config file that was read, None without one; `origins` has for each setting
-    that isn't a default where it was set, in words; `warnings` are lines for the user.
+    that isn't a default where it was set, in words; `warnings` are lines for the user. `unread`
+    says why `secret` or `routing_keys` lacks what stands in a file of its own: the server can't do
+    without, most commands can.
     """
 
     config: Config
     file: Path | None
     origins: dict[str, str]
     warnings: tuple[str, ...]
+    unread: dict[str, str]
+
+    @property
+    def calling(self) -> Config:
+        """The settings for calls to the agent: an address given closer than the socket wins."""
+        if _closeness(self.origins.get("address")) > _closeness(self.origins.get("socket")):
+            return replace(self.config, socket=None)
+        return self.config
 
 
 def user_file() -> Path:
@@ -72,15 +84,52 @@ def load(
             if text:
                 settings[name] = _parsed(option, text, where, Path.cwd())
                 origins[name] = where
+    unread = _read_files(settings, origins)
     key = str(settings.get("notify_routing_key", ""))
     if key.startswith("@"):
         named = settings.get("routing_keys", {})
-        if key[1:] not in named:
+        if key[1:] not in named and "routing_keys" not in unread:
             where = origins["notify_routing_key"]
             raise ConfigError(f"{where}: no key is named {shown(key[1:])} in routing_keys")
-        settings["notify_routing_key"] = named[key[1:]]
+        settings["notify_routing_key"] = named.get(key[1:], "")  # unread: a command needs none
     config = Config(**settings)
-    return Loaded(config, file.path if file else None, origins, _warnings(file, environ))
+    warnings = _warnings(config, file, environ)
+    return Loaded(config, file.path if file else None, origins, warnings, unread)
+
+
+def _closeness(origin: str | None) -> int:
+    """How much a setting from there counts: a default, the file, the environment, an option."""
+    if origin is None:
+        return 0
+    return 3 if origin.startswith("--") else 2 if origin.startswith("environment ") else 1
+
+
+def _read_files(settings: dict[str, Any], origins: dict[str, str]) -> dict[str, str]:
+    """Add what stands in `secret_file` and `routing_keys_file`; returns what could not be read."""
+    unread: dict[str, str] = {}
+    if not {"secret_file", "routing_keys_file"} & settings.keys():
+        return unread
+    from pdagent.config.credentials import Unread, read_routing_keys, read_secret
+
+    direct, filed = (_closeness(origins.get(name)) for name in ("secret", "secret_file"))
+    if filed and filed == direct:
+        raise ConfigError(
+            f"{origins['secret_file']}: secret and secret_file are both set: remove one of them"
+        )
+    try:
+        if filed > direct:
+            settings["secret"] = read_secret(settings["secret_file"])
+            origins["secret"] = str(settings["secret_file"])
+    except Unread as error:
+        settings["secret"] = ""
+        unread["secret"] = str(error)
+    try:
+        if "routing_keys_file" in settings:
+            named = read_routing_keys(settings["routing_keys_file"])
+            settings["routing_keys"] = named | settings.get("routing_keys", {})
+    except Unread as error:
+        unread["routing_keys"] = str(error)
+    return unread
 
 
 def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None:
@@ -94,8 +143,10 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
                 f"'pagerduty-agent --config {named} init' writes one"
             ) from None
     for path in (user_file(), SYSTEM_FILE) if search is None else search:
-        if not path.is_absolute():
-            continue  # in the home directory of a user who has none
+        if not path.is_absolute() or not os.access(path.parent, os.X_OK):
+            # In the home directory of a user who has none; or of somebody else: services often keep
+            # the HOME of whoever started them.
+            continue
         try:
             return read_config_file(path)
         except FileNotFoundError:
@@ -170,12 +221,22 @@ def _check_named_key(name: str, key: str, where: str) -> None:
         raise ConfigError(f"{where}: routing_keys {shown(name)}: {problem}")
 
 
-def _warnings(file: ConfigFile | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+def _warnings(
+    config: Config, file: ConfigFile | None, environ: Mapping[str, str]
+) -> tuple[str, ...]:
     warnings = []
+    for path in filter(None, (config.secret_file, config.routing_keys_file)):
+        from pdagent.config.credentials import is_exposed
+
+        if is_exposed(path):
+            warnings.append(
+                f"{path} holds credentials and every user can read it: run 'chmod o= {path}'"
+            )
     if file and file.exposed and {"secret", "routing_keys"} & file.values.keys():
-        warnings.append(
-            f"{file.path} holds credentials and every user can read it: run 'chmod 600 {file.path}'"
-        )
+        mending = f"run 'chmod 600 {file.path}'"
+        if file.path == SYSTEM_FILE:  # every user's commands read it
+            mending = "move them into files that secret_file and routing_keys_file name"
+        warnings.append(f"{file.path} holds credentials and every user can read it: {mending}")
     for variable in environ:
         name = variable.removeprefix(ENV_PREFIX).lower()
         # Others may use the prefix for their own (Kubernetes does); only a near miss is a typo.

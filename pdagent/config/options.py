@@ -201,10 +201,23 @@ _LIST = (
         "Where the agent listens, and where commands on this host reach it.",
     ),
     Option(
+        "socket",
+        _PATH,
+        "none",
+        "Unix socket where the agent listens as well: its group may send events without the "
+        "secret. Commands use it instead of the address.",
+    ),
+    Option(
         "secret",
         _SECRET,
         "none",
         "Shared by the agent and its clients; needed unless the address is on loopback.",
+    ),
+    Option(
+        "secret_file",
+        _PATH,
+        "none",
+        "File that holds the secret, instead of 'secret': so all may read the config.",
     ),
     Option(
         "require_secret",
@@ -267,6 +280,12 @@ _LIST = (
         _KEYS,
         "none",
         "Names for routing keys: commands take '-k @name', tables show the name.",
+    ),
+    Option(
+        "routing_keys_file",
+        _PATH,
+        "none",
+        "File with more lines 'name: key', for those who may send: so all may read the config.",
     ),
     Option(
         "max_in_flight",

@@ -51,13 +51,19 @@ def read_config_file(path: Path) -> ConfigFile:
         raise ConfigError(
             f"{path} is empty: remove it and run 'pagerduty-agent init' to write a new one"
         )
+    exposed = stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+    return ConfigFile(path, values_in(path, data), exposed)
+
+
+def values_in(path: Path, data: bytes) -> dict[str, Written]:
+    """The values in `data`, the content of `path`. Raises `ConfigError` as `read_config_file`."""
     text = _text(path, data)
     values = _plain(text)
     if values is None:
         from pdagent.config.yaml_file import read_yaml  # it takes long to load
 
         values = read_yaml(path, text)
-    return ConfigFile(path, values, exposed=stat.S_ISREG(mode) and bool(mode & stat.S_IROTH))
+    return values
 
 
 def shown(name: str) -> str:

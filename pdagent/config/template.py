@@ -29,9 +29,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9._][\w.-]*", re.ASCII)
 _FOR_ITS_OWNER, _FOR_ALL = 0o600, 0o644
 
 
-class _File(NamedTuple):
+class NewFile(NamedTuple):
+    """A file to write; `owner` (user id, group id) defaults to the writing process's own."""
+
     data: bytes
     mode: int
+    owner: tuple[int, int] | None = None
 
 
 class TlsFiles(NamedTuple):
@@ -66,25 +69,46 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    settings = {"secret": secrets.token_urlsafe(_SECRET_BYTES)}
-    files: dict[Path, _File] = {}
+    settings = {"secret": new_secret()}
+    files: dict[Path, NewFile] = {}
     if tls_names is not None:
-        from pdagent.config.certificates import self_signed  # no other use of the program needs it
-
-        place, pair = tls_files(path), self_signed(tls_names)
-        files |= {
-            place.key: _File(pair.key, _FOR_ITS_OWNER),
-            # Clients of other users have to read what they are to trust.
-            place.certificate: _File(pair.certificate, _FOR_ALL),
-        }
-        settings["tls_cert"] = _relative(place.certificate)
-        settings["tls_key"] = _relative(place.key)
+        files |= tls_pair(path, tls_names)
+        settings |= tls_settings(path)
     # Last, so that a config never names files that aren't there.
-    files[path] = _File(config_text(settings).encode(), _FOR_ITS_OWNER)
-    _write_new(files)
+    files[path] = NewFile(config_text(settings).encode(), _FOR_ITS_OWNER)
+    write_new(files)
 
 
-def _write_new(files: Mapping[Path, _File]) -> None:
+def new_secret() -> str:
+    """A random secret."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def tls_pair(config: Path, names: Sequence[str]) -> dict[Path, NewFile]:
+    """A self-signed certificate for this host and `names`, and its key, to be written."""
+    from pdagent.config.certificates import self_signed  # no other use of the program needs it
+
+    place, pair = tls_files(config), self_signed(names)
+    return {
+        place.key: NewFile(pair.key, _FOR_ITS_OWNER),
+        # Clients of other users have to read what they are to trust.
+        place.certificate: NewFile(pair.certificate, _FOR_ALL),
+    }
+
+
+def tls_settings(config: Path) -> dict[str, str]:
+    """What `config` says about the files of `tls_pair`."""
+    place = tls_files(config)
+    return {"tls_cert": _relative(place.certificate), "tls_key": _relative(place.key)}
+
+
+def write_new(files: Mapping[Path, NewFile]) -> None:
+    """Write all files, or none of them.
+
+    Raises:
+        FileExistsError: At `filename`, one of them, there is something already.
+        ConfigError: They can't be written there.
+    """
     made: list[Path] = []
     try:
         for path, file in files.items():
@@ -105,12 +129,14 @@ def _write_new(files: Mapping[Path, _File]) -> None:
             raise
         reason = getattr(error, "strerror", None) or "not a path"
         last = list(files)[-1]
-        raise ConfigError(f"can't write the config file {last}: {reason}") from None
+        raise ConfigError(f"can't write {last}: {reason}") from None
 
 
-def _write(path: Path, file: _File) -> None:
+def _write(path: Path, file: NewFile) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FOR_ITS_OWNER)
     with os.fdopen(descriptor, "wb") as writer:
+        if file.owner is not None:
+            os.fchown(descriptor, *file.owner)
         os.fchmod(descriptor, file.mode)
         writer.write(file.data)
         writer.flush()

@@ -103,7 +103,7 @@ def test_init_writes_where_config_says(cli: CommandLine, tmp_path: Path) -> None
     assert (tmp_path / "own.yaml").is_file()
     done = cli("--config", "/no/such/folder/own.yaml", "init")
     assert done.code == 1
-    assert "can't write the config file /no/such/folder/own.yaml: No such file" in done.error
+    assert "can't write /no/such/folder/own.yaml: No such file" in done.error
 
 
 def test_each_init_makes_another_secret(cli: CommandLine) -> None:
@@ -194,9 +194,24 @@ def test_a_server_that_others_could_reach_needs_a_secret(offline: CommandLine) -
     assert "can be reached by other hosts and no secret is set" in done.error
 
 
+def test_a_server_never_runs_without_a_secret_that_it_cannot_read(offline: CommandLine) -> None:
+    for name, file in (("secret_file", "secret"), ("routing_keys_file", "keys.yaml")):
+        offline.configure(**{name: file})
+        done = offline("server")
+        assert done.code == 1
+        assert f"can't read {name} {offline.home / file}: No such file or directory" in done.error
+
+
+def test_init_for_the_host_goes_with_no_config_of_ones_own(cli: CommandLine) -> None:
+    done = cli("--config", "own.yaml", "init", "--system")
+    assert done.code == 2
+    assert "--system writes /etc/pagerduty-agent.yaml: leave out --config" in done.error
+    assert list(cli.home.iterdir()) == []
+
+
 def test_a_server_without_a_place_for_its_config_says_what_to_do(offline: CommandLine) -> None:
     offline.env["HOME"] = "/no/such/home"
     done = offline("server")
     assert done.code == 1
-    assert "can't write the config file /no/such/home/.pagerduty-agent.yaml" in done.error
+    assert "can't write /no/such/home/.pagerduty-agent.yaml" in done.error
     assert "--config FILE init" in done.error

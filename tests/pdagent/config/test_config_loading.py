@@ -176,7 +176,10 @@ def test_retention_is_a_time(file: Path, text: str, seconds: float) -> None:
         ("allowed_hosts: {a: b}", "allowed_hosts must be a list of host names"),
         ("routing_keys: {db: short}", "routing_keys 'db': the key must be 32 letters and digits"),
         ("routing_keys: {db: {a: b}}", "'db' must have a single value"),
-        ("adress: x", "unknown key 'adress': did you mean 'address'? Known are address, secret,"),
+        (
+            "adress: x",
+            "unknown key 'adress': did you mean 'address'? Known are address, socket,",
+        ),
         ("max-in-flight: 1", "unknown key 'max-in-flight': did you mean 'max_in_flight'?"),
         ("xyzzy: 1", "unknown key 'xyzzy': Known are address,"),
     ],
