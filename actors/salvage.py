@@ -9,7 +9,7 @@ import msgspec
 
 from actors.core.state import to_snapshot
 from actors.verification import Replay
-from store.environment import DATA_FILE
+from store.environment import DATA_FILE, give_to_owner_of
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.rebuilding import rebuild
 from store.port import Snapshot
@@ -71,6 +71,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
         )
+    give_to_owner_of(source, target, *target.iterdir())
     states = choice.states.values()
     return Salvaged(
         damage=damage,

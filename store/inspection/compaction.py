@@ -40,6 +40,7 @@ def compact(directory: Path) -> tuple[int, int]:
         copy.mkdir(mode=0o700)
         _copy(directory, copy)
         _refuse_difference(directory, copy)
+        environment.give_to_owner_of(directory, copy / environment.DATA_FILE)
         os.replace(copy / environment.DATA_FILE, data)  # noqa: PTH105 (says that it's atomic)
         environment.sync_directory(directory)
         return before, _on_disk(data)
