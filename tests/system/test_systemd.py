@@ -1,4 +1,4 @@
-"""What the agent tells systemd, over a real socket; and the unit in docs/."""
+"""What the agent tells systemd, over a real socket; and the unit that `init --system` installs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.agent_process import REPOSITORY, AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import trigger
 
-UNIT = REPOSITORY / "docs" / "pagerduty-agent.service"
+UNIT = REPOSITORY / "pdagent" / "installation" / "pagerduty-agent.service"
 _TIME_LIMIT = 30.0
 
 
@@ -198,12 +198,14 @@ def test_the_unit_asks_for_what_the_agent_does() -> None:
     )
     assert unit["ProtectSystem"] == ["strict"]
     document = (REPOSITORY / "docs" / "systemd.md").read_text(encoding="utf-8")
-    assert "docs/pagerduty-agent.service" in document
+    assert "(../pdagent/installation/pagerduty-agent.service)" in document
     # What the page installs is what the unit starts, where the unit may look.
     program = unit["ExecStart"][0].split()[0]
     assert f"sudo ln -s /opt/pagerduty-agent/bin/pagerduty-agent {program}\n" in document
-    assert f"--home-dir {unit['Environment'][0].removeprefix('HOME=')} " in document
-    assert unit["User"] == ["pagerduty-agent"]
+    assert "sudo pagerduty-agent init --system\n" in document
+    assert unit["User"] == unit["Group"] == ["pagerduty-agent"]
+    assert unit["ReadWritePaths"] == ["-/var/spool/pagerduty-agent"]
+    assert "PrivateUsers" not in unit  # the kernel would tell the agent a wrong user of a sender
 
 
 @pytest.mark.skipif(

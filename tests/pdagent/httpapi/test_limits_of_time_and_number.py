@@ -30,7 +30,7 @@ from tests.pdagent.httpapi.sample_events import ndjson, trigger
 # How late the agent may notice, on a busy machine.
 SLACK = 4.0
 
-UNIT = (REPOSITORY / "docs" / "pagerduty-agent.service").read_text()
+UNIT = (REPOSITORY / "pdagent" / "installation" / "pagerduty-agent.service").read_text()
 WATCHDOG_SECONDS = float(re.findall(r"^WatchdogSec=(\d+)$", UNIT, re.MULTILINE)[0])
 MEGABYTE = 1 << 20
 
