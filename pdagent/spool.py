@@ -44,10 +44,13 @@ class SpooledEvent(msgspec.Struct, frozen=True, kw_only=True):
 def put(directory: Path, event: SpooledEvent) -> None:
     """Store an event durably. Raises `OSError`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A setgid directory is for a group, whose agent runs as another user than the sender.
+    mode = 0o660 if directory.stat().st_mode & stat.S_ISGID else 0o600
     path = directory / f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(msgspec.json.encode(event))
         file.flush()
         os.fsync(file.fileno())
@@ -78,12 +81,12 @@ def content(directory: Path) -> Content:
     return Content(*([path for path in paths if path.suffix == end] for end in (_SUFFIX, _REFUSED)))
 
 
-def read(path: Path) -> SpooledEvent:
-    """The event in a file.
+def read(path: Path) -> tuple[SpooledEvent, int]:
+    """The event in a file, and the user id of the file's owner, who sent it.
 
     Raises:
-        FileRefused: It is a link, not a regular file, of another user and group, larger than 1 MiB,
-            or not an event.
+        FileRefused: It is a link or has more than one name, is not a regular file, is of another
+            user and group, larger than 1 MiB, or not an event.
         OSError: It can't be read.
     """
     # The agent's user may read more than the user who wrote the file, so no link is followed.
@@ -95,13 +98,14 @@ def read(path: Path) -> SpooledEvent:
             raise FileRefused("it is a symbolic link") from None
         raise
     try:
-        _check(os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        _check(status)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(_LARGEST)
     finally:
         os.close(descriptor)
     try:
-        return msgspec.json.decode(data, type=SpooledEvent)
+        return msgspec.json.decode(data, type=SpooledEvent), status.st_uid
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise FileRefused("it isn't a spooled event") from None
 
@@ -109,6 +113,8 @@ def read(path: Path) -> SpooledEvent:
 def _check(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise FileRefused("it isn't a regular file")
+    if status.st_nlink > 1:
+        raise FileRefused("it is a link to a file that has another name as well")
     groups = (os.getegid(), *os.getgroups())
     if status.st_uid != os.geteuid() and status.st_gid not in groups:
         raise FileRefused("it belongs neither to the agent's user nor to one of its groups")

@@ -90,8 +90,8 @@ def _run(config: Config, log: LogThread, signals: StopSignals) -> int:
         except JournalError as error:
             raise StartRefused(str(error)) from None
         try:
-            with server.bind(config) as listener:
-                return _serve(config, journal, log, signals, listener)
+            with server.listening(config) as listeners:
+                return _serve(config, journal, log, signals, listeners)
         except JournalError as error:
             raise StartRefused(str(error)) from None
         finally:
@@ -103,7 +103,7 @@ def _serve(
     journal: LmdbJournal,
     log: LogThread,
     signals: StopSignals,
-    listener: socket.socket,
+    listeners: list[socket.socket],
 ) -> int:
     deliveries = DeliveryMeasurements()
     followers = Followers()
@@ -161,13 +161,14 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_answer(config, metrics, followers, manager, signals, listener))
+            runner.run(_answer(config, metrics, followers, manager, signals, listeners))
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
         for number in stop_signals():
             signal.signal(number, signal.SIG_IGN)
-        listener.close()
+        for listener in listeners:
+            listener.close()
         system.stop()
     if system.supervisor_failure() is not None:
         logger.critical("the supervisor failed: start the agent again, nothing is lost")
@@ -182,7 +183,7 @@ async def _answer(
     followers: Followers,
     manager: ServiceManager,
     signals: StopSignals,
-    listener: socket.socket,
+    listeners: list[socket.socket],
 ) -> None:
     if (this := asyncio.current_task()) is not None:
         signals.hand_over(asyncio.get_running_loop(), this.cancel)  # until it listens
@@ -209,7 +210,8 @@ async def _answer(
     tasks += map(asyncio.create_task, notifications.tasks())
 
     def ready() -> None:
-        logger.info("listening on %s, delivering to %s", config.address, config.events_url)
+        also = f" and {config.socket}" if config.socket else ""
+        logger.info("listening on %s%s, delivering to %s", config.address, also, config.events_url)
         manager.tell("READY=1")
         informing = manager.keep_informed(system.dead_parts, lambda: _in_a_line(system))
         tasks.append(asyncio.create_task(informing))
@@ -223,7 +225,7 @@ async def _answer(
         await server.serve(
             application.build(agent),
             config,
-            listener,
+            listeners,
             on_ready=ready,
             on_stop=agent.followers.end_all,
             failed=lambda: system.supervisor_failure() is not None,

@@ -15,7 +15,7 @@ from pdagent.agent.stopping import StopSignals
 from pdagent.cli.output import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import ConfigError, StartRefused, needed
-from pdagent.config.loading import user_file
+from pdagent.config.loading import SYSTEM_FILE, user_file
 from pdagent.config.template import write_config
 
 _STOP_SECONDS = 30.0
@@ -46,9 +46,13 @@ def server(
     # The server's parts take a while to load, and no other command needs them.
     from pdagent.agent.app import run
 
-    config = session.load(database=database, region=region).config
+    loaded = session.load(database=database, region=region)
+    if session.is_of_the_host:
+        _refuse_others_than_the_service(loaded.config.database, session.command("server"))
     try:
-        context.exit(run(config, signals))
+        for why in loaded.unread.values():
+            raise StartRefused(f"{why}: the agent needs this file")
+        context.exit(run(loaded.config, signals))
     except StartRefused as error:
         raise StartRefused(session.with_options(str(error))) from None
 
@@ -61,11 +65,12 @@ def server(
 def stop(session: Session) -> None:
     """Ask the agent to stop, and wait until it has: at most 30 seconds."""
     path = needed(session.loaded.config.pidfile)
-    pid = _running(path)
+    for_root = f"as root, '{session.command('server', 'stop')}' stops the agent"
+    pid = _running(path, for_root)
     if pid is None:
         raise CommandFailed(f"no agent is running (nobody holds the pidfile {path})")
     try:
-        if not holds(pid, path) and _running(path) == pid:
+        if not holds(pid, path) and _running(path, for_root) == pid:
             raise CommandFailed(
                 f"process {pid}, which the pidfile {path} names, does not hold its lock: the agent "
                 "runs in another PID namespace (a container: stop it there), or another program "
@@ -75,11 +80,9 @@ def stop(session: Session) -> None:
     except ProcessLookupError:
         pass  # it ended in this moment; the wait below sees that
     except PermissionError:
-        raise CommandFailed(
-            f"the agent (pid {pid}) belongs to another user: stop it as that user"
-        ) from None
+        raise CommandFailed(f"the agent (pid {pid}) belongs to another user: {for_root}") from None
     deadline = time.monotonic() + _STOP_SECONDS
-    while _running(path) == pid:
+    while _running(path, for_root) == pid:
         if time.monotonic() > deadline:
             raise CommandFailed(
                 f"the agent (pid {pid}) was asked to stop {_STOP_SECONDS:.0f} s ago and still "
@@ -89,11 +92,26 @@ def stop(session: Session) -> None:
     click.echo(f"Stopped the agent (pid {pid}).")
 
 
-def _running(path: Path) -> int | None:
+def _running(path: Path, otherwise: str) -> int | None:
     try:
         return running_pid(path)
     except OSError as error:
-        raise CommandFailed(f"can't read the pidfile {path}: {error.strerror}") from None
+        raise CommandFailed(
+            f"can't read the pidfile {path} ({error.strerror}): {otherwise}"
+        ) from None
+
+
+def _refuse_others_than_the_service(database: Path, starting: str) -> None:
+    """Refuse to run the agent of the whole host as another user than the owner of its journal."""
+    try:
+        ours = database.stat().st_uid == os.geteuid()
+    except OSError as error:
+        ours = isinstance(error, FileNotFoundError)
+    if not ours:
+        raise StartRefused(
+            f"{SYSTEM_FILE} is for the agent of the whole host, which runs as a user of its own: "
+            f"'{starting}' starts it"
+        )
 
 
 def _first_config() -> None:

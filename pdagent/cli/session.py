@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, say
-from pdagent.config.loading import Loaded, load
+from pdagent.config import needed
+from pdagent.config.loading import SYSTEM_FILE, Loaded, load
 from pdagent.wording import nearest
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from pdagent.localclient.errors import AgentError, NoAnswer
 
 _PROGRAM = "pagerduty-agent"
+_SERVER = re.compile(rf"\b{_PROGRAM} server(?: stop)?\b")
 _COMMAND_LINE = re.compile(rf"\b{_PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
 _UNAUTHORIZED = 401
 _ABOUT_WHAT_IS_NAMED = (404, 409)
@@ -76,15 +80,21 @@ class Session:
         from pdagent.localclient.errors import AgentError
 
         try:
-            yield LocalClient(self.loaded.config, answer_seconds=answer_seconds)
+            yield LocalClient(self.loaded.calling, answer_seconds=answer_seconds)
         except AgentError as error:
             raise self.explained(error, undone) from None
 
     def explained(self, error: AgentError, undone: str) -> CommandFailed:
         """`error` for people who know nothing of HTTP, with what to do next."""
-        from pdagent.localclient.errors import NoAnswer, Refused, Unreachable, WrongTls
+        from pdagent.localclient.errors import (
+            NoAnswer,
+            NotPermitted,
+            Refused,
+            Unreachable,
+            WrongTls,
+        )
 
-        address, why = self.loaded.config.address, self.with_options(str(error))
+        address, why = self.loaded.calling.called_at, self.with_options(str(error))
         match error:
             case WrongTls():
                 return CommandFailed(f"{why}; {undone}", ExitCode.UNREACHABLE)
@@ -94,6 +104,8 @@ class Session:
                     f"'{self.command('server')}' starts it",
                     ExitCode.UNREACHABLE,
                 )
+            case NotPermitted():
+                return not_permitted(Path(address), why, undone)
             case NoAnswer():
                 known = undone if undone == LOOKED else "it isn't known whether it did as asked"
                 return CommandFailed(
@@ -128,13 +140,15 @@ class Session:
                 f"send the same again with --idempotency-key '{key}', and nothing is stored twice"
             )
         return CommandFailed(
-            f"the agent at {self.loaded.config.address} did not confirm the event ({error}): it "
+            f"the agent at {self.loaded.calling.called_at} did not confirm the event ({error}): it "
             f"isn't known whether the event is stored; {again}"
         )
 
     def _wrong_secret(self) -> str:
-        config, file, origins, _ = self.loaded
-        head = f"the agent at {config.address} "
+        config, file, origins, _, unread = self.loaded
+        head = f"the agent at {self.loaded.calling.called_at} "
+        if "secret" in unread:
+            return f"{head}does this for root, and with the secret only: {unread['secret']}"
         if not config.secret:
             where = f"'secret' in {file or 'a config file'}"
             return f"{head}requires a secret and none is set: set {where}, or --secret"
@@ -147,6 +161,10 @@ class Session:
         """A command line for people to copy: with the global options of this one, but no secret."""
         import shlex
 
+        if words[:1] == ("server",) and self.is_of_the_host:
+            from pdagent.installation import service_command
+
+            return service_command("stop" if "stop" in words else "start")
         options = ["--config", self.config_file] if self.config_file else []
         if address := self._flags.get("address"):
             options += ["--address", address]
@@ -154,14 +172,22 @@ class Session:
 
     def with_options(self, text: str) -> str:
         """`text` with the global options of this command in the command lines that it names."""
+        if self.is_of_the_host:
+            text = _SERVER.sub(lambda found: self.command(*found[0].split()[1:]), text)
         command = self.command()
         return _COMMAND_LINE.sub(lambda found: f"{command} ", text)
+
+    @property
+    def is_of_the_host(self) -> bool:
+        """Whether the settings are those of the whole host: its service manager runs the agent."""
+        return self._loaded is not None and self._loaded.file == SYSTEM_FILE
 
     def routing_key(self, given: str) -> str:
         """The routing key that `given` is, or that it names as `@name`.
 
         Raises:
             click.UsageError: The config has no such name.
+            CommandFailed: This user may not read the file with the names.
         """
         if not given.startswith("@"):
             return given
@@ -169,11 +195,25 @@ class Session:
         name = given[1:]
         if name in named:
             return named[name]
-        where = f" of {self.loaded.file}" if self.loaded.file else ""
+        if unread := self.loaded.unread.get("routing_keys"):
+            path = needed(self.loaded.config.routing_keys_file)
+            raise not_permitted(path, unread, UNDONE, access=stat.S_IRGRP)
+        file = self.loaded.config.routing_keys_file or self.loaded.file
+        where = f" of {file}" if file else ""
         known = f"; known are {', '.join(named)}" if named else " (there are none)"
         near = nearest(name, named)
         hint = f": did you mean @{near}?" if near else known
         raise click.UsageError(f"no key is named {name!r} in routing_keys{where}{hint}")
+
+
+def not_permitted(
+    path: Path, why: str, undone: str, *, access: int = stat.S_IWGRP
+) -> CommandFailed:
+    """The error that this user may not use `path`: `why`, or how to join the group that may."""
+    from pdagent.membership import how_to_join
+
+    joining = how_to_join(path, access=access)
+    return CommandFailed(f"{joining or why}; {undone}", ExitCode.UNREACHABLE)
 
 
 pass_session = click.make_pass_decorator(Session)

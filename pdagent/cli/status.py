@@ -113,7 +113,7 @@ def _watched(
         )
     from pdagent.dashboard.live.loop import Watch
 
-    client = LocalClient(session.loaded.config)
+    client = LocalClient(session.loaded.calling)
     more = {"show_keys": "1"} if show_keys else {}
     watch = Watch(
         console,
@@ -156,7 +156,7 @@ def health(session: Session, *, live: bool) -> None:
     and delivered. Exit status: 0 ready, 1 it answers but isn't ready, 69 it does not answer. With
     --live, 0 whenever it answers.
     """
-    address = session.loaded.config.address
+    address = session.loaded.calling.called_at
     with session.agent("nothing was asked", answer_seconds=_HEALTH_SECONDS) as client:
         try:
             answer = client.health(live=live)

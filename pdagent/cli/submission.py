@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, abandon_output, echo_json, say
-from pdagent.cli.session import Session
+from pdagent.cli.session import Session, not_permitted
 from pdagent.config import needed
 from pdagent.occurrence import process_start, read, refined
 
@@ -157,11 +157,11 @@ def spooled(
     except InvalidEvent as invalid:
         raise CommandFailed(str(invalid), ExitCode.USAGE) from None
     except OSError as error:
-        raise CommandFailed(
+        why = (
             f"the agent can't be reached, and the spool {directory} can't be written "
-            f"({error.strerror}): nothing was stored",
-            ExitCode.UNREACHABLE,
-        ) from None
+            f"({error.strerror})"
+        )
+        raise not_permitted(directory, why, "nothing was stored") from None
     say("warning", f"the agent is down: the event waits in {directory} until it runs again")
     event_id = repeatable_event_id(event.routing_key, key)
     dedup_key = event.dedup_key or event_id

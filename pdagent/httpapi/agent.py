@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -122,11 +123,21 @@ class Replies:
             take(answer)
 
 
+class Sender(NamedTuple):
+    """Who sent an event: the `program`, and its user id if the event came by socket or spool."""
+
+    program: str
+    uid: int | None = None
+
+    def __str__(self) -> str:
+        return self.program if self.uid is None else f"{self.program} (uid {self.uid})"
+
+
 def completed(
     agent: Agent,
     event: ParsedEvent,
     *,
-    source: str,
+    sender: Sender,
     idempotency_key: str | None,
     occurred: str | None = None,
     passed: tuple[str, ...] = (),
@@ -141,7 +152,7 @@ def completed(
         event_id = EventId(repeatable_event_id(event.routing_key, idempotency_key))
     now = time.time()
     occurred_at, warnings = _occurrence(occurred, now)
-    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=source)
+    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=sender.program)
     whole = complete(
         event, event_id=event_id, accepted_at=now, occurred_at=occurred_at, agent=stamp
     )
@@ -153,7 +164,7 @@ def completed(
         dedup_key=whole.dedup_key,
         body=whole.body,
         warnings=whole.warnings + warnings,
-        source=source,
+        source=str(sender),
         idempotent=idempotency_key is not None,
         fingerprint=b"" if idempotency_key is None else _fingerprint(event),
         occurred_at=occurred_at,
@@ -197,7 +208,7 @@ async def accept(
     agent: Agent,
     event: ParsedEvent,
     *,
-    source: str,
+    sender: Sender,
     idempotency_key: str | None,
     occurred: str | None = None,
     passed: tuple[str, ...] = (),
@@ -206,7 +217,7 @@ async def accept(
     key, new = completed(
         agent,
         event,
-        source=source,
+        sender=sender,
         idempotency_key=idempotency_key,
         occurred=occurred,
         passed=passed,

@@ -50,9 +50,10 @@ def with_routes(agent: Agent) -> FalconApp:
     status = Status(agent, secret, selection)
     commands = QueueCommands(agent, secret, selection)
     events = Events(agent, secret, selection)
-    app.add_route("/send", SendEvent(agent, secret))
-    app.add_route("/send/batch", SendBatch(agent, secret))
-    needed = secret if agent.config.require_secret else Secret("")
+    sending = Secret(agent.config.secret, local=True)
+    app.add_route("/send", SendEvent(agent, sending))
+    app.add_route("/send/batch", SendBatch(agent, sending))
+    needed = sending if agent.config.require_secret else Secret("")
     for kind, path in EVENT_PATHS.items():
         app.add_route(path, PagerDutyPath(agent, kind, needed))
     app.add_route("/status", status)

@@ -7,6 +7,7 @@ import base64
 import hmac
 import ipaddress
 import logging
+import os
 import re
 import socket
 import time
@@ -137,18 +138,32 @@ def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:
     return request.get_header("Sec-Fetch-Site") not in (None, "none", "same-origin")
 
 
+PEER = "pdagent.peer_uid"
+"""In the state of a connection over the Unix socket: the user id of the other side."""
+
+
+def peer_of(request: falcon.asgi.Request) -> int | None:
+    """The user id of a sender on the Unix socket, as the kernel knows it; None over TCP."""
+    uid: int | None = request.scope.get("state", {}).get(PEER)
+    return uid
+
+
 class Secret:
     """Checks `Authorization: token SECRET`, `Bearer SECRET` or HTTP Basic, in constant time.
 
     With HTTP Basic, which clients make of `http://anything:SECRET@host/`, the password counts.
+    Over the Unix socket root and the agent's own user need no secret; nor does anybody whom the
+    socket's mode lets in where `local` says so.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, *, local: bool = False) -> None:
         self._secret = secret.encode()
+        self._local = local
 
     def check(self, request: falcon.asgi.Request) -> None:
-        """Raise 401 unless the request brings the secret, or none is configured."""
-        if not self._secret:
+        """Raise 401 unless the request brings the secret, needs none, or none is configured."""
+        uid = peer_of(request)
+        if not self._secret or (uid is not None and (self._local or uid in (0, os.geteuid()))):
             return
         scheme, _, given = (request.get_header("Authorization") or "").partition(" ")
         if not hmac.compare_digest(_secret_in(scheme.lower(), given.strip()), self._secret):

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import cast
 
 import uvicorn
@@ -17,6 +17,7 @@ from pdagent.config import Config, StartRefused
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
 from pdagent.httpapi.intake.bodies import AsgiApplication
+from pdagent.httpapi.unix_socket import unix_listener
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,21 @@ _STOPPED_WITHIN = 3
 _LOOK_EVERY = 1.0
 
 
-def bind(config: Config) -> socket.socket:
-    """The listening socket of `address`. Raises `StartRefused` when it can't be had."""
+@contextlib.contextmanager
+def listening(config: Config) -> Iterator[list[socket.socket]]:
+    """The listening sockets of `address` and `socket` for the length of a `with` block.
+
+    Raises:
+        StartRefused: On entry: one can't be had.
+    """
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(_bound(config))]
+        if config.socket is not None:
+            listeners.append(opened.enter_context(unix_listener(config.socket, _BACKLOG)))
+        yield listeners
+
+
+def _bound(config: Config) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
         return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
@@ -63,7 +77,9 @@ class _Server(uvicorn.Server):
 
         limit = self._handshake_seconds if config.ssl else None
         self.servers = [
-            await loop.create_server(
+            await loop.create_unix_server(connection, sock=listener, backlog=config.backlog)
+            if listener.family == socket.AF_UNIX
+            else await loop.create_server(
                 connection,
                 sock=listener,
                 ssl=config.ssl,
@@ -138,7 +154,7 @@ def _look_at_connections(server: uvicorn.Server, now: float) -> None:
 async def serve(
     app: AsgiApplication,
     config: Config,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     *,
     on_ready: Callable[[], None],
     on_stop: Callable[[], None],
@@ -171,6 +187,6 @@ async def serve(
 
     watcher = asyncio.create_task(watch())
     try:
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
     finally:
         watcher.cancel()

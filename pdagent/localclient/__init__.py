@@ -42,9 +42,9 @@ class AgentReceipt(NamedTuple):
 class LocalClient:
     """The agent's local API, one method per call, one connection per request.
 
-    Every method raises `Unreachable`, `NoAnswer`, `NotUnderstood` or `Refused` (see `errors.py`).
-    The agent has `answer_seconds` for each answer. A `routing_key` may be the key, its name, or its
-    mask; with `show_keys`, keys without a name are not masked in the answer.
+    Every method raises an `AgentError` (see `errors.py`). The agent has `answer_seconds` for each
+    answer. A `routing_key` may be the key, its name, or its mask; with `show_keys`, keys without a
+    name are not masked in the answer.
     """
 
     def __init__(self, config: Config, *, answer_seconds: float = 30.0) -> None:

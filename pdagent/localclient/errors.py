@@ -18,6 +18,10 @@ class WrongTls(Unreachable):
     """`tls_cert` of the config can't be used, or is not what the other side speaks with."""
 
 
+class NotPermitted(AgentError):
+    """This user may not use the agent's socket: the agent has seen nothing of the request."""
+
+
 class NoAnswer(AgentError):
     """The connection timed out: whether the agent acted on the request isn't known."""
 

@@ -28,6 +28,7 @@ from pdagent.localclient.errors import (
     Unreachable,
     WrongTls,
 )
+from pdagent.localclient.unix_socket import connected
 
 # Seconds before each try of a request whose outcome is not known. The third comes after a failed
 # commit has been repeated.
@@ -64,8 +65,8 @@ def until_known(config: Config, seconds: float, *request: Any) -> bytes:
 class Exchange:
     """One request with the agent's secret, on a connection of its own, and the answer to it.
 
-    A context manager. The agent may be silent for `seconds`. Raises `Unreachable`, `NoAnswer`,
-    `NotUnderstood`, or `Refused` for an answer other than 2xx; so do `body` and `lines`.
+    A context manager. The agent may be silent for `seconds`. Raises an `AgentError`, of which
+    `Refused` is for an answer other than 2xx; so do `body` and `lines`.
     """
 
     def __init__(
@@ -116,6 +117,8 @@ class Exchange:
         # Bytes: a name given as text is encoded as IDNA, which takes long to load.
         place: Any = (self._host.encode(), self._config.port)
         try:
+            if self._config.socket is not None:
+                return connected(self._config.socket, int(_CONNECT_SECONDS))
             if self._config.tls_cert is None:
                 return socket.create_connection(place, _CONNECT_SECONDS)
             from pdagent.localclient import tls  # it takes long to load
@@ -136,7 +139,7 @@ class Exchange:
     ) -> None:
         host = f"[{self._host}]" if ":" in self._host else self._host
         head = {
-            "Host": f"{host}:{self._config.port}",
+            "Host": f"{host}:{self._config.port}" if self._config.socket is None else "localhost",
             "User-Agent": f"pagerduty-agent/{__version__}",
             "Connection": "close",
             "Content-Type": "application/json",
@@ -164,7 +167,7 @@ class Exchange:
 
     def _check_scheme(self) -> None:
         # A server that expects TLS ends a connection that begins without it.
-        if self._config.tls_cert is None:
+        if self._config.tls_cert is None and self._config.socket is None:
             from pdagent.localclient import tls
 
             if tls.speaks_tls(self._host, self._config.port):
@@ -235,4 +238,4 @@ class Exchange:
 
 def stranger(config: Config, why: str) -> NotUnderstood:
     """The error that something else listens at the agent's address; `why` is the evidence."""
-    return NotUnderstood(f"what listens at {config.address} is not a pagerduty-agent ({why})")
+    return NotUnderstood(f"what listens at {config.called_at} is not a pagerduty-agent ({why})")

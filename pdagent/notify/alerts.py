@@ -13,7 +13,7 @@ import msgspec
 from actors.core.commands import AcceptEvent, Answer, Receipt
 from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
 from pdagent.events.shortening import shorten
-from pdagent.httpapi.agent import Agent, completed, perform
+from pdagent.httpapi.agent import Agent, Sender, completed, perform
 from pdagent.notify.conditions import Condition, Conditions
 from store.records import Entry, EventAccepted, RoutingKey
 
@@ -130,7 +130,7 @@ class Alerts:
                 },
             }
         parsed = parse("v2", msgspec.json.encode(event))
-        key, new = completed(self._agent, parsed, source=SOURCE, idempotency_key=None)
+        key, new = completed(self._agent, parsed, sender=Sender(SOURCE), idempotency_key=None)
         # Past the limit of the journal: the alert about a full one has to be stored too. There is
         # one per condition, and the room beyond the limit is far larger.
         return await perform(self._agent, key, AcceptEvent(new, None))

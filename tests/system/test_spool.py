@@ -83,8 +83,9 @@ def test_files_that_are_no_events_are_kept_aside_and_keep_no_other_back(
     with large.open("ab") as file:
         file.write(b" " * (1 << 20))
     spool_event(folder, KEY, 1)
-    link, fifo, inner, half, big = (folder / f"{n:020d}-1.event" for n in range(5))
+    link, fifo, inner, half, big, hard = (folder / f"{n:020d}-1.event" for n in range(6))
     link.symlink_to(linked)
+    hard.hardlink_to(linked)
     os.mkfifo(fifo)
     inner.mkdir()
     half.write_text("half a fi")
@@ -96,10 +97,10 @@ def test_files_that_are_no_events_are_kept_aside_and_keep_no_other_back(
         assert numbers_by_key(sandbox.events()) == {KEY: [1, 2]}
         refused = {path.name for path in folder.iterdir()}
         assert refused == {
-            path.with_suffix(".refused").name for path in (link, fifo, inner, half, big)
+            path.with_suffix(".refused").name for path in (link, fifo, inner, half, big, hard)
         }
         (warning,) = warnings(agent)
-        assert "5 files" in warning and f"{link.stem}.refused" in warning
+        assert "6 files" in warning and f"{link.stem}.refused" in warning
         assert f"Warning: {warning}" in agent.cli("status").stdout
         for path, why in (
             (link, "a symbolic link"),
@@ -107,6 +108,7 @@ def test_files_that_are_no_events_are_kept_aside_and_keep_no_other_back(
             (inner, "a regular file"),
             (half, "a spooled event"),
             (big, "larger than 1 MiB"),
+            (hard, "has another name as well"),
         ):
             (line,) = (line for line in agent.log().splitlines() if path.name in line)
             assert why in line

@@ -32,7 +32,7 @@ Fields = dict[str, object]
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # What happened in a word, and the fields that belong to it.
 _LINES: dict[type[Record], tuple[str, tuple[str, ...]]] = {
-    EventAccepted: ("accepted", ("kind", "action")),
+    EventAccepted: ("accepted", ("kind", "action", "source")),
     EventDelivered: ("delivered", ("status", "seconds")),
     DeliveryDeferred: ("deferred", ("reason", "detail", "seconds")),
     EventDeadLettered: ("dead_lettered", ("reason", "detail", "seconds")),

@@ -69,6 +69,11 @@ def journal_errors(session: Session, given: Path | None = None) -> Iterator[None
         ) from None
     except JournalError as error:
         raise CommandFailed(str(error)) from None
+    except PermissionError as error:
+        raise CommandFailed(
+            f"can't read {error.filename} ({error.strerror}): run this as root, or as the user of "
+            "the agent"
+        ) from None
 
 
 def damaged(session: Session, place: Path, count: int) -> CommandFailed:

@@ -61,7 +61,7 @@ class _Follower:
     def __init__(self, session: Session, key: str | None) -> None:
         self._session = session
         self._key = key
-        self._client = LocalClient(session.loaded.config)
+        self._client = LocalClient(session.loaded.calling)
         self._followed = False
         self._gone = False
 

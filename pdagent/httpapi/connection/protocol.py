@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from pdagent.httpapi.answers import error_body
 from pdagent.httpapi.connection.limits import Limits
+from pdagent.httpapi.guard import PEER
+from pdagent.httpapi.unix_socket import peer_uid
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -64,6 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, or to see off one connection too many."""
         super().connection_made(transport)
+        if (uid := peer_uid(transport)) is not None:
+            self.app_state = {PEER: uid}
         self.phase: Phase = "head"
         self.due: float | None = self.loop.time() + self.limits.head_seconds
         self._received = 0

@@ -17,7 +17,7 @@ from pdagent.httpapi.intake.single import (
     OCCURRED_AT,
     idempotency_key_of,
     kind_in_header,
-    source_of,
+    sender_of,
 )
 
 
@@ -63,7 +63,7 @@ class SendBatch:
         run = BatchRun(
             self._agent,
             kind_of=_kind_of_each(request),
-            source=source_of(request),
+            sender=sender_of(request),
             idempotency_key=idempotency_key_of(request),
             occurred=request.get_header(OCCURRED_AT),
             first_line=first_line,

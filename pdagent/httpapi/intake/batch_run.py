@@ -19,7 +19,7 @@ import msgspec
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
 from pdagent.events.ndjson import LineSplitter, TooLong
-from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, completed
+from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, Sender, completed
 from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
 
@@ -71,7 +71,7 @@ class BatchRun:
         agent: Agent,
         *,
         kind_of: Callable[[bytes], EventKind],
-        source: str,
+        sender: Sender,
         idempotency_key: str | None,
         occurred: str | None,
         first_line: int,
@@ -79,7 +79,7 @@ class BatchRun:
         self._agent = agent
         self._loop = asyncio.get_running_loop()
         self._kind_of = kind_of
-        self._source = source
+        self._sender = sender
         self._idempotency_key = idempotency_key
         self._occurred = occurred
         self._next_number = first_line
@@ -172,7 +172,7 @@ class BatchRun:
         key, new = completed(
             self._agent,
             event,
-            source=self._source,
+            sender=self._sender,
             idempotency_key=idempotency_key,
             occurred=self._occurred,
         )

@@ -7,9 +7,9 @@ import falcon.asgi
 
 from actors.core.commands import Receipt, Refusal
 from pdagent.events import KINDS, EventKind, InvalidEvent, parse
-from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.agent import Agent, Sender, accept
 from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
-from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.guard import Secret, peer_of
 from pdagent.httpapi.intake.bodies import read_body
 from pdagent.httpapi.loop_guard import passed_by
 
@@ -98,7 +98,7 @@ async def _accepted(
     answer = await accept(
         agent,
         event,
-        source=source_of(request),
+        sender=sender_of(request),
         idempotency_key=idempotency_key_of(request),
         occurred=request.get_header(OCCURRED_AT),
         passed=passed_by(request),
@@ -115,8 +115,9 @@ async def _accepted(
     return answer
 
 
-def source_of(request: falcon.asgi.Request) -> str:
-    """The name of the sending program: a v1 event's `agent.queued_by`."""
+def sender_of(request: falcon.asgi.Request) -> Sender:
+    """The sending program, by its own word, and its user, by the kernel's."""
     agent = request.get_header("Pd-Queued-By") or request.get_header("User-Agent") or ""
     name = agent.partition("/")[0].strip()
-    return name if name.isascii() and name.isprintable() and 0 < len(name) <= 64 else "pdagent"
+    known = name.isascii() and name.isprintable() and 0 < len(name) <= 64
+    return Sender(name if known else "pdagent", peer_of(request))

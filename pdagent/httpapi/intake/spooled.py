@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.core.commands import Refusal
 from pdagent import spool
 from pdagent.events import InvalidEvent, parse
-from pdagent.httpapi.agent import Agent, accept
+from pdagent.httpapi.agent import Agent, Sender, accept
 from pdagent.operating.names import QueueNames
 from pdagent.wording import counted
 from store.records import RoutingKey
@@ -86,7 +86,7 @@ class SpoolIntake:
         """`refused` are the keys that take nothing in this round: their order has to be kept."""
         if path.name not in self._taken:
             try:
-                spooled = spool.read(path)
+                spooled, uid = spool.read(path)
                 event = parse(spooled.kind, spooled.body)
             except (spool.FileRefused, InvalidEvent) as why:
                 self._set_aside(path, why)
@@ -97,7 +97,7 @@ class SpoolIntake:
             answer = await accept(
                 self._agent,
                 event,
-                source="pd-send",
+                sender=Sender("pd-send", uid),
                 idempotency_key=spooled.idempotency_key,
                 occurred=spooled.occurred,
             )

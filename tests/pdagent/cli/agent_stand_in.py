@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import socketserver
 import ssl
 import threading
 from collections import deque
@@ -69,19 +70,29 @@ Answer = tuple[int, dict[str, str], bytes]
 Trick = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
 class AgentStandIn:
     """Answers as the agent does, except where `next_answers` or `tricks` say otherwise.
 
     `tricks` are done instead of answering, one a request: closing the connection, for example.
+    With `path` it listens on a Unix socket there.
     """
 
-    def __init__(self, certificate: Path | None = None, key: Path | None = None) -> None:
+    def __init__(
+        self, certificate: Path | None = None, key: Path | None = None, path: Path | None = None
+    ) -> None:
         self.received: list[Received] = []
         self.next_answers: deque[Answer] = deque()
         self.tricks: deque[Trick] = deque()
         self.status = STATUS
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server: socketserver.TCPServer = (
+            ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+            if path is None
+            else _UnixServer(str(path), self._handler())
+        )
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
-from tests.pdagent.cli.agent_stand_in import AgentStandIn
+from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 from tests.pdagent.cli.command_line import CommandLine
 from tests.pdagent.cli.integrations.old_program import command_of
 
@@ -44,6 +46,19 @@ def test_the_old_programs_load_only_what_they_need(user: CommandLine) -> None:
     _loads_only_what_it_needs(user, SEND[1:])
     user.program = [str(word) for word in command_of("nagios")[1:]]
     _loads_only_what_it_needs(user, NAGIOS_OLD[2:])
+
+
+def test_sending_by_the_socket_with_credentials_in_files_loads_no_more(user: CommandLine) -> None:
+    with tempfile.TemporaryDirectory(prefix="pdagent") as folder:
+        path, secret, keys = (Path(folder) / name for name in ("sock", "secret", "keys"))
+        secret.write_text(SECRET)
+        keys.write_text(f"db: {KEY}\n")
+        user.configure(socket=str(path), secret_file=str(secret), routing_keys_file=str(keys))
+        for file in (secret, keys):
+            file.chmod(0o600)
+        with AgentStandIn(path=path) as agent:
+            _loads_only_what_it_needs(user, ("send", "-k", "@db", *SEND[3:]))
+            assert agent.received[0].body["service_key"] == KEY
 
 
 def _loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:

@@ -57,7 +57,14 @@ class Log:
 
 def accepted(at: float = AT) -> EventAccepted:
     return EventAccepted(
-        event=EVENT, position=1, kind="v2", action="trigger", dedup_key="d", body=b"{}", at=at
+        event=EVENT,
+        position=1,
+        kind="v2",
+        action="trigger",
+        dedup_key="d",
+        body=b"{}",
+        at=at,
+        source="curl (uid 998)",
     )
 
 
@@ -74,7 +81,11 @@ def delivered(at: float) -> EventDelivered:
 @pytest.mark.parametrize(
     ("record", "line"),
     [
-        (accepted(), "INFO    accepted event=ID queue=queue-7 kind=v2 action=trigger"),
+        (
+            accepted(),
+            "INFO    accepted event=ID queue=queue-7 kind=v2 action=trigger "
+            'source="curl (uid 998)"',
+        ),
         (delivered(AT), "INFO    delivered event=ID queue=queue-7 status=202 seconds=0.125"),
         (
             failed(AT, "rate_limited", "HTTP 429"),

@@ -1,0 +1,268 @@
+"""`init --system` and what follows: one agent for all users of a host, who have no HOME here."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdagent.config.loading import load
+from tests.sandbox_process import SandboxProcess
+from tests.system.whole_host import Host, missing
+
+WHY_NOT = missing()
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
+SEND = ("pagerduty-agent", "send", "-t", "trigger", "-d")
+JOIN = "you are not in the group pagerduty-agent: ask root for 'usermod -aG pagerduty-agent alice'"
+START = "'systemctl start pagerduty-agent' starts it"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with Host(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def installed(host: Host, sandbox: SandboxProcess) -> Host:
+    """With nagios, who may send, and alice, who may not."""
+    host.install(sandbox.url)
+    host.add_user("nagios", in_the_group=True)
+    host.add_user("alice", in_the_group=False)
+    with host.at("/etc/pagerduty-agent/routing-keys.yaml").open("a") as names:
+        names.write(f"database: {KEY}\n")
+    return host
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line on standard error of a command that failed."""
+    assert done.returncode != 0
+    [line] = done.stderr.splitlines()
+    return line
+
+
+def described(sandbox: SandboxProcess, count: int) -> list[str]:
+    return [event["body"]["description"] for event in sandbox.wait_for_events(count)]
+
+
+def everything(host: Host) -> dict[str, tuple[int, int, str, bytes]]:
+    """Owner, group, mode and content of all that belongs to the agent, by path."""
+    found = {}
+    for path in host.directory.rglob("*pagerduty-agent*"):
+        if host.at("/opt") not in path.parents:
+            for each in (path, *path.rglob("*")):
+                status = each.stat()
+                content = each.read_bytes() if each.is_file() else b""
+                mode = stat.filemode(status.st_mode)
+                name = str(each.relative_to(host.directory))
+                found[name] = status.st_uid, status.st_gid, mode, content
+    return found
+
+
+def test_what_is_installed_and_that_a_second_time_changes_nothing(host: Host) -> None:
+    done = host.run("pagerduty-agent", "init", "--system")
+    assert (done.returncode, done.stderr) == (0, "")
+    for step in (
+        "systemctl enable --now pagerduty-agent",
+        "usermod -aG pagerduty-agent nagios",
+        "pagerduty-agent send -k KEY",
+    ):
+        assert f"\n  {step}" in done.stdout
+    first = everything(host)
+    user, group = (
+        int(host.run("id", flag, "pagerduty-agent").stdout) for flag in ("--user", "--group")
+    )
+    assert {name: (*facts[:3],) for name, facts in first.items()} == {
+        "etc/pagerduty-agent.yaml": (0, 0, "-rw-r--r--"),
+        "etc/pagerduty-agent": (0, 0, "drwxr-xr-x"),
+        "etc/pagerduty-agent/secret": (user, group, "-rw-------"),
+        "etc/pagerduty-agent/routing-keys.yaml": (0, group, "-rw-r-----"),
+        "etc/systemd/system/pagerduty-agent.service": (0, 0, "-rw-r--r--"),
+        "run/pagerduty-agent": (user, group, "drwxr-xr-x"),
+        "var/lib/pagerduty-agent": (user, group, "drwx------"),
+        "var/lib/pagerduty-agent/journal": (user, group, "drwx------"),
+        "var/spool/pagerduty-agent": (user, group, "drwxrws---"),
+    }
+    secret = first["etc/pagerduty-agent/secret"][3].decode().strip()
+    assert len(secret) >= 32
+    for name in ("etc/pagerduty-agent.yaml", "etc/systemd/system/pagerduty-agent.service"):
+        assert secret not in first[name][3].decode()
+    config = load({}, {}, config_file=str(host.at("/etc/pagerduty-agent.yaml"))).config
+    assert config.socket == Path("/run/pagerduty-agent/agent.sock")
+    assert config.pidfile == Path("/run/pagerduty-agent/pidfile")
+
+    again = host.run("pagerduty-agent", "init", "--system")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "Wrote" not in again.stdout and "Made" not in again.stdout
+    assert "Warning" not in again.stdout
+    assert everything(host) == first
+
+
+def test_what_was_there_is_left_and_what_it_lacks_is_named(host: Host) -> None:
+    config = host.at("/etc/pagerduty-agent.yaml")
+    config.write_text("secret: set-before-by-somebody\nspool: /var/spool/pagerduty-agent\n")
+    config.chmod(0o600)
+    spool = host.at("/var/spool/pagerduty-agent")
+    spool.mkdir(mode=0o755)
+    done = host.run("pagerduty-agent", "init", "--system")
+    assert done.returncode == 0
+    assert config.read_text().startswith("secret: set-before-by-somebody\n")
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("Warning: ")]
+    for lacking in ("socket", "secret_file", "database", "pidfile", "routing_keys_file"):
+        assert sum(f" does not say '{lacking}: /" in line for line in warnings) == 1
+    [fault] = [line for line in warnings if "owner or mode" in line]
+    [mending] = re.findall(r"run '(.*)'", fault)
+    assert host.run("sh", "-c", mending).returncode == 0
+    assert stat.filemode(spool.stat().st_mode) == "drwxrws---"
+
+
+def test_only_root_installs(host: Host) -> None:
+    host.add_user("alice", in_the_group=False)
+    assert "needs root" in error(host.run("pagerduty-agent", "init", "--system", user="alice"))
+    assert not host.at("/etc/pagerduty-agent.yaml").exists()
+
+
+def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
+    installed: Host, sandbox: SandboxProcess
+) -> None:
+    installed.start()
+    done = installed.run(*SEND, "running", "-k", "@database", user="nagios")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert described(sandbox, 1) == ["running"]
+    uid = int(installed.run("id", "--user", "nagios").stdout)
+    installed.wait_for(lambda: f"(uid {uid})" in installed.log(), "line with the sender's user")
+    [event] = [
+        json.loads(line)["id"]
+        for line in installed.run(
+            "pagerduty-agent", "queue", "list", "--state", "delivered", "--json"
+        ).stdout.splitlines()
+    ]
+    assert f"(uid {uid})" in installed.run("pagerduty-agent", "queue", "show", event).stdout
+
+    # Services often keep the HOME of whoever started them.
+    installed.at("/run/elsewhere").mkdir(mode=0o700)
+    home = installed.run(
+        *SEND, "other home", "-k", "@database", user="nagios", HOME="/run/elsewhere"
+    )
+    assert (home.returncode, home.stderr) == (0, "")
+    described(sandbox, 2)
+
+    installed.kill()
+    done = installed.run(*SEND, "down", "-k", "@database", "-q", user="nagios")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
+    [file] = installed.at("/var/spool/pagerduty-agent").iterdir()
+    assert stat.filemode(file.stat().st_mode) == "-rw-rw----"
+    installed.start()
+    assert described(sandbox, 3) == ["running", "other home", "down"]
+
+    # As a command that just missed the agent: it looks again while it runs.
+    away = {"PAGERDUTY_AGENT_SOCKET": "/run/no-agent"}
+    done = installed.run(*SEND, "missed", "-k", "@database", user="nagios", **away)
+    assert done.returncode == 0
+    assert described(sandbox, 4) == ["running", "other home", "down", "missed"]
+    installed.wait_for(lambda: not list(file.parent.iterdir()), "empty spool")
+
+
+def test_a_user_outside_of_the_group_gets_one_line_that_names_it(
+    installed: Host, sandbox: SandboxProcess
+) -> None:
+    for running in (True, False):
+        if running:
+            installed.start()
+        else:
+            installed.kill()
+        for key in (KEY, "@database"):
+            done = installed.run(*SEND, "x", "-k", key, user="alice")
+            assert done.returncode == 69
+            assert JOIN in error(done)
+    assert list(installed.at("/var/spool/pagerduty-agent").iterdir()) == []
+    assert sandbox.events() == []
+
+
+def test_operators_calls_are_for_root_the_agents_user_and_who_has_the_secret(
+    installed: Host,
+) -> None:
+    status = ("pagerduty-agent", "status")
+    installed.start()
+    for user in ("root", "pagerduty-agent"):
+        by_the_kernels_word = installed.run(*status, user=user, PAGERDUTY_AGENT_SECRET="wrong")
+        assert by_the_kernels_word.returncode == 0
+    refused = error(installed.run(*status, user="nagios"))
+    assert "/etc/pagerduty-agent/secret: Permission denied" in refused
+    assert installed.run("pagerduty-agent", "health", user="nagios").stdout == "OK\n"
+    secret = installed.at("/etc/pagerduty-agent/secret").read_text().strip()
+    with_it = installed.run(*status, user="nagios", PAGERDUTY_AGENT_SECRET=secret)
+    assert with_it.returncode == 0
+    wrong = installed.run(*status, user="nagios", PAGERDUTY_AGENT_SECRET="wrong")
+    assert "does not accept the secret" in error(wrong)
+
+
+def test_credentials_in_the_config_that_all_read_are_to_be_moved(installed: Host) -> None:
+    with installed.at("/etc/pagerduty-agent.yaml").open("a") as config:
+        config.write(f"routing_keys:\n  web: {KEY}\n")
+    for user in ("root", "alice"):
+        warned = installed.run("pagerduty-agent", "health", user=user).stderr
+        assert "every user can read it: move them into files that secret_file and" in warned
+
+
+def test_every_hint_leads_to_the_service_and_none_to_a_second_agent(installed: Host) -> None:
+    for user in ("root", "nagios"):
+        assert START in error(installed.run("pagerduty-agent", "server", user=user))
+    assert START in error(installed.run("pagerduty-agent", "status"))
+    installed.start()
+    for user in ("root", "nagios"):
+        assert START in error(installed.run("pagerduty-agent", "server", user=user))
+    second = installed.run("pagerduty-agent", "server", user="pagerduty-agent")
+    assert "'systemctl stop pagerduty-agent' stops it" in error(second)
+    verify = ("pagerduty-agent", "journal", "verify")
+    assert "('systemctl stop pagerduty-agent')" in error(installed.run(*verify))
+    assert "run this as root" in error(installed.run(*verify, user="nagios"))
+    stop = ("pagerduty-agent", "server", "stop")
+    unable = error(installed.run(*stop, user="nagios"))
+    assert "as root, 'systemctl stop pagerduty-agent' stops the agent" in unable
+    assert installed.run(*stop).stdout.startswith("Stopped the agent")
+    assert not installed.at("/run/pagerduty-agent/agent.sock").exists()
+    assert installed.run(*verify).returncode == 0
+
+
+def test_what_root_makes_of_the_journal_belongs_to_the_agent(
+    installed: Host, sandbox: SandboxProcess
+) -> None:
+    installed.start()
+    assert installed.run(*SEND, "kept", "-k", KEY).returncode == 0
+    described(sandbox, 1)
+    installed.kill()
+    state = "/var/lib/pagerduty-agent"
+    compacting = installed.run("pagerduty-agent", "journal", "compact")
+    assert compacting.returncode == 0, compacting.stderr
+    installed.start()
+    installed.kill()
+    saving = installed.run("pagerduty-agent", "journal", "salvage", f"{state}/new")
+    assert saving.returncode == 0, saving.stderr
+    [moving] = re.findall(r"^ +(mv .*)$", saving.stdout, re.MULTILINE)
+    assert installed.run("sh", "-c", moving).returncode == 0
+    installed.start()
+    assert "1 delivered" in installed.run("pagerduty-agent", "status").stdout
+
+
+def test_a_user_whom_the_host_does_not_know_sends_by_his_group(
+    installed: Host, sandbox: SandboxProcess
+) -> None:
+    installed.start()
+    group = installed.run("id", "--group", "pagerduty-agent").stdout.strip()
+    with pytest.raises(KeyError):
+        pwd.getpwuid(61234)
+    done = installed.run(*SEND, "nobody's", "-k", KEY, user=f"61234:61234:{group}")
+    assert done.returncode == 0, done.stderr
+    assert described(sandbox, 1) == ["nobody's"]
+    done = installed.run(*SEND, "x", "-k", KEY, user="61234:61234:61234")
+    assert "'usermod -aG pagerduty-agent 61234'" in error(done)
