@@ -221,6 +221,12 @@ def _check_named_key(name: str, key: str, where: str) -> None:
         raise ConfigError(f"{where}: routing_keys {shown(name)}: {problem}")
 
 
+def _holds_credentials(values: Mapping[str, Written]) -> bool:
+    told = values.get("notify_routing_key")
+    named = told is None or str(told.value).startswith("@")
+    return not named or bool({"secret", "routing_keys"} & values.keys())
+
+
 def _warnings(
     config: Config, file: ConfigFile | None, environ: Mapping[str, str]
 ) -> tuple[str, ...]:
@@ -232,7 +238,7 @@ def _warnings(
             warnings.append(
                 f"{path} holds credentials and every user can read it: run 'chmod o= {path}'"
             )
-    if file and file.exposed and {"secret", "routing_keys"} & file.values.keys():
+    if file and file.exposed and _holds_credentials(_flat(file.values)):
         mending = f"run 'chmod 600 {file.path}'"
         if file.path == SYSTEM_FILE:  # every user's commands read it
             mending = "move them into files that secret_file and routing_keys_file name"

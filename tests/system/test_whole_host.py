@@ -21,7 +21,10 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 SEND = ("pagerduty-agent", "send", "-t", "trigger", "-d")
-JOIN = "you are not in the group pagerduty-agent: ask root for 'usermod -aG pagerduty-agent alice'"
+NAGIOS = ("pagerduty-agent", "nagios", "-t", "PROBLEM", "--host", "web1", "--state")
+# Names that no package uses: the host has the users of this machine as well.
+MEMBER, STRANGER = "pdtest-member", "pdtest-stranger"
+JOIN = f"not in the group pagerduty-agent: ask root for 'usermod -aG pagerduty-agent {STRANGER}'"
 START = "'systemctl start pagerduty-agent' starts it"
 
 
@@ -33,10 +36,10 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 @pytest.fixture
 def installed(host: Host, sandbox: SandboxProcess) -> Host:
-    """With nagios, who may send, and alice, who may not."""
+    """With a user who may send, and one who may not."""
     host.install(sandbox.url)
-    host.add_user("nagios", in_the_group=True)
-    host.add_user("alice", in_the_group=False)
+    host.add_user(MEMBER, in_the_group=True)
+    host.add_user(STRANGER, in_the_group=False)
     with host.at("/etc/pagerduty-agent/routing-keys.yaml").open("a") as names:
         names.write(f"database: {KEY}\n")
     return host
@@ -50,7 +53,9 @@ def error(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def described(sandbox: SandboxProcess, count: int) -> list[str]:
-    return [event["body"]["description"] for event in sandbox.wait_for_events(count)]
+    """What PagerDuty got: the description of v1, the source of v2."""
+    bodies = [event["body"] for event in sandbox.wait_for_events(count)]
+    return [body.get("description") or body["payload"]["source"] for body in bodies]
 
 
 def everything(host: Host) -> dict[str, tuple[int, int, str, bytes]]:
@@ -125,8 +130,8 @@ def test_what_was_there_is_left_and_what_it_lacks_is_named(host: Host) -> None:
 
 
 def test_only_root_installs(host: Host) -> None:
-    host.add_user("alice", in_the_group=False)
-    assert "needs root" in error(host.run("pagerduty-agent", "init", "--system", user="alice"))
+    host.add_user(STRANGER, in_the_group=False)
+    assert "needs root" in error(host.run("pagerduty-agent", "init", "--system", user=STRANGER))
     assert not host.at("/etc/pagerduty-agent.yaml").exists()
 
 
@@ -134,10 +139,10 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
     installed: Host, sandbox: SandboxProcess
 ) -> None:
     installed.start()
-    done = installed.run(*SEND, "running", "-k", "@database", user="nagios")
+    done = installed.run(*SEND, "running", "-k", "@database", user=MEMBER)
     assert (done.returncode, done.stderr) == (0, "")
     assert described(sandbox, 1) == ["running"]
-    uid = int(installed.run("id", "--user", "nagios").stdout)
+    uid = int(installed.run("id", "--user", MEMBER).stdout)
     installed.wait_for(lambda: f"(uid {uid})" in installed.log(), "line with the sender's user")
     [event] = [
         json.loads(line)["id"]
@@ -149,26 +154,27 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
 
     # Services often keep the HOME of whoever started them.
     installed.at("/run/elsewhere").mkdir(mode=0o700)
-    home = installed.run(
-        *SEND, "other home", "-k", "@database", user="nagios", HOME="/run/elsewhere"
-    )
+    home = installed.run(*SEND, "other home", "-k", "@database", user=MEMBER, HOME="/run/elsewhere")
     assert (home.returncode, home.stderr) == (0, "")
     described(sandbox, 2)
 
     installed.kill()
-    done = installed.run(*SEND, "down", "-k", "@database", "-q", user="nagios")
+    done = installed.run(*SEND, "down", "-k", "@database", "-q", user=MEMBER)
     assert (done.returncode, done.stdout) == (0, "")
     assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
-    [file] = installed.at("/var/spool/pagerduty-agent").iterdir()
+    done = installed.run(*NAGIOS, "DOWN", "-k", "@database", user=MEMBER)
+    assert done.returncode == 0, done.stderr
+    [file, _] = sorted(installed.at("/var/spool/pagerduty-agent").iterdir())
     assert stat.filemode(file.stat().st_mode) == "-rw-rw----"
     installed.start()
-    assert described(sandbox, 3) == ["running", "other home", "down"]
+    all_so_far = ["running", "other home", "down", "web1"]
+    assert described(sandbox, 4) == all_so_far
 
     # As a command that just missed the agent: it looks again while it runs.
     away = {"PAGERDUTY_AGENT_SOCKET": "/run/no-agent"}
-    done = installed.run(*SEND, "missed", "-k", "@database", user="nagios", **away)
+    done = installed.run(*SEND, "missed", "-k", "@database", user=MEMBER, **away)
     assert done.returncode == 0
-    assert described(sandbox, 4) == ["running", "other home", "down", "missed"]
+    assert described(sandbox, 5) == [*all_so_far, "missed"]
     installed.wait_for(lambda: not list(file.parent.iterdir()), "empty spool")
 
 
@@ -181,7 +187,7 @@ def test_a_user_outside_of_the_group_gets_one_line_that_names_it(
         else:
             installed.kill()
         for key in (KEY, "@database"):
-            done = installed.run(*SEND, "x", "-k", key, user="alice")
+            done = installed.run(*SEND, "x", "-k", key, user=STRANGER)
             assert done.returncode == 69
             assert JOIN in error(done)
     assert list(installed.at("/var/spool/pagerduty-agent").iterdir()) == []
@@ -196,38 +202,43 @@ def test_operators_calls_are_for_root_the_agents_user_and_who_has_the_secret(
     for user in ("root", "pagerduty-agent"):
         by_the_kernels_word = installed.run(*status, user=user, PAGERDUTY_AGENT_SECRET="wrong")
         assert by_the_kernels_word.returncode == 0
-    refused = error(installed.run(*status, user="nagios"))
+    refused = error(installed.run(*status, user=MEMBER))
     assert "/etc/pagerduty-agent/secret: Permission denied" in refused
-    assert installed.run("pagerduty-agent", "health", user="nagios").stdout == "OK\n"
+    assert installed.run("pagerduty-agent", "health", user=MEMBER).stdout == "OK\n"
     secret = installed.at("/etc/pagerduty-agent/secret").read_text().strip()
-    with_it = installed.run(*status, user="nagios", PAGERDUTY_AGENT_SECRET=secret)
+    with_it = installed.run(*status, user=MEMBER, PAGERDUTY_AGENT_SECRET=secret)
     assert with_it.returncode == 0
-    wrong = installed.run(*status, user="nagios", PAGERDUTY_AGENT_SECRET="wrong")
+    wrong = installed.run(*status, user=MEMBER, PAGERDUTY_AGENT_SECRET="wrong")
     assert "does not accept the secret" in error(wrong)
 
 
 def test_credentials_in_the_config_that_all_read_are_to_be_moved(installed: Host) -> None:
-    with installed.at("/etc/pagerduty-agent.yaml").open("a") as config:
-        config.write(f"routing_keys:\n  web: {KEY}\n")
-    for user in ("root", "alice"):
-        warned = installed.run("pagerduty-agent", "health", user=user).stderr
-        assert "every user can read it: move them into files that secret_file and" in warned
+    path = installed.at("/etc/pagerduty-agent.yaml")
+    before = path.read_text()
+    for credential in (f"routing_keys:\n  web: {KEY}\n", f"notify:\n  routing_key: {KEY}\n"):
+        path.write_text(before + credential)
+        for user in ("root", STRANGER):
+            warned = installed.run("pagerduty-agent", "health", user=user).stderr
+            assert "every user can read it: move them into files that secret_file and" in warned
+    path.write_text(f"{before}notify:\n  routing_key: '@database'\n")
+    for user in ("root", STRANGER):  # who may not read what @database is, and need not
+        assert "warning" not in installed.run("pagerduty-agent", "health", user=user).stderr
 
 
 def test_every_hint_leads_to_the_service_and_none_to_a_second_agent(installed: Host) -> None:
-    for user in ("root", "nagios"):
+    for user in ("root", MEMBER):
         assert START in error(installed.run("pagerduty-agent", "server", user=user))
     assert START in error(installed.run("pagerduty-agent", "status"))
     installed.start()
-    for user in ("root", "nagios"):
+    for user in ("root", MEMBER):
         assert START in error(installed.run("pagerduty-agent", "server", user=user))
     second = installed.run("pagerduty-agent", "server", user="pagerduty-agent")
     assert "'systemctl stop pagerduty-agent' stops it" in error(second)
     verify = ("pagerduty-agent", "journal", "verify")
     assert "('systemctl stop pagerduty-agent')" in error(installed.run(*verify))
-    assert "run this as root" in error(installed.run(*verify, user="nagios"))
+    assert "run this as root" in error(installed.run(*verify, user=MEMBER))
     stop = ("pagerduty-agent", "server", "stop")
-    unable = error(installed.run(*stop, user="nagios"))
+    unable = error(installed.run(*stop, user=MEMBER))
     assert "as root, 'systemctl stop pagerduty-agent' stops the agent" in unable
     assert installed.run(*stop).stdout.startswith("Stopped the agent")
     assert not installed.at("/run/pagerduty-agent/agent.sock").exists()

@@ -21,7 +21,7 @@ from pdagent.demo.processes import call_off, dying_with_us, free_port
 from tests.agent_process import REPOSITORY
 from tests.credentials import Credentials
 
-_TOOLS = ("unshare", "nsenter", "setpriv", "mount", "useradd", "usermod", "groupadd", "cp")
+_TOOLS = ("unshare", "nsenter", "setpriv", "mount", "useradd", "usermod", "groupadd", "find")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _SITE = Path(click.__file__).parents[1]
 _TIME_LIMIT = 60.0
@@ -73,6 +73,8 @@ class Host:
         for place in ("python", "site", "repository"):
             self.at(f"/opt/{place}").mkdir()
         subprocess.run(["cp", "-a", "/etc", self.directory], check=True)
+        ours = ("-name", "pagerduty-agent*", "-prune", "-exec", "rm", "-r", "{}", "+")
+        subprocess.run(["find", self.at("/etc"), *ours], check=True)
         self.script("pagerduty-agent", _PROGRAM)
         # systemd is here, if only in name.
         self.script("systemctl", "#!/bin/sh\nexit 1\n")
@@ -131,7 +133,8 @@ class Host:
 
     def add_user(self, name: str, *, in_the_group: bool) -> None:
         """A user as other packages make them."""
-        assert self.run("useradd", "--system", "--user-group", name).returncode == 0
+        done = self.run("useradd", "--system", "--user-group", name)
+        assert done.returncode == 0, done.stderr
         if in_the_group:
             done = self.run("usermod", "-aG", "pagerduty-agent", name)
             assert done.returncode == 0, done.stderr
