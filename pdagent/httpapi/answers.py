@@ -9,8 +9,14 @@ import msgspec
 from actors.core.commands import Receipt, Refusal
 from pdagent.events.kinds import DEDUP_KEY_NAMES, EVENT_PATHS, EventKind
 
-_PAGERDUTY_PATHS = frozenset(EVENT_PATHS.values())
-_INTAKE_PATHS = _PAGERDUTY_PATHS | {"/send", "/send/batch"}
+NAGIOS_PATH = "/nagios/2010-04-15/create_event"
+"""PagerDuty's path for forms of pagerduty_nagios.pl."""
+
+INTEGRATION_PATH = "/integration/{key}/enqueue"
+"""PagerDuty's path with the integration key in it."""
+
+_PAGERDUTY_PATHS = (*EVENT_PATHS.values(), NAGIOS_PATH, INTEGRATION_PATH.partition("{")[0])
+_INTAKE_PATHS = (*_PAGERDUTY_PATHS, "/send")
 _STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422}
 # `status` in PagerDuty's shape for refusals that say nothing about the event.
 _TEMPORARY = {
@@ -26,6 +32,11 @@ def processed(kind: EventKind, receipt: Receipt) -> bytes:
     return _encode(
         {"status": "success", "message": "Event processed", **_alert_of(kind, receipt, empty=True)}
     )
+
+
+def nothing_sent(why: str) -> str:
+    """PagerDuty's answer to a Nagios notification that needs no event."""
+    return _encode({"status": "success", "message": why, "incident_key": ""}).decode()
 
 
 def stored(kind: EventKind, receipt: Receipt, **line: int) -> bytes:
@@ -50,10 +61,10 @@ def error_body(
 
     `status` is the HTTP status; 429 also where v1 gets 403.
     """
-    uncertain = may_have_been_stored and path in _INTAKE_PATHS
+    uncertain = may_have_been_stored and path.startswith(_INTAKE_PATHS)
     errors = [_sentence(status, each, uncertain=uncertain) for each in sentences]
     body: dict[str, Any] = {"errors": errors}
-    if path in _PAGERDUTY_PATHS:
+    if path.startswith(_PAGERDUTY_PATHS):
         kind = _TEMPORARY.get(status, "invalid event")
         body = {"status": kind, "message": message or errors[0], **body}
     if uncertain:

@@ -9,10 +9,11 @@ import falcon.asgi
 
 from pdagent.events.kinds import EVENT_PATHS
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.answers import error_body
+from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH, error_body
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
+from pdagent.httpapi.intake.nagios_form import NagiosForm
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
 from pdagent.httpapi.loop_guard import LoopGuard
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
@@ -56,6 +57,8 @@ def with_routes(agent: Agent) -> FalconApp:
     needed = sending if agent.config.require_secret else Secret("")
     for kind, path in EVENT_PATHS.items():
         app.add_route(path, PagerDutyPath(agent, kind, needed))
+    app.add_route(INTEGRATION_PATH, PagerDutyPath(agent, "v2", needed))
+    app.add_route(NAGIOS_PATH, NagiosForm(agent, "v1", needed))
     app.add_route("/status", status)
     app.add_route("/queue/status", status, suffix="queues")
     app.add_route("/queue/events", events)
@@ -106,10 +109,15 @@ async def _journal_trouble(
     params: dict[str, object],
 ) -> None:
     """503 with the journal's reason."""
-    logger.error("%s %s: %s", request.method, request.path, error)
+    logger.error("%s %s: %s", request.method, _shown(request), error)
     response.status = falcon.HTTP_503
     response.set_header("Retry-After", _RETRY_AFTER)
     response.data = error_body(request.path, 503, str(error))
+
+
+def _shown(request: falcon.asgi.Request) -> str:
+    """The path for the log: as its route has it, since it may hold a routing key."""
+    return request.uri_template or "(no route)"
 
 
 async def _unexpected(
@@ -119,6 +127,6 @@ async def _unexpected(
     params: dict[str, object],
 ) -> None:
     """A bug: 500 without details; the traceback goes to the log, without the event."""
-    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    logger.error("%s %s failed", request.method, _shown(request), exc_info=error)
     response.status = falcon.HTTP_500
     response.data = error_body(request.path, 500, "the agent made a mistake: its log says where")

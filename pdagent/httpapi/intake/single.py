@@ -1,17 +1,22 @@
-"""Single events: `/send`, and PagerDuty's three paths for tools that use its API."""
+"""Single events: `/send`, and PagerDuty's own paths for tools that use its API."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import falcon
 import falcon.asgi
+import msgspec
 
 from actors.core.commands import Receipt, Refusal
-from pdagent.events import KINDS, EventKind, InvalidEvent, parse
+from pdagent.events import KINDS, EventKind, InvalidEvent, ParsedEvent, parse
 from pdagent.httpapi.agent import Agent, Sender, accept
 from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
 from pdagent.httpapi.guard import Secret, peer_of
 from pdagent.httpapi.intake.bodies import read_body
 from pdagent.httpapi.loop_guard import passed_by
+from pdagent.masking import is_routing_key
 
 OCCURRED_AT = "Pd-Occurred-At"
 """The header with the time of occurrence of the events in a request."""
@@ -51,7 +56,7 @@ class SendEvent:
                 description="the header Pd-Event-Version is missing or unknown: "
                 "send v1, v2 or change"
             )
-        answer = await _accepted(self._agent, kind, request, response)
+        answer = await _accepted(self._agent, partial(_event_of, request, kind), request, response)
         if isinstance(answer, Receipt):
             response.data = stored(kind, answer)
 
@@ -64,11 +69,14 @@ class PagerDutyPath:
         self._secret = secret
         self._kind = kind
 
-    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """202 (v1: 200) once the event is on disk."""
+    async def on_post(
+        self, request: falcon.asgi.Request, response: falcon.asgi.Response, key: str | None = None
+    ) -> None:
+        """202 (v1: 200) once the event is on disk; `key` is that of the path if it has one."""
         self._secret.check(request)
+        read = partial(self._event, request, key=key)
         answer = await _accepted(
-            self._agent, self._kind, request, response, invalid="Event object is invalid"
+            self._agent, read, request, response, invalid="Event object is invalid"
         )
         if isinstance(answer, Receipt):
             response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
@@ -76,21 +84,32 @@ class PagerDutyPath:
         elif answer is not None and self._kind == "v1" and answer.reason == "queue_full":
             response.status = falcon.HTTP_403
 
+    def _event(self, request: falcon.asgi.Request, body: bytes, key: str | None) -> ParsedEvent:
+        if key is None:
+            return _event_of(request, self._kind, body)
+        if not is_routing_key(key):
+            raise InvalidEvent(("the key in the path is not 32 letters and digits",))
+        return msgspec.structs.replace(parse(self._kind, body, key), routing_key=key)
+
+
+def _event_of(request: falcon.asgi.Request, kind: EventKind, body: bytes) -> ParsedEvent:
+    return parse(kind, body, request.get_header("X-Routing-Key"))
+
 
 async def _accepted(
     agent: Agent,
-    kind: EventKind,
+    read: Callable[[bytes], ParsedEvent],
     request: falcon.asgi.Request,
     response: falcon.asgi.Response,
     invalid: str = "",
 ) -> Receipt | Refusal | None:
-    """Have the request's event stored; None if it is not valid. Answers all but a receipt.
+    """Have the event that `read` finds stored; None if it is not valid. Answers all but a receipt.
 
     `invalid` is the `message` for an event that is not valid.
     """
     body = await read_body(request)
     try:
-        event = parse(kind, body, request.get_header("X-Routing-Key"))
+        event = read(body)
     except InvalidEvent as error:
         response.status = falcon.HTTP_400
         response.data = error_body(request.path, 400, *error.errors, message=invalid)

@@ -14,11 +14,13 @@ import pytest
 from pdagent import __version__
 from pdagent.events.kinds import EVENT_PATHS
 from pdagent.httpapi import application
+from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH
 from tests.actors.running_actors import RunningActors
 from tests.agent_process import AgentProcess
 from tests.pdagent.httpapi.in_process import agent_around
 
 PAGE = Path(__file__).parents[3] / "docs" / "http-api.md"
+PAGERDUTY_PATHS = {*EVENT_PATHS.values(), INTEGRATION_PATH, NAGIOS_PATH}
 METHODS = {"get", "post", "delete", "put", "patch"}
 
 
@@ -38,6 +40,10 @@ def calls_of(document: dict[str, Any]) -> set[str]:
         for method in item
         if method in METHODS
     }
+
+
+def filled(path: str) -> str:
+    return re.sub(r"{\w+}", "x", path)
 
 
 def needs_secret(call: dict[str, Any]) -> bool:
@@ -65,7 +71,7 @@ def test_the_methods_are_those_that_the_agent_allows(
     agent: AgentProcess, document: dict[str, Any]
 ) -> None:
     for path, item in document["paths"].items():
-        answer = agent.session().options(f"{agent.url}{path.replace('{event}', 'x')}", timeout=20)
+        answer = agent.session().options(f"{agent.url}{filled(path)}", timeout=20)
         allowed = set(answer.headers["Allow"].lower().split(", ")) & METHODS
         assert allowed == item.keys() & METHODS, path
 
@@ -75,13 +81,11 @@ def test_calls_that_ask_for_the_secret_say_so(
 ) -> None:
     for path, item in document["paths"].items():
         for method, call in item.items():
-            answer = agent.session().request(
-                method, f"{agent.url}{path.replace('{event}', 'x')}", timeout=20
-            )
+            answer = agent.session().request(method, f"{agent.url}{filled(path)}", timeout=20)
             assert (answer.status_code == 401) == needs_secret(call), (method, path)
             # `require_secret` makes PagerDuty's paths ask for it.
             optional = {} in call["security"]
-            assert optional == (path in EVENT_PATHS.values()), (method, path)
+            assert optional == (path in PAGERDUTY_PATHS), (method, path)
             assert ("401" in call["responses"]) == bool(call["security"]), (method, path)
 
 
