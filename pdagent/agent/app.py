@@ -60,7 +60,7 @@ def run(config: Config, signals: StopSignals) -> int:
 
     Raises `StartRefused` with one line if it can't start.
     """
-    config.check_listener()
+    config.check_listeners()
     log = set_up_logging(config)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     gc.set_threshold(*_COLLECT_AFTER)
@@ -210,8 +210,9 @@ async def _answer(
     tasks += map(asyncio.create_task, notifications.tasks())
 
     def ready() -> None:
-        also = f" and {config.socket}" if config.socket else ""
-        logger.info("listening on %s%s, delivering to %s", config.address, also, config.events_url)
+        places = [*(listener.address for listener in config.listeners), config.socket or ""]
+        where = " and ".join(str(place) for place in places if place)
+        logger.info("listening on %s, delivering to %s", where, config.events_url)
         manager.tell("READY=1")
         informing = manager.keep_informed(system.dead_parts, lambda: _in_a_line(system))
         tasks.append(asyncio.create_task(informing))

@@ -6,11 +6,12 @@ refuses bad ones; `pdagent/config/options.py` explains each.
 
 from __future__ import annotations
 
-import ipaddress
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+
+from pdagent.config.listener import Listener
 
 DEFAULT_ADDRESS = "127.0.0.1:49463"
 EVENTS_URLS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
@@ -67,6 +68,7 @@ class Config:
     """
 
     address: str = DEFAULT_ADDRESS
+    listen: tuple[Listener, ...] = ()
     socket: Path | None = None
     secret: str = ""
     secret_file: Path | None = None
@@ -111,14 +113,19 @@ class Config:
         return [("address", self.address), ("database", str(self.database))]
 
     @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where the agent listens: `address` first, then `listen`."""
+        return (Listener(self.address, self.tls_cert, self.tls_key), *self.listen)
+
+    @property
     def host(self) -> str:
         """The host of `address`, an IPv6 address without its brackets."""
-        return self.address.rpartition(":")[0].strip("[]")
+        return self.listeners[0].host
 
     @property
     def port(self) -> int:
         """The TCP port of `address`."""
-        return int(self.address.rpartition(":")[2])
+        return self.listeners[0].port
 
     @property
     def called_at(self) -> str:
@@ -126,54 +133,35 @@ class Config:
         return str(self.socket or self.address)
 
     @property
-    def is_local(self) -> bool:
-        """Whether only programs on this host can reach `address`.
-
-        A name other than localhost may mean anything to the resolver: it counts as reachable.
-        """
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @property
     def sends_heartbeat(self) -> bool:
         """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
         elsewhere = self.events_url != EVENTS_URLS[self.region]
         return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
 
-    def check_listener(self) -> None:
-        """Refuse an address that would leave the agent open to others.
+    def check_listeners(self) -> None:
+        """Refuse addresses that would leave the agent open to others, or deliver to itself.
 
         Raises:
             StartRefused: Without a secret, on an address that other hosts can reach or with
-                `require_secret`, or with a certificate and key that aren't both there.
+                `require_secret`; with a certificate and key that aren't both there; with one of
+                the addresses as `events_url`.
         """
         if not self.secret and self.require_secret:
             raise StartRefused("require_secret is set and no secret: set 'secret' in the config")
-        if not self.secret and not self.is_local:
-            raise StartRefused(
-                f"address {self.address} can be reached by other hosts and no secret is set: "
-                "set 'secret' in the config, or an address on 127.0.0.1"
-            )
-        if (self.tls_cert is None) != (self.tls_key is None):
-            given, missing = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
-            raise StartRefused(f"{given} is set without {missing}: TLS needs both")
-        for name, path in (("tls_cert", self.tls_cert), ("tls_key", self.tls_key)):
-            if path is not None and not path.is_file():
-                raise StartRefused(f"{name}: there is no file {path}")
+        events = urlsplit(self.events_url)
+        port = events.port or (443 if events.scheme == "https" else 80)
+        for listener in self.listeners:
+            if problem := listener.problem(secret=bool(self.secret)):
+                raise StartRefused(problem)
+            if listener.is_at(events.hostname or "", port):
+                raise StartRefused(
+                    f"events_url {self.events_url} is where this agent itself listens "
+                    f"({listener.address}): set PagerDuty's address, or leave events_url out"
+                )
 
     def listener_warnings(self) -> list[str]:
         """What leaves the agent less protected than it could be, one sentence each."""
-        found = []
-        if not self.is_local and not self.require_secret:
-            found.append(
-                f"other hosts can send events to {self.address} without the secret: set "
-                "'require_secret: true' and put the secret into your tools' URLs, "
-                "or keep others out with a firewall"
-            )
-        if self.tls_key is not None and self.tls_key.stat().st_mode & stat.S_IROTH:
-            found.append(f"every user can read the private key: run 'chmod 600 {self.tls_key}'")
-        return found
+        found: dict[str, None] = {}
+        for listener in self.listeners:
+            found |= dict.fromkeys(listener.warnings(require_secret=self.require_secret))
+        return list(found)

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pdagent.config import Config, ConfigError, FlagError, expanded
+from pdagent.config.listener import Listener
 from pdagent.config.options import OPTIONS, Option, check_routing_key
 from pdagent.config.reading import ConfigFile, Written, read_config_file, shown
 from pdagent.wording import nearest
@@ -189,8 +190,10 @@ def _from_file(option: Option, written: Written, path: Path) -> object:
     where = f"{path}, line {written.line}"
     if option.name == "routing_keys" and not isinstance(written.value, dict):
         raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
+    if option.name == "listen":
+        return _listeners(option, written, path)
     if isinstance(written.value, list) and option.name in _LISTS:
-        return _parsed(option, ",".join(written.value), where, path.parent)
+        return _parsed(option, ",".join(map(str, written.value)), where, path.parent)
     if isinstance(written.value, str):
         return _parsed(option, written.value, where, path.parent)
     if option.name != "routing_keys" or isinstance(written.value, list):
@@ -200,6 +203,25 @@ def _from_file(option: Option, written: Written, path: Path) -> object:
         keys[name] = entry.value if isinstance(entry.value, str) else ""
         _check_named_key(name, keys[name], f"{path}, line {entry.line}")
     return keys
+
+
+def _listeners(option: Option, written: Written, path: Path) -> tuple[Listener, ...]:
+    found: list[Listener] = []
+    for entry in written.value if isinstance(written.value, list) else [written.value]:
+        where = f"{path}, line {written.line}"
+        if isinstance(entry, str):
+            found += cast("tuple[Listener, ...]", _parsed(option, entry, where, path.parent))
+            continue
+        settings: dict[str, Any] = {}
+        for name, part in entry.items():
+            where = f"{path}, line {part.line}"
+            if name not in Listener._fields or not isinstance(part.value, str):
+                raise ConfigError(f"{where}: an entry of listen has {', '.join(Listener._fields)}")
+            settings[name] = _parsed(OPTIONS[name], part.value, where, path.parent)
+        if "address" not in settings:
+            raise ConfigError(f"{where}: this entry of listen has no address")
+        found.append(Listener(**settings))
+    return tuple(found)
 
 
 def _parsed(option: Option, text: str, where: str, base: Path) -> object:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pdagent.config import expanded
+from pdagent.config.listener import Listener
 from pdagent.masking import is_routing_key
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -142,6 +143,10 @@ def _ip_address(text: str) -> tuple[str, int | None]:
         return str(ipaddress.ip_address(host.strip("[]"))), int(port)
 
 
+def _listeners(text: str, base: Path) -> tuple[Listener, ...]:
+    return tuple(Listener(_address(item, base)) for item in text.split(",") if item.strip())
+
+
 def _key_or_name(text: str, _: Path) -> str:
     key = text.strip()
     if not (_KEY_NAME.fullmatch(key[1:]) if key.startswith("@") else is_routing_key(key)):
@@ -206,6 +211,12 @@ _LIST = (
         "none",
         "Unix socket where the agent listens as well: its group may send events without the "
         "secret. Commands use it instead of the address.",
+    ),
+    Option(
+        "listen",
+        Kind("a list of HOST:PORT, or of addresses with tls_cert and tls_key", _listeners),
+        "none",
+        "Further addresses where the agent listens, each with or without TLS.",
     ),
     Option(
         "secret",

@@ -24,9 +24,9 @@ _NULL = ("~", "null", "Null", "NULL")
 
 
 class Written(NamedTuple):
-    """A value as it stands in the file: text, texts, or names with texts. Lines count from 1."""
+    """A value as it stands in the file: text, a list, or names with texts. Lines count from 1."""
 
-    value: str | list[str] | dict[str, Written]
+    value: str | list[str | dict[str, Written]] | dict[str, Written]
     line: int
 
 

@@ -25,6 +25,14 @@ _ROUTING_KEYS = """\
 # routing_keys:
 #   database: 0123456789abcdef0123456789abcdef
 """
+_LISTEN = """\
+# listen:
+#   - 127.0.0.1:8080
+#   - address: 127.0.0.1:443
+#     tls_cert: events.cert.pem
+#     tls_key: events.key.pem
+"""
+_EXAMPLES = {"routing_keys": _ROUTING_KEYS, "listen": _LISTEN}
 _PLAIN = re.compile(r"[A-Za-z0-9._][\w.-]*", re.ASCII)
 _FOR_ITS_OWNER, _FOR_ALL = 0o600, 0o644
 
@@ -156,8 +164,8 @@ def _entry(option: Option, settings: Mapping[str, str]) -> str:
         return f"{head}{first}#   {name}: {'' if option.shown == 'none' else option.shown}\n"
     if option.name in settings:
         return f"{head}{option.name}: {settings[option.name]}\n"
-    if option.name == "routing_keys":
-        return f"{head}{_ROUTING_KEYS}"
+    if option.name in _EXAMPLES:
+        return f"{head}{_EXAMPLES[option.name]}"
     if option.shown == "none":
         return f"{head}# {option.name}:\n"
     return f"{head}# {option.name}: {option.shown}\n"

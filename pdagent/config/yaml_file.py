@@ -70,7 +70,7 @@ def _mapping(path: Path, node: yaml.Node, what: str) -> dict[str, Written]:
         if isinstance(value_node, yaml.MappingNode) and what == "the file":
             values[key] = Written(_mapping(path, value_node, key), line)
         elif isinstance(value_node, yaml.SequenceNode) and what == "the file":
-            values[key] = Written(_texts(path, value_node, key), line)
+            values[key] = Written(_entries(path, value_node, key), line)
         elif not isinstance(value_node, yaml.ScalarNode):
             raise ConfigError(f"{path}, line {line}: {shown(key)} must have a single value")
         elif not _is_nothing(value_node):
@@ -78,9 +78,14 @@ def _mapping(path: Path, node: yaml.Node, what: str) -> dict[str, Written]:
     return values
 
 
-def _texts(path: Path, node: yaml.SequenceNode, key: str) -> list[str]:
+def _entries(path: Path, node: yaml.SequenceNode, key: str) -> list[str | dict[str, Written]]:
+    found: list[str | dict[str, Written]] = []
     for entry in node.value:
-        if not isinstance(entry, yaml.ScalarNode):
+        if isinstance(entry, yaml.ScalarNode):
+            found.append(entry.value)
+        elif isinstance(entry, yaml.MappingNode) and key == "listen":
+            found.append(_mapping(path, entry, "an entry of listen"))
+        else:
             line = entry.start_mark.line + 1
             raise ConfigError(f"{path}, line {line}: {shown(key)} must be a list of single values")
-    return [entry.value for entry in node.value]
+    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-import ipaddress
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ import falcon.asgi
 
 from pdagent.config import Config
 from pdagent.config.certificates import is_address, names_in
+from pdagent.config.listener import is_of_this_host
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,14 @@ class BrowserGuard:
     """
 
     def __init__(self, config: Config) -> None:
-        self._any_name = bool(config.secret) and not config.is_local
-        self._names = {"localhost", config.host.lower(), *config.allowed_hosts}
-        if config.tls_cert is not None:
-            self._names |= names_in(config.tls_cert)
+        local = {listener.port for listener in config.listeners if listener.is_local}
+        others = {listener.port for listener in config.listeners} if config.secret else set()
+        self._ports_for_any_name = others - local
+        self._names = {"localhost", *config.allowed_hosts}
+        for listener in config.listeners:
+            self._names.add(listener.host.lower())
+            if listener.tls_cert is not None:
+                self._names |= names_in(listener.tls_cert)
         self._known: set[str] = set()
         self._looking_up = asyncio.Lock()
         self._look_up_at = self._log_at = 0.0
@@ -62,16 +66,19 @@ class BrowserGuard:
             )
         host = request.get_header("Host")
         if host and host not in self._known:
-            await self._check(host)
-            if len(self._known) < 100:
-                self._known.add(host)
+            _, port = request.scope.get("server") or (None, None)
+            await self._check(host, any_name=port in self._ports_for_any_name)
 
-    async def _check(self, header: str) -> None:
+    async def _check(self, header: str, *, any_name: bool) -> None:
         match = _HOST.fullmatch(header.lower())
         if match is None:
             raise self._refusal("the Host header is malformed: it must be HOST or HOST:PORT")
         name = (match[1] or match[2] or match[3]).rstrip(".")
-        if self._any_name or is_address(name) or await self._is_ours(name):
+        if any_name:
+            return
+        if is_address(name) or await self._is_ours(name):
+            if len(self._known) < 100:
+                self._known.add(header)
             return
         raise self._refusal(
             f"the Host header names another host ({name:.253}): use the agent's address as it "
@@ -115,22 +122,10 @@ def names_of_this_host(hosts_file: Path = _HOSTS_FILE) -> set[str]:
     for line in lines:
         address, *aliases = line.partition("#")[0].split() or [""]
         if address not in ours:
-            ours[address] = _is_of_this_host(address)
+            ours[address] = is_of_this_host(address)
         if ours[address]:
             names.update(aliases)
     return {name.lower().rstrip(".") for name in names} - {""}
-
-
-def _is_of_this_host(address: str) -> bool:
-    try:
-        if ipaddress.ip_address(address).is_unspecified:
-            return False  # lists of blocked sites have it
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:

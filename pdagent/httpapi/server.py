@@ -7,13 +7,15 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import zip_longest
 from typing import cast
 
 import uvicorn
 
 from pdagent.agent.stopping import stop_signals
 from pdagent.config import Config, StartRefused
+from pdagent.config.listener import Listener
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
 from pdagent.httpapi.intake.bodies import AsgiApplication
@@ -32,39 +34,46 @@ _LOOK_EVERY = 1.0
 
 @contextlib.contextmanager
 def listening(config: Config) -> Iterator[list[socket.socket]]:
-    """The listening sockets of `address` and `socket` for the length of a `with` block.
+    """The listening sockets for the length of a `with` block: of `address`, `listen`, `socket`.
 
     Raises:
         StartRefused: On entry: one can't be had.
     """
     with contextlib.ExitStack() as opened:
-        listeners = [opened.enter_context(_bound(config))]
+        listeners = [opened.enter_context(_bound(listener)) for listener in config.listeners]
         if config.socket is not None:
             listeners.append(opened.enter_context(unix_listener(config.socket, _BACKLOG)))
         yield listeners
 
 
-def _bound(config: Config) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def _bound(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+        return socket.create_server((listener.host, listener.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         # The text of `create_server` repeats the address.
         why = (error.strerror or str(error)).partition(" (while ")[0]
         raise StartRefused(
-            f"can't listen on {config.address} ({why}): stop what uses it, or set another 'address'"
+            f"can't listen on {listener.address} ({why}): stop what uses it, or set another address"
         ) from None
 
 
 def warnings(config: Config) -> list[str]:
-    """What needs attention about the listener, one sentence each."""
+    """What needs attention about the listeners, one sentence each."""
     files = limits_of_this_process(config.max_in_flight).warning
     return [*config.listener_warnings(), *([files] if files else [])]
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        tls: Sequence[ssl.SSLContext | None],
+        handshake_seconds: float,
+    ) -> None:
+        """`tls` are the contexts of the listeners, in their order."""
         super().__init__(config)
+        self._tls = tls
         self._handshake_seconds = handshake_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -75,18 +84,17 @@ class _Server(uvicorn.Server):
             kind = cast("Callable[..., asyncio.Protocol]", config.http_protocol_class)
             return kind(config=config, server_state=self.server_state, app_state={})
 
-        limit = self._handshake_seconds if config.ssl else None
         self.servers = [
             await loop.create_unix_server(connection, sock=listener, backlog=config.backlog)
             if listener.family == socket.AF_UNIX
             else await loop.create_server(
                 connection,
                 sock=listener,
-                ssl=config.ssl,
+                ssl=tls,
                 backlog=config.backlog,
-                ssl_handshake_timeout=limit,
+                ssl_handshake_timeout=self._handshake_seconds if tls else None,
             )
-            for listener in sockets or []
+            for listener, tls in zip_longest(sockets or [], self._tls)
         ]
         self.started = True
 
@@ -112,8 +120,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _settings(app: AsgiApplication, config: Config, limits: Limits) -> uvicorn.Config:
-    settings = uvicorn.Config(
+def _settings(app: AsgiApplication, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=type("LimitedProtocol", (GuardedProtocol,), {"limits": limits}),
         ws="none",
@@ -126,21 +134,24 @@ def _settings(app: AsgiApplication, config: Config, limits: Limits) -> uvicorn.C
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_STOPPED_WITHIN,
-        ssl_certfile=config.tls_cert,
-        ssl_keyfile=config.tls_key,
-        # Without one, OpenSSL asks at the terminal for that of an encrypted key, and waits.
-        ssl_keyfile_password="none is set",
     )
+
+
+def _tls_of(listener: Listener) -> ssl.SSLContext | None:
+    if listener.tls_cert is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        settings.load()
+        # Without a password, OpenSSL asks at the terminal for that of an encrypted key, and waits.
+        context.load_cert_chain(listener.tls_cert, listener.tls_key, password="none is set")
     except OSError as error:  # ssl's own are among them
         reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
         raise StartRefused(
-            f"tls_cert {config.tls_cert} and tls_key {config.tls_key} can't be used "
+            f"tls_cert {listener.tls_cert} and tls_key {listener.tls_key} can't be used "
             f"({(reason or 'no PEM').replace('_', ' ').lower()}): both must be readable PEM files "
             "that belong together, the key without a pass phrase"
         ) from None
-    return settings
+    return context
 
 
 def _look_at_connections(server: uvicorn.Server, now: float) -> None:
@@ -166,7 +177,8 @@ async def serve(
     `StartRefused` if the certificate and its key can't be used.
     """
     limits = limits_of_this_process(config.max_in_flight)
-    server = _Server(_settings(app, config, limits), handshake_seconds=limits.head_seconds)
+    tls = [_tls_of(listener) for listener in config.listeners]
+    server = _Server(_settings(app, limits), tls, handshake_seconds=limits.head_seconds)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

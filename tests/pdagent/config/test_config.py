@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.pretty import Pretty
 
 from pdagent.config import Config, StartRefused
+from pdagent.config.listener import Listener
 from pdagent.operating.names import QueueNames
 from store.records import RoutingKey
 
@@ -47,7 +49,7 @@ def test_a_routing_key_shows_as_its_name_or_masked() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
 def test_loopback_needs_no_secret(address: str) -> None:
-    Config(address=address).check_listener()
+    Config(address=address).check_listeners()
 
 
 @pytest.mark.parametrize(
@@ -55,18 +57,68 @@ def test_loopback_needs_no_secret(address: str) -> None:
 )
 def test_any_other_address_needs_a_secret(address: str) -> None:
     with pytest.raises(StartRefused, match="no secret is set"):
-        Config(address=address).check_listener()
-    Config(address=address, secret="x").check_listener()
+        Config(address=address).check_listeners()
+    Config(address=address, secret="x").check_listeners()
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "192.0.2.1:1"])
+def test_the_same_holds_for_each_further_address(address: str) -> None:
+    listen = (Listener("127.0.0.1:2"), Listener(address))
+    with pytest.raises(StartRefused, match=f"{address} can be reached by other hosts"):
+        Config(listen=listen).check_listeners()
+    config = Config(listen=listen, secret="x")
+    config.check_listeners()
+    assert [address in warning for warning in config.listener_warnings()] == [True]
+    with pytest.raises(StartRefused, match="tls_cert is set without tls_key"):
+        Config(listen=(Listener("127.0.0.1:2", tls_cert=Path("c.pem")),)).check_listeners()
+
+
+@pytest.mark.parametrize(
+    ("address", "events_url"),
+    [
+        ("127.0.0.1:49463", "http://127.0.0.1:49463"),
+        ("127.0.0.1:49463", "https://LocalHost:49463/path"),
+        ("localhost:49463", "http://[::1]:49463"),
+        ("[::1]:80", "http://a.localhost"),
+        ("127.0.0.1:443", "https://127.0.0.1"),
+        ("0.0.0.0:49463", "http://127.0.0.1:49463"),
+        ("0.0.0.0:49463", f"http://{socket.gethostname()}:49463"),
+        ("Agent.Example.com:49463", "http://agent.example.com:49463"),
+    ],
+)
+def test_an_events_url_that_is_the_agents_own_address_is_refused(
+    address: str, events_url: str
+) -> None:
+    for config in (
+        Config(address=address, events_url=events_url, secret="x"),
+        Config(listen=(Listener(address),), events_url=events_url, secret="x"),
+    ):
+        with pytest.raises(StartRefused, match="is where this agent itself listens"):
+            config.check_listeners()
+
+
+@pytest.mark.parametrize(
+    ("address", "events_url"),
+    [
+        ("127.0.0.1:49463", "http://127.0.0.1:49464"),
+        ("127.0.0.1:443", "http://127.0.0.1"),
+        ("127.0.0.1:49463", "http://127.0.0.2:49463"),
+        ("0.0.0.0:443", "https://events.pagerduty.com"),
+        ("0.0.0.0:49463", "http://192.0.2.1:49463"),
+    ],
+)
+def test_another_address_is_no_loop(address: str, events_url: str) -> None:
+    Config(address=address, events_url=events_url, secret="x").check_listeners()
 
 
 def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     cert.touch()
     with pytest.raises(StartRefused, match="tls_cert is set without tls_key"):
-        Config(tls_cert=cert).check_listener()
+        Config(tls_cert=cert).check_listeners()
     with pytest.raises(StartRefused, match="tls_key is set without tls_cert"):
-        Config(tls_key=key).check_listener()
+        Config(tls_key=key).check_listeners()
     with pytest.raises(StartRefused, match=r"tls_key: there is no file .*key\.pem"):
-        Config(tls_cert=cert, tls_key=key).check_listener()
+        Config(tls_cert=cert, tls_key=key).check_listeners()
     key.touch()
-    Config(tls_cert=cert, tls_key=key).check_listener()
+    Config(tls_cert=cert, tls_key=key).check_listeners()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pdagent.config import Config, ConfigError
+from pdagent.config.listener import Listener
 from pdagent.config.loading import Loaded, load
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
@@ -127,6 +128,36 @@ def test_allowed_hosts_are_a_list_or_one_line(file: Path, text: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[192.0.2.1, '[2001:db8::1]:443']", "\n  - 192.0.2.1\n  - '[2001:DB8::1]:443'"],
+)
+def test_deliver_via_is_a_list_of_addresses(file: Path, text: str) -> None:
+    found = read(file, f"deliver_via: {text}\n").config.deliver_via
+    assert found == (("192.0.2.1", None), ("2001:db8::1", 443))
+
+
+def test_listen_is_a_list_of_addresses_with_or_without_tls(file: Path) -> None:
+    text = """\
+listen:
+  - 127.0.0.1:1
+  - address: "[::1]:2"
+    tls_cert: a.pem
+    tls_key: /b.pem
+  - {address: localhost:3}
+"""
+    assert read(file, text).config.listen == (
+        Listener("127.0.0.1:1"),
+        Listener("[::1]:2", file.parent / "a.pem", Path("/b.pem")),
+        Listener("localhost:3"),
+    )
+    one_line = {"PAGERDUTY_AGENT_LISTEN": "127.0.0.1:1, [::1]:2"}
+    assert load({}, one_line, search=[]).config.listen == (
+        Listener("127.0.0.1:1"),
+        Listener("[::1]:2"),
+    )
+
+
 def test_the_first_file_that_exists_is_read(tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
     assert load({}, {}, search=[first, second]).file is None
@@ -174,6 +205,14 @@ def test_retention_is_a_time(file: Path, text: str, seconds: float) -> None:
         ("allowed_hosts: [a, 'b:80']", "allowed_hosts must be a list of host names without ports"),
         ("allowed_hosts: [[a]]", "'allowed_hosts' must be a list of single values"),
         ("allowed_hosts: {a: b}", "allowed_hosts must be a list of host names"),
+        ("deliver_via: [events.pagerduty.com]", "deliver_via must be a list of IP addresses"),
+        ("deliver_via: ['192.0.2.1:0']", "deliver_via must be a list of IP addresses"),
+        ("deliver_via: ['2001:db8::1:']", "deliver_via must be a list of IP addresses"),
+        ("listen: [127.0.0.1]", "listen must be a list of HOST:PORT, or of addresses with"),
+        ("listen: [{address: x}]", "address must be HOST:PORT with a port"),
+        ("listen: [{tls_cert: x}]", "this entry of listen has no address"),
+        ("listen: [{adress: a:1}]", "an entry of listen has address, tls_cert, tls_key"),
+        ("listen: [[a:1]]", "'listen' must be a list of single values"),
         ("routing_keys: {db: short}", "routing_keys 'db': the key must be 32 letters and digits"),
         ("routing_keys: {db: {a: b}}", "'db' must have a single value"),
         (
