@@ -128,7 +128,7 @@ class Janitor(SupervisedActor):
             return True
         oldest = next(journal.entries(entry.id), None)
         if oldest is None:
-            if state.hold is None:
+            if state.hold is None and not state.jobs:
                 self._wake(entry)
             return True
         entry.oldest_at = oldest.record.at

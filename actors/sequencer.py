@@ -22,6 +22,7 @@ from actors.core.commands import (
     Refusal,
     ResumeQueue,
     StartDelivery,
+    TriggerOverdue,
     answer,
 )
 from actors.core.decide import Deliver, WakeAfter, decide, repeated, resume
@@ -49,6 +50,9 @@ from actors.outbox import Outbox
 from actors.recovery import recover_queue
 from actors.surroundings import Surroundings
 from store.records import Record
+
+_LOOK_AT_CLOCK_EVERY = 60.0
+"""Seconds: deadlines of jobs are times of day, and a clock can be set, or stand still."""
 
 
 class Sequencer(DispatchedActor):
@@ -201,6 +205,7 @@ class Sequencer(DispatchedActor):
     def _proceed(self, state: QueueState) -> None:
         """See to what is owed: a turn with a sender, a wake-up, or rest."""
         slots, queue = self._around.slots, self._entry.id
+        until_overdue = self._see_to_overdue(state)
         owed = resume(state, self._around.clock())
         match owed:
             case Deliver(event=event):
@@ -212,20 +217,36 @@ class Sequencer(DispatchedActor):
                     self._out.delivery = Delivery(queue, sender, event, attempt)
                     self._wants_turn = False
             case WakeAfter(seconds=seconds):
-                due = time.monotonic() + seconds
-                if self._wake_at is None or due < self._wake_at - 0.01:
-                    self._wake_at = due
-                    self._around.dispatcher.tell_later(self.actor_ref, Wake(), seconds)
+                self._wake_in(seconds)
+        if until_overdue is not None:
+            self._wake_in(min(until_overdue, _LOOK_AT_CLOCK_EVERY))
         if self._wants_turn and not isinstance(owed, Deliver):
             self._wants_turn = False
             if state.in_flight is None:
                 for grant in slots.release(queue):
                     self._around.directory.tell(grant.queue, grant)
-        if state.waiting:
+        if state.waiting or until_overdue is not None:
             self._idle_since = None
         elif self._out.replies or self._idle_since is None:
             self._idle_since = time.monotonic()
             self._check_idle_in(self._around.passivate_after)
+
+    def _see_to_overdue(self, state: QueueState) -> float | None:
+        """Trigger for jobs that are overdue; the seconds until the next one is, None if none."""
+        by = state.jobs.next_deadline()
+        if by is None:
+            return None
+        wait = max(by - self._around.clock(), self._around.overdue_from - time.monotonic())
+        if wait > 0:
+            return wait
+        self._apply(state, TriggerOverdue())
+        return self._see_to_overdue(state)
+
+    def _wake_in(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        if self._wake_at is None or due < self._wake_at - 0.01:
+            self._wake_at = due
+            self._around.dispatcher.tell_later(self.actor_ref, Wake(), seconds)
 
     def _check_idle_in(self, seconds: float) -> None:
         if not self._idle_check_pending:
@@ -236,7 +257,7 @@ class Sequencer(DispatchedActor):
         """Take no more commands and save the state, or remove a queue that holds nothing at all."""
         self._idle_check_pending = False
         idle = self._idle_since
-        if idle is None or state.waiting:
+        if idle is None or state.waiting:  # or a job is expected
             return
         left = idle + self._around.passivate_after - time.monotonic()
         if left > 0.01:
@@ -244,7 +265,7 @@ class Sequencer(DispatchedActor):
             return
         # What this actor has written may not be on disk yet, and so not among the entries.
         entries = self._around.journal.entries(self._entry.id)
-        kept = state.dead or state.hold or self._out.wrote or any(entries)
+        kept = state.dead or state.hold or state.jobs or self._out.wrote or any(entries)
         self._entry.forgetting = not kept
         self._state = self.actor_inbox.commands = None
         self._out.close(state, self._saved, forget=self._entry.forgetting)

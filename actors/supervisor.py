@@ -90,7 +90,7 @@ class Supervisor(SupervisedActor):
         for number in range(self._senders):
             self._start_sender(number)
         for entry in self._around.directory.entries():
-            if entry.state.waiting:
+            if entry.state.waiting or entry.state.jobs.next_deadline() is not None:
                 self._start_sequencer(entry)
         self.actor_inbox.deadline = time.monotonic() + TICK
 

@@ -20,7 +20,8 @@ from store.records import QueueId, RoutingKey
 class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     """Shared by all Sequencers, the Supervisor and the Janitor.
 
-    The refs are asked for at each use: actors get restarted.
+    `overdue_from` (of `time.monotonic`): before, no job is overdue, as its report may wait in the
+    spool. The refs are asked for at each use: actors get restarted.
     """
 
     journal: Journal
@@ -32,6 +33,7 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     clock: Callable[[], float]
     writer: Callable[[], pykka.ActorRef[Any]]
     supervisor: Callable[[], pykka.ActorRef[Any]]
+    overdue_from: float = 0.0
 
     def command(self, key: RoutingKey, command: Perform | PerformAll) -> None:
         """Have a key's Sequencer carry out a command; one is started if none runs."""

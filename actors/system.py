@@ -30,6 +30,8 @@ from store.records import QueueId, Record, RoutingKey
 
 PASSIVATE_AFTER = 120.0
 STOP_GRACE = 5.0
+SPOOL_GRACE = 2.0
+"""Seconds after the start in which the spool is read; until then, no job is found overdue."""
 COMMIT_WITHIN = 5.0
 HEARTBEAT = "heartbeat"
 _STOP_TIMEOUT = 5.0
@@ -100,6 +102,7 @@ class ActorSystem:
         """Start the actors; from here on there is something to `stop`."""
         if not self._recovered:
             raise RuntimeError("start without recover: what waits would be forgotten")
+        self._around.overdue_from = time.monotonic() + SPOOL_GRACE
         supervisor = Supervisor.start(
             self._note_failure,
             self._around,

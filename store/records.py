@@ -19,12 +19,29 @@ RoutingKey = NewType("RoutingKey", str)
 EventKind = Literal["v1", "v2", "change"]
 
 
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's next success is expected by `by`, or the trigger `event` with `body` is accepted."""
+
+    by: float
+    event: EventId
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Expectation(by={self.by!r}, event={self.event!r})"
+
+
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with which a job reports its end: a trigger its failure, a resolve its success."""
+
+    expected: Expectation | None = None
+
+
 class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted"):
     """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`.
 
     `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in
     records of earlier versions. `occurred_at` is when the event occurred, at `at` or before, if its
-    sender told.
+    sender told. `job` makes it the report of a job.
     `passed` are the ids of the agents that have delivered it to this one, the latest first.
     """
 
@@ -40,6 +57,7 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
     fingerprint: bytes = b""
     occurred_at: float | None = None
     passed: tuple[str, ...] = ()
+    job: JobReport | None = None
 
     @property
     def room(self) -> int:
@@ -47,7 +65,9 @@ class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepte
 
         Measured with LMDB: a small record shares a page of 4,096 bytes, a larger one has its own.
         """
-        return len(self.body) + (1_000 if len(self.body) < 2_000 else 3_000)
+        expected = self.job.expected if self.job is not None else None
+        size = len(self.body) + (0 if expected is None else len(expected.body))
+        return size + (1_000 if size < 2_000 else 3_000)
 
     def __repr__(self) -> str:
         return f"EventAccepted(event={self.event!r}, kind={self.kind!r}, action={self.action!r})"

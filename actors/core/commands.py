@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.verdict import Verdict
-from store.records import EventAccepted, EventId, EventKind, Record, event_of
+from store.records import EventAccepted, EventId, EventKind, JobReport, Record, event_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     `occurred_at` is in seconds since 1970, not in the future, or None. A trigger with this time has
     `closing`, the resolve of its alert, for when the alert was resolved after that time.
     `passed` are the ids of the agents that have delivered it to this one, the latest first.
+    `job` makes it the report of a job. `only_if_open`: it need not be delivered if the alert of its
+    job is known not to be open.
     """
 
     id: EventId
@@ -31,6 +33,8 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     fingerprint: bytes = b""
     occurred_at: float | None = None
+    job: JobReport | None = None
+    only_if_open: bool = False
     closing: NewEvent | None = None
     passed: tuple[str, ...] = ()
 
@@ -63,6 +67,10 @@ class AcceptEvent(msgspec.Struct, frozen=True):
 
     event: NewEvent
     refusal: Refusal | None = None
+
+
+class TriggerOverdue(msgspec.Struct, frozen=True):
+    """Accept the alerts of jobs that have not reported a success in time."""
 
 
 class StartDelivery(msgspec.Struct, frozen=True):
@@ -130,6 +138,7 @@ class ResumeQueue(msgspec.Struct, frozen=True):
 
 Command = (
     AcceptEvent
+    | TriggerOverdue
     | StartDelivery
     | FinishDelivery
     | RetryEvents

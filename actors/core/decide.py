@@ -27,9 +27,11 @@ from actors.core.commands import (
     ResumeQueue,
     RetryEvents,
     StartDelivery,
+    TriggerOverdue,
 )
 from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
+from actors.core.jobs import MOST_JOBS
 from actors.core.occurrence import Latest
 from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState, WaitingEvent
@@ -44,6 +46,7 @@ from store.records import (
     EventDiscarded,
     EventId,
     EventRetried,
+    JobReport,
     QueueHeld,
     QueueReleased,
     Record,
@@ -80,6 +83,20 @@ def decide(
             if full is not None:
                 return full
             return _accept(state, event, now)
+        case TriggerOverdue():
+            return [
+                EventAccepted(
+                    event=expected.event,
+                    position=state.next_position + n,
+                    kind="v2",
+                    action="trigger",
+                    dedup_key=dedup_key,
+                    body=expected.body,
+                    at=now,
+                    source="pdagent",
+                )
+                for n, (dedup_key, expected) in enumerate(state.jobs.overdue(now))
+            ]
         case StartDelivery():
             match resume(state, now):
                 case Deliver(event=id_):
@@ -118,6 +135,14 @@ def _accept(state: QueueState, event: NewEvent, now: float) -> list[Record]:
     follows. What was meant for an alert before it was triggered anew is not delivered.
     """
     position = state.next_position
+    if event.job is not None and event.job.expected and not state.jobs.takes(event.dedup_key):
+        warnings = (*event.warnings, _TOO_MANY_EXPECTED)
+        event = msgspec.structs.replace(event, job=JobReport(), warnings=warnings)
+    if event.only_if_open and state.jobs.is_closed(event.dedup_key):
+        return [
+            _accepted(event, position, now),
+            EventDiscarded(event=event.id, reason="not_needed", at=now),
+        ]
     if event.occurred_at is None:
         return [_accepted(event, position, now)]
     later = state.alerts.later(event.dedup_key, event.occurred_at, now)
@@ -138,6 +163,10 @@ def _accept(state: QueueState, event: NewEvent, now: float) -> list[Record]:
 
 _CLOSED = "its alert has been resolved since it occurred: delivered, and then resolved by event {}"
 _CLOSES = "made by the agent: trigger {} arrived after a resolve that occurred later"
+_TOO_MANY_EXPECTED = (
+    f"{MOST_JOBS} jobs of this routing key are expected to report already: this one is NOT; give "
+    "jobs names that stay the same, or another key"
+)
 _OVERTAKEN = (
     "its alert has been triggered since it occurred: not delivered, as it would concern the newer "
     "incident (overtaken)"
@@ -158,6 +187,7 @@ def _accepted(event: NewEvent, position: int, now: float, *warnings: str) -> Eve
         fingerprint=event.fingerprint,
         occurred_at=event.occurred_at,
         passed=event.passed,
+        job=event.job,
     )
 
 

@@ -42,6 +42,8 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                 room=record.room,
             )
             state.waiting_room += record.room
+            if (record.job is not None or state.jobs) and not _is_late(state, record):
+                state.jobs.note(record)
             if record.occurred_at is not None or state.alerts:
                 state.alerts.note(record)
             state.next_position = record.position + 1
@@ -106,6 +108,12 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case _:
             assert_never(record)
     return state
+
+
+def _is_late(state: QueueState, event: EventAccepted) -> bool:
+    """Whether a later event of its alert is known, which says how things are now."""
+    at = event.occurred_at
+    return at is not None and state.alerts.later(event.dedup_key, at, event.at) is not None
 
 
 def supply_room(state: QueueState, record: EventAccepted) -> None:

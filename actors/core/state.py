@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from actors.core.dead_letters import DeadLetter, DeadLetters
+from actors.core.jobs import Job, Jobs
 from actors.core.occurrence import Alerts, Latest
 from actors.core.pace import Pace
 from store.records import EventId, EventKind, QueueId
@@ -77,13 +78,14 @@ class QueueState(msgspec.Struct, kw_only=True):
 
     `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
     noted at `deferred_at` ends at `not_before`; `pace` follows from limits of the key's rate.
-    `alerts` holds those whose events said when they occurred.
+    `alerts` holds those whose events said when they occurred, `jobs` those that report their ends.
     """
 
     queue: QueueId
     waiting: OrderedDict[EventId, WaitingEvent] = msgspec.field(default_factory=OrderedDict)
     dead: DeadLetters = msgspec.field(default_factory=DeadLetters)
     alerts: Alerts = msgspec.field(default_factory=Alerts)
+    jobs: Jobs = msgspec.field(default_factory=Jobs)
     waiting_room: int = 0
     next_position: int = 1
     in_flight: EventId | None = None
@@ -135,6 +137,7 @@ class _Folded(msgspec.Struct, kw_only=True, array_like=False):
     waiting: list[WaitingEvent]
     dead: list[DeadLetter]
     alerts: list[tuple[str, Latest]] = []
+    jobs: list[tuple[str, Job]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -145,7 +148,7 @@ _decoder = msgspec.msgpack.Decoder(_Folded, dec_hook=lambda kind, value: kind(va
 def to_snapshot(state: QueueState) -> bytes:
     """The state as bytes; equal states give equal bytes."""
     bare = msgspec.structs.replace(
-        state, waiting=OrderedDict(), dead=DeadLetters(), alerts=Alerts()
+        state, waiting=OrderedDict(), dead=DeadLetters(), alerts=Alerts(), jobs=Jobs()
     )
     return _encoder.encode(
         _Folded(
@@ -153,6 +156,7 @@ def to_snapshot(state: QueueState) -> bytes:
             waiting=list(state.waiting.values()),
             dead=list(state.dead.values()),
             alerts=list(state.alerts.items()),
+            jobs=list(state.jobs.items()),
         )
     )
 
@@ -164,6 +168,7 @@ def from_snapshot(data: bytes) -> QueueState:
     state.waiting = OrderedDict((event.id, event) for event in folded.waiting)
     state.dead = DeadLetters(folded.dead)
     state.alerts = Alerts(folded.alerts)
+    state.jobs = Jobs(folded.jobs)
     return state
 
 
@@ -171,6 +176,7 @@ def from_snapshot(data: bytes) -> QueueState:
 _NONE_WAITS: OrderedDict[EventId, WaitingEvent] = OrderedDict()
 _NONE_DIED = DeadLetters()
 _NONE_KNOWN = Alerts()
+_NO_JOBS = Jobs()
 
 
 def compact(state: QueueState) -> None:
@@ -178,6 +184,7 @@ def compact(state: QueueState) -> None:
     state.waiting = state.waiting or _NONE_WAITS
     state.dead = state.dead or _NONE_DIED
     state.alerts = state.alerts or _NONE_KNOWN
+    state.jobs = state.jobs or _NO_JOBS
 
 
 def summarise(state: QueueState) -> None:
@@ -194,3 +201,5 @@ def expand(state: QueueState) -> None:
         state.dead = DeadLetters()
     if state.alerts is _NONE_KNOWN:
         state.alerts = Alerts()
+    if state.jobs is _NO_JOBS:
+        state.jobs = Jobs()

@@ -29,6 +29,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 instants = st.floats(0, 4e9)
 whole = st.integers(1, 2**63 - 1)
 st.register_type_strategy(str, texts)
+expectations = st.builds(
+    records.Expectation, by=instants, event=texts.map(EventId), body=st.binary(max_size=200)
+)
 fields: dict[str, st.SearchStrategy[object]] = {
     "event": texts.map(EventId),
     "position": whole,
@@ -44,6 +47,7 @@ fields: dict[str, st.SearchStrategy[object]] = {
     "forced": st.booleans(),
     "at": instants,
     "occurred_at": st.none() | instants,
+    "job": st.none() | st.builds(records.JobReport, expected=st.none() | expectations),
     "retry_at": instants,
     "seconds": st.floats(0, 100),
 }
