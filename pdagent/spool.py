@@ -30,12 +30,14 @@ class SpooledEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event as it was sent: `body` is PagerDuty's JSON with its key.
 
     `occurred` is its time of occurrence, in seconds since 1970 or ISO 8601, or None.
+    `job` has the parameters that make it the report of a job, as `POST /send` takes them.
     """
 
     kind: EventKind
     body: bytes
     idempotency_key: str
     occurred: str | None = None
+    job: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"SpooledEvent(kind={self.kind!r})"

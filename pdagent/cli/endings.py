@@ -39,6 +39,15 @@ def failures_logged() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def failure_said() -> Iterator[None]:
+    """Have a failure cost one line on standard error, and nothing else."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the exit status is another's
+        say("error", _explained(error)[0])
+
+
 def ended(work: Callable[[], object]) -> int:
     """Run `work` and return the exit code: what it returned if that is one, or that of its error.
 

@@ -60,6 +60,23 @@ def field(value: str) -> tuple[str, str]:
     return key, content
 
 
+def duration(value: str) -> float:
+    """A time such as `90m`, `45s` or a number of seconds; in seconds."""
+    from pdagent.config.options import seconds_of
+
+    try:
+        return seconds_of(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time such as 24h, 90m or 45s, or a number of seconds from 1 on."
+        ) from None
+
+
+def duration_or_never(value: str) -> float | str:
+    """As `duration`, or `never`."""
+    return "never" if value.strip().lower() == "never" else duration(value)
+
+
 def link(value: str) -> Link:
     """`HREF` or `HREF=TEXT`; a text made of nothing but `=` belongs to the address."""
     whole = text(value)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "send": "send:send",
     "enqueue": "enqueue:enqueue",
     "change": "change:change",
+    "run": "run:run",
     "nagios": "integrations.nagios:nagios",
     "nagios enqueue": "integrations.nagios:enqueue",
     "zabbix": "integrations.zabbix:zabbix",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pdagent.localclient import AgentReceipt
 
 
+_SECONDS, _SECONDS_FOR_JOB = 30.0, 10.0
+"""How long the agent may take for an answer; the caller of a job waits for that too."""
+
 RECEIPTS: dict[EventKind, str] = {
     "v1": "Event processed. Incident Key: {}",
     "v2": "Event processed. Dedup Key: {}",
@@ -73,11 +76,13 @@ def submit(
     event: Mapping[str, object],
     options: Mapping[str, Any],
     occurred_at: float | None = None,
+    job: Mapping[str, str] | None = None,
 ) -> None:
     """Send an event, to which the key of `-k` is added, and print its receipt.
 
     `occurred_at` (seconds since 1970) is for events of an alert: it puts those in order that
-    commands send at the same time.
+    commands send at the same time. `job` are the parameters of the report of a job: nobody repeats
+    that, so the spool also takes what the agent refuses for now or does not answer.
 
     Raises:
         CommandFailed: It was neither accepted by the agent nor spooled.
@@ -86,7 +91,7 @@ def submit(
     event = {name: session.routing_key(options["routing_key"]), **event}
     form = options["receipt"]
     occurred = None if occurred_at is None else f"{occurred_at:.6f}"
-    receipt = _accepted(session, kind, event, options, occurred)
+    receipt = _accepted(session, kind, event, options, occurred, job)
     for warning in receipt.warnings:
         say("warning", warning)
     try:
@@ -106,20 +111,30 @@ def _accepted(
     event: dict[str, object],
     options: Mapping[str, Any],
     occurred: str | None,
+    job: Mapping[str, str] | None,
 ) -> AgentReceipt:
     body, key = _encoded(event), options.get("idempotency_key") or str(uuid.uuid4())
-    with session.agent() as client:
-        from pdagent.localclient.errors import NoAnswer, Unreachable
+    spool = session.loaded.config.spool
+    spools = job is not None and spool is not None
+    seconds = _SECONDS if job is None else _SECONDS_FOR_JOB
+    with session.agent(answer_seconds=seconds) as client:
+        from pdagent.localclient.errors import NoAnswer, Refused, Unreachable
 
         try:
-            return client.send(kind, body, idempotency_key=key, occurred=occurred)
+            return client.send(kind, body, idempotency_key=key, occurred=occurred, job=job)
+        except Refused as error:
+            if not (spools and error.for_now):
+                raise
+            return spooled(session, kind, body, key, occurred, job, why="takes nothing for now")
         except NoAnswer as error:
+            if spools:
+                return spooled(session, kind, body, key, occurred, job, why="gave no answer")
             has_option = "idempotency_key" in options
             raise session.unconfirmed(error, key if has_option else None) from None
         except Unreachable:
-            if session.loaded.config.spool is None:
+            if spool is None:
                 raise
-            return spooled(session, kind, body, key, occurred)
+            return spooled(session, kind, body, key, occurred, job)
 
 
 def _encoded(event: dict[str, object]) -> bytes:
@@ -133,9 +148,16 @@ def _encoded(event: dict[str, object]) -> bytes:
 
 
 def spooled(
-    session: Session, kind: EventKind, body: bytes, key: str, occurred: str | None = None
+    session: Session,
+    kind: EventKind,
+    body: bytes,
+    key: str,
+    occurred: str | None = None,
+    job: Mapping[str, str] | None = None,
+    *,
+    why: str = "is down",
 ) -> AgentReceipt:
-    """Store an event in the configured spool, for an agent that is down.
+    """Store an event in the configured spool, for an agent that is down: `why` it must wait there.
 
     `key` is its Idempotency-Key; the agent will give the event the same receipt.
 
@@ -152,17 +174,23 @@ def spooled(
         event = parse(kind, body)
         put(
             directory,
-            SpooledEvent(kind=kind, body=body, idempotency_key=key, occurred=occurred),
+            SpooledEvent(
+                kind=kind,
+                body=body,
+                idempotency_key=key,
+                occurred=occurred,
+                job=dict(job or {}),
+            ),
         )
     except InvalidEvent as invalid:
         raise CommandFailed(str(invalid), ExitCode.USAGE) from None
     except OSError as error:
-        why = (
+        problem = (
             f"the agent can't be reached, and the spool {directory} can't be written "
             f"({error.strerror})"
         )
-        raise not_permitted(directory, why, "nothing was stored") from None
-    say("warning", f"the agent is down: the event waits in {directory} until it runs again")
+        raise not_permitted(directory, problem, "nothing was stored") from None
+    say("warning", f"the agent {why}: the event waits in {directory} until it takes it")
     event_id = repeatable_event_id(event.routing_key, key)
     dedup_key = event.dedup_key or event_id
     return AgentReceipt(

@@ -22,7 +22,7 @@ from pdagent.masking import is_routing_key
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST_RETENTION = 3650 * 86400.0
+LONGEST = 3650 * 86400.0
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _KEY_NAME = re.compile(r"[\w.-]{1,64}")
@@ -87,14 +87,19 @@ def _url(text: str, _: Path) -> str:
     return text.strip().rstrip("/")
 
 
-def _seconds(text: str, _: Path) -> float:
+def seconds_of(text: str) -> float:
+    """The length of a time such as `90m` or `45s`, or of a number of seconds. Raises ValueError."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError(text)
     seconds = float(match[1]) * _SECONDS[match[2]]
-    if not 1 <= seconds <= _LONGEST_RETENTION:
+    if not 1 <= seconds <= LONGEST:
         raise ValueError(text)
     return seconds
+
+
+def _seconds(text: str, _: Path) -> float:
+    return seconds_of(text)
 
 
 def _seconds_or_never(text: str, base: Path) -> float:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from pdagent import occurrence
 from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete, resolve_of
 from pdagent.events.ids import new_event_id, repeatable_event_id
+from pdagent.httpapi.jobs import Reported, reported
 from pdagent.metrics.measuring import IntakeMeasurements
 from pdagent.operating.followers import Followers, wake
 from pdagent.operating.traffic import Traffic
@@ -141,10 +142,12 @@ def completed(
     idempotency_key: str | None,
     occurred: str | None = None,
     passed: tuple[str, ...] = (),
+    job: Mapping[str, str] | None = None,
 ) -> tuple[RoutingKey, NewEvent]:
     """A checked event with its id and all that the agent adds, ready to be accepted.
 
     `occurred` is its time of occurrence as its sender wrote it. One in the future counts as now.
+    `job` are the parameters that make it the report of a job.
     """
     if idempotency_key is None:
         event_id = EventId(new_event_id())
@@ -156,6 +159,10 @@ def completed(
     whole = complete(
         event, event_id=event_id, accepted_at=now, occurred_at=occurred_at, agent=stamp
     )
+    report = Reported()
+    if job:
+        own = AgentStamp(agent_id=agent.journal.agent_id, queued_by=_OWN_NAME)
+        report = reported(whole, job, at=now if occurred_at is None else occurred_at, stamp=own)
     closes = occurred_at is not None and whole.action == "trigger"
     new = NewEvent(
         id=event_id,
@@ -163,11 +170,13 @@ def completed(
         action=whole.action,
         dedup_key=whole.dedup_key,
         body=whole.body,
-        warnings=whole.warnings + warnings,
+        warnings=whole.warnings + warnings + report.warnings,
         source=str(sender),
         idempotent=idempotency_key is not None,
         fingerprint=b"" if idempotency_key is None else _fingerprint(event),
         occurred_at=occurred_at,
+        job=report.job,
+        only_if_open=report.only_if_open,
         closing=_closing(agent, whole, now) if closes else None,
         passed=passed,
     )
@@ -212,6 +221,7 @@ async def accept(
     idempotency_key: str | None,
     occurred: str | None = None,
     passed: tuple[str, ...] = (),
+    job: Mapping[str, str] | None = None,
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
     key, new = completed(
@@ -221,6 +231,7 @@ async def accept(
         idempotency_key=idempotency_key,
         occurred=occurred,
         passed=passed,
+        job=job,
     )
     began = time.perf_counter()
     answer = await agent.replies.ask(lambda reply: agent.system.accept(key, new, reply))

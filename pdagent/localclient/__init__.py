@@ -58,16 +58,18 @@ class LocalClient:
         *,
         idempotency_key: str,
         occurred: str | None = None,
+        job: Mapping[str, str] | None = None,
     ) -> AgentReceipt:
         """Send one event, as JSON in PagerDuty's own form with its routing key.
 
         Repeated while it isn't known whether the event is stored: `idempotency_key` keeps the agent
-        from storing it twice. `occurred` is when it happened, in seconds since 1970.
+        from storing it twice. `occurred` is when it happened, in seconds since 1970;
+        `job` are the parameters that make it the report of a job.
         """
         headers = {"Pd-Event-Version": kind, "Idempotency-Key": idempotency_key}
         if occurred is not None:
             headers["Pd-Occurred-At"] = occurred
-        receipt = self._object(self._until_known("POST", "/send", {}, event, headers))
+        receipt = self._object(self._until_known("POST", "/send", job or {}, event, headers))
         known = {name: receipt[name] for name in AgentReceipt._fields if name in receipt}
         warnings = known.pop("warnings", [])
         if not isinstance(warnings, list) or not all(isinstance(v, str) for v in known.values()):

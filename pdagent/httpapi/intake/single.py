@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import falcon
@@ -15,6 +15,7 @@ from pdagent.httpapi.agent import Agent, Sender, accept
 from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
 from pdagent.httpapi.guard import Secret, peer_of
 from pdagent.httpapi.intake.bodies import read_body
+from pdagent.httpapi.jobs import parameters_of
 from pdagent.httpapi.loop_guard import passed_by
 from pdagent.masking import is_routing_key
 
@@ -56,7 +57,8 @@ class SendEvent:
                 description="the header Pd-Event-Version is missing or unknown: "
                 "send v1, v2 or change"
             )
-        answer = await _accepted(self._agent, partial(_event_of, request, kind), request, response)
+        read, job = partial(_event_of, request, kind), parameters_of(request.get_param)
+        answer = await _accepted(self._agent, read, request, response, job=job)
         if isinstance(answer, Receipt):
             response.data = stored(kind, answer)
 
@@ -102,10 +104,11 @@ async def _accepted(
     request: falcon.asgi.Request,
     response: falcon.asgi.Response,
     invalid: str = "",
+    job: Mapping[str, str] | None = None,
 ) -> Receipt | Refusal | None:
     """Have the event that `read` finds stored; None if it is not valid. Answers all but a receipt.
 
-    `invalid` is the `message` for an event that is not valid.
+    `invalid` is the `message` for an event that is not valid, `job` makes it the report of a job.
     """
     body = await read_body(request)
     try:
@@ -121,6 +124,7 @@ async def _accepted(
         idempotency_key=idempotency_key_of(request),
         occurred=request.get_header(OCCURRED_AT),
         passed=passed_by(request),
+        job=job,
     )
     if isinstance(answer, Refusal):
         # A full queue looks like PagerDuty's rate limit, which clients know to wait out.

@@ -100,6 +100,7 @@ class SpoolIntake:
                 sender=Sender("pd-send", uid),
                 idempotency_key=spooled.idempotency_key,
                 occurred=spooled.occurred,
+                job=spooled.job,
             )
             if isinstance(answer, Refusal) and answer.reason == "idempotency_key_reused":
                 self._set_aside(path, answer.message)

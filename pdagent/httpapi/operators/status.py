@@ -27,6 +27,7 @@ from pdagent.operating.overview import (
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import Json, timestamp
 
+_MOST_JOBS = 100
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,7 +118,21 @@ def _item(entry: QueueEntry, names: QueueNames) -> Json:
         "last_delivered_at": timestamp(state.last_delivered_at),
         "last_error": state.last_error,
         "last_error_at": timestamp(state.last_error_at),
+        "jobs": steady(lambda: _jobs(state)),
     }
+
+
+def _jobs(state: QueueState) -> list[Json]:
+    """The jobs that report their ends: those first that are due first."""
+    rows: list[Json] = [
+        {
+            "dedup_key": key,
+            "alert_open": job.alert_open,
+            "expected_by": timestamp(job.expected.by if job.expected else None),
+        }
+        for key, job in state.jobs.items()
+    ]
+    return sorted(rows, key=lambda row: str(row["expected_by"] or "~"))[:_MOST_JOBS]
 
 
 def _next_attempt_at(state: QueueState) -> float | None:

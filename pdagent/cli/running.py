@@ -1,0 +1,214 @@
+"""Runs a command as if nothing stood between it and its caller, and keeps the end of its output."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from pdagent.integrations.run import Outcome
+
+_PIECE = 1 << 16
+_KEPT = 8_192
+_KILL_AFTER = 10.0
+# A process that the command leaves behind may hold its output open for ever.
+_LINGER = 0.5
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+# Python ignores these, and what is ignored stays so in a new program.
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def run(command: Sequence[str], timeout: float | None) -> Outcome:
+    """Run `command` with this process's standard streams, for `timeout` seconds at most.
+
+    Its exit status is what a shell would say: 128 and the number of a signal that ended it, 126 or
+    127 if it could not be started.
+    After the timeout its process group gets SIGTERM, ten seconds later SIGKILL. Signals that would
+    end this process are passed on to the group. On a terminal, which gives signals and input to the
+    group in front, the command stays in this process's own, and alone gets the signals.
+    """
+    began = time.monotonic()
+    _open_what_is_closed()
+    own_group = not os.isatty(0)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until they can be passed on
+    streams, write, write_errors = _pipes()
+    try:
+        pid = os.posix_spawnp(
+            command[0],
+            list(command),
+            _environment(),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, write, 1),
+                (os.POSIX_SPAWN_DUP2, write_errors, 2),
+            ],
+            setsigdef=_IGNORED_BY_PYTHON,
+            setsigmask=mask,
+            setpgroup=0 if own_group else os.getpgrp(),
+        )
+    except (OSError, ValueError) as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+        why = f"can't run {command[0]}: {getattr(error, 'strerror', None) or error}"
+        return Outcome(code, None, why.encode(errors="replace"), 0.0, time.time(), ran=False)
+    for end in {write, write_errors}:
+        os.close(end)
+    return _Run(pid, streams, began, timeout, own_group=own_group).to_its_end(mask)
+
+
+def _open_what_is_closed() -> None:
+    """Or a pipe would take the place of a standard stream."""
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number
+
+
+def _environment() -> dict[bytes, bytes]:
+    """The environment as it was: in the C locale, Python adds a variable to its own."""
+    environment = dict(os.environb)
+    with suppress(OSError), open("/proc/self/environ", "rb") as file:  # noqa: PTH123
+        given = file.read().split(b"\0")
+        if not any(entry.startswith(b"LC_CTYPE=") for entry in given):
+            environment.pop(b"LC_CTYPE", None)
+    return environment
+
+
+def _pipes() -> tuple[dict[int, int], int, int]:
+    """Ends to read from, each with where that goes; those to write output and errors to.
+
+    One pipe if both go to the same file: so what is written keeps its order.
+    """
+    read, write = os.pipe()
+    if os.path.samestat(os.fstat(1), os.fstat(2)):
+        return {read: 1}, write, write
+    read_errors, write_errors = os.pipe()
+    return {read: 1, read_errors: 2}, write, write_errors
+
+
+class _Run:
+    """A command that runs: copies its output, watches the time, passes signals on."""
+
+    def __init__(
+        self,
+        pid: int,
+        streams: dict[int, int],
+        began: float,
+        timeout: float | None,
+        *,
+        own_group: bool,
+    ) -> None:
+        self._pid = pid
+        self._kill = os.killpg if own_group else os.kill
+        self._own_group = own_group
+        self._streams = streams
+        self._began = began
+        self._timeout = timeout
+        self._timed_out = False
+        self._kept = b""
+        self._status: int | None = None
+
+    def to_its_end(self, mask: Collection[int]) -> Outcome:
+        """Copy until the command has ended and its output with it. `mask` of signals is set."""
+        poll = select.poll()
+        for stream in self._streams:
+            poll.register(stream, select.POLLIN)
+        deadline = None if self._timeout is None else self._began + self._timeout
+        ended_at, at = 0.0, 0.0
+        with _woken_by_signals(self._pass_on, own_group=self._own_group) as woken:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            poll.register(woken, select.POLLIN)
+            while self._status is None or self._streams:
+                for descriptor, _ in poll.poll(_milliseconds(deadline)):
+                    if descriptor == woken:
+                        os.read(woken, _PIECE)
+                    elif not self._copy(descriptor):
+                        poll.unregister(descriptor)
+                        os.close(descriptor)
+                        del self._streams[descriptor]
+                if self._status is None and self._has_ended():
+                    ended_at, at = time.monotonic(), time.time()
+                    deadline = ended_at + _LINGER
+                elif deadline is not None and time.monotonic() >= deadline:
+                    if self._status is not None:
+                        break
+                    self._signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
+                    self._timed_out, deadline = True, time.monotonic() + _KILL_AFTER
+        if self._timed_out and self._own_group:
+            self._signal(signal.SIGKILL)  # for what is left of the group
+        assert self._status is not None
+        code = os.waitstatus_to_exitcode(self._status)
+        return Outcome(
+            code=code if code >= 0 else 128 - code,
+            signal=_name(-code) if code < 0 else None,
+            output=self._kept,
+            seconds=ended_at - self._began,
+            at=at,
+            timeout=self._timeout if self._timed_out else None,
+        )
+
+    def _copy(self, descriptor: int) -> bool:
+        """Whether there may be more to copy. A reader that is gone is so for the command too."""
+        piece = os.read(descriptor, _PIECE)
+        self._kept = (self._kept + piece)[-_KEPT:]
+        left = memoryview(piece)
+        while left:
+            try:
+                left = left[os.write(self._streams[descriptor], left) :]
+            except BlockingIOError:  # whoever shares the stream has made it so
+                select.select([], [self._streams[descriptor]], [])
+            except OSError:
+                return False
+        return bool(piece)
+
+    def _has_ended(self) -> bool:
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        if pid:
+            self._status = status
+        return bool(pid)
+
+    def _pass_on(self, number: int) -> None:
+        if self._status is None:
+            self._signal(number)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            self._kill(self._pid, number)
+
+
+@contextmanager
+def _woken_by_signals(pass_on: Callable[[int], None], *, own_group: bool) -> Iterator[int]:
+    """A descriptor that is readable after a signal; those that end this process are passed on."""
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_NONBLOCK)
+    before = {}
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in _FORWARDED:
+            from_terminal = number in (signal.SIGINT, signal.SIGQUIT) and not own_group
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                handler = (lambda *_: None) if from_terminal else (lambda n, _: pass_on(n))
+                before[number] = signal.signal(number, handler)
+        os.write(wake, b"\0")  # it may have ended before there was anything to wake
+        yield woken
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _milliseconds(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

@@ -1,0 +1,158 @@
+"""Jobs under `run`, as an operator sees them at PagerDuty."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent_process import AgentProcess
+from tests.sandbox_process import SandboxProcess
+from tests.system.numbered_events import key_number
+
+keys = map(key_number, count(11_000))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def agent(running_sandbox: SandboxProcess, tmp_path: Path, spool: Path) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path / "agent", running_sandbox.url, spool=spool) as process:
+        yield process
+
+
+def run(agent: AgentProcess, key: str, *words: str, code: int = 0) -> str:
+    """Run a job named `backup` under `run`; what it wrote to standard error."""
+    done = subprocess.run(
+        agent.command("run", "-k", key, "--name", "backup", *words),
+        env=agent.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def events(sandbox: SandboxProcess, key: str) -> list[dict[str, Any]]:
+    return sandbox.events(rk=key)
+
+
+def alert(sandbox: SandboxProcess, key: str) -> str | None:
+    """The state of the only alert of this key."""
+    found = sandbox.alerts(rk=key)
+    assert len(found) <= 1
+    return found[0]["status"] if found else None
+
+
+def job(agent: AgentProcess, key: str) -> dict[str, Any]:
+    """What the agent knows of the key's only job."""
+    (row,) = agent.status(rk=key)["queues"]
+    (found,) = row["jobs"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_failure_triggers_and_the_next_success_alone_resolves(
+    agent: AgentProcess, running_sandbox: SandboxProcess
+) -> None:
+    key = next(keys)
+    run(agent, key, "false", code=1)
+    run(agent, key, "true")
+    for _ in range(2):
+        run(agent, key, "true")
+    run(agent, key, "false", code=1)
+    running_sandbox.wait_for_events(3, rk=key)
+    actions = [each["action"] for each in events(running_sandbox, key)]
+    assert actions == ["trigger", "resolve", "trigger"]
+    assert agent.totals()["discarded"] == 2
+    run(agent, key, "--always-resolve", "true")
+    run(agent, key, "--always-resolve", "true")
+    running_sandbox.wait_for(lambda: len(events(running_sandbox, key)) == 5, "two more")
+
+
+def test_what_a_job_has_triggered_is_known_after_a_restart(
+    agent: AgentProcess, running_sandbox: SandboxProcess
+) -> None:
+    key = next(keys)
+    run(agent, key, "true")
+    run(agent, key, "false", code=1)
+    agent.kill()
+    agent.start()
+    assert job(agent, key)["alert_open"]
+    run(agent, key, "true")
+    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "resolved", "a resolve")
+    assert not job(agent, key)["alert_open"]
+
+
+@pytest.mark.parametrize("killed", ["not", "before", "after"])
+def test_a_job_that_stops_reporting_triggers(
+    agent: AgentProcess, running_sandbox: SandboxProcess, killed: str
+) -> None:
+    """The agent is killed before the time is over and runs again before, or only after that."""
+    key = next(keys)
+    run(agent, key, "--expect-every", "3", "true")
+    expected_by = job(agent, key)["expected_by"]
+    assert expected_by
+    if killed != "not":
+        agent.kill()
+        if killed == "after":
+            _wait_until(expected_by)
+        agent.start()
+    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "open", "the alarm")
+    alarm = events(running_sandbox, key)[-1]["body"]["payload"]
+    assert "no success reported within 3s" in alarm["summary"]
+    assert alarm["timestamp"] == expected_by
+    assert job(agent, key)["expected_by"] is None
+    run(agent, key, "--expect-every", "1h", "true")
+    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "resolved", "its resolve")
+    assert job(agent, key)["expected_by"] > expected_by
+
+
+def _wait_until(timestamp: str) -> None:
+    while datetime.fromisoformat(timestamp).timestamp() > time.time():
+        time.sleep(0.05)
+
+
+def test_a_success_in_the_spool_is_no_reason_for_an_alarm(
+    agent: AgentProcess, running_sandbox: SandboxProcess, spool: Path
+) -> None:
+    key = next(keys)
+    run(agent, key, "--expect-every", "2", "true")
+    expected_by = job(agent, key)["expected_by"]
+    agent.stop()
+    assert "waits in" in run(agent, key, "--expect-every", "1h", "true")
+    _wait_until(expected_by)
+    agent.start()
+    agent.wait_for(lambda: job(agent, key)["expected_by"] > expected_by, "the spooled report")
+    agent.wait_until_drained()
+    assert "trigger" not in [each["action"] for each in events(running_sandbox, key)]
+
+
+def test_a_report_that_expects_nothing_more_ends_it(agent: AgentProcess) -> None:
+    key = next(keys)
+    run(agent, key, "--expect-every", "1h", "true")
+    assert job(agent, key)["expected_by"]
+    run(agent, key, "--expect-every", "never", "true")
+    assert job(agent, key)["expected_by"] is None
+
+
+def test_parameters_that_are_wrong_cost_no_event(agent: AgentProcess) -> None:
+    key = next(keys)
+    trigger = {"routing_key": key, "event_action": "trigger", "dedup_key": "run/web1/x"}
+    trigger["payload"] = {"summary": "x", "source": "web1", "severity": "error"}  # type: ignore[assignment]
+    query = {"job": "x", "expect_every": "1e999"}
+    headers = {"Pd-Event-Version": "v2"}
+    answer = agent.post("/send", params=query, json=trigger, headers=headers)
+    assert answer.status_code == 200
+    assert "NOT expected" in answer.json()["warnings"][0]
