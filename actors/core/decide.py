@@ -93,7 +93,7 @@ def decide(
                     dedup_key=dedup_key,
                     body=expected.body,
                     at=now,
-                    source="pdagent",
+                    source="pagerduty-agent",
                 )
                 for n, (dedup_key, expected) in enumerate(state.jobs.overdue(now))
             ]

@@ -29,6 +29,7 @@ _COMMANDS = {
     "sensu enqueue": "integrations.sensu:enqueue",
     "checkmk": "integrations.checkmk:checkmk",
     "checkmk enqueue": "integrations.checkmk:checkmk",
+    "systemd": "integrations.systemd:systemd",
     "queue": "queue:queue",
     "journal": "journal:journal",
     "status": "status:status",

@@ -37,6 +37,7 @@ SECRET_FILE = _CREDENTIALS / "secret"
 ROUTING_KEYS_FILE = _CREDENTIALS / "routing-keys.yaml"
 SOCKET = Path("/run/pagerduty-agent/agent.sock")
 UNIT = Path("/etc/systemd/system/pagerduty-agent.service")
+_TEMPLATES = ("pagerduty-onfailure@.service", "pagerduty-onsuccess@.service")
 
 _STATE = Path("/var/lib/pagerduty-agent")
 _SPOOL = Path("/var/spool/pagerduty-agent")
@@ -98,7 +99,8 @@ def install(tls_names: Sequence[str] | None) -> Iterator[str]:
     # After the files that it names.
     yield _new({SYSTEM_FILE: NewFile(config_text(settings).encode(), 0o644, root)})
     if _has_systemd():
-        yield _new({UNIT: NewFile(_unit().encode(), 0o644, root)})
+        for name in (UNIT.name, *_TEMPLATES):
+            yield _new({UNIT.with_name(name): NewFile(_unit(name).encode(), 0o644, root)})
     yield from _missing(settings)
     yield from _hidden_from_the_service()
 
@@ -188,8 +190,8 @@ def _new(made: Mapping[Path, NewFile]) -> str:
     return f"Wrote {' and '.join(map(str, made))}."
 
 
-def _unit() -> str:
-    text = (files(__name__) / UNIT.name).read_text("utf-8")
+def _unit(name: str) -> str:
+    text = (files(__name__) / name).read_text("utf-8")
     return text.replace(_PROGRAM_IN_UNIT, str(_program()))
 
 

@@ -21,6 +21,7 @@ from store.records import (
     EventDeadLettered,
     EventDelivered,
     EventId,
+    JobReport,
     QueueHeld,
     QueueReleased,
     Record,
@@ -141,6 +142,8 @@ def shown(record: Record) -> Json:
 
 
 def _presentable(field: str, value: object) -> object:
+    if isinstance(value, JobReport):
+        return {"expected_by": timestamp(value.expected.by if value.expected else None)}
     if not isinstance(value, float):
         return value
     return timestamp(value) if field in _TIMES else round(value, 4)

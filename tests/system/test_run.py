@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -156,3 +157,14 @@ def test_parameters_that_are_wrong_cost_no_event(agent: AgentProcess) -> None:
     answer = agent.post("/send", params=query, json=trigger, headers=headers)
     assert answer.status_code == 200
     assert "NOT expected" in answer.json()["warnings"][0]
+
+
+def test_operators_see_when_a_job_is_due(agent: AgentProcess) -> None:
+    key = next(keys)
+    assert agent.cli("queue", "jobs").stdout == "No job has reported.\n"
+    run(agent, key, "--expect-every", "25h", "false", code=1)
+    (line,) = agent.cli("queue", "jobs").stdout.splitlines()
+    assert re.search(r"^run/\S+/backup .* alert open  success expected by .* \(in 1d00h\)", line)
+    (event,) = agent.get("/queue/events", params={"state": "waiting,delivered"}).json()["events"]
+    history = agent.cli("queue", "show", event["id"]).stdout
+    assert "report of a job, next success expected by" in history

@@ -18,7 +18,9 @@ from tests.agent_process import REPOSITORY, AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import trigger
 
-UNIT = REPOSITORY / "pdagent" / "installation" / "pagerduty-agent.service"
+INSTALLATION = REPOSITORY / "pdagent" / "installation"
+UNIT = INSTALLATION / "pagerduty-agent.service"
+UNITS = sorted(INSTALLATION.glob("*.service"))
 _TIME_LIMIT = 30.0
 
 
@@ -211,9 +213,10 @@ def test_the_unit_asks_for_what_the_agent_does() -> None:
 @pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (package systemd)"
 )
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
-    copy = tmp_path / UNIT.name
-    copy.write_text(UNIT.read_text().replace("/usr/local/bin/pagerduty-agent", "/bin/true"))
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path, unit: Path) -> None:
+    copy = tmp_path / unit.name.replace("@", "@x.service")
+    copy.write_text(unit.read_text().replace("/usr/local/bin/pagerduty-agent", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(copy)],
         capture_output=True,
@@ -222,7 +225,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert UNIT.name not in done.stderr, done.stderr
+    assert copy.name not in done.stderr, done.stderr
 
 
 WITHOUT_NEW_CODE = """

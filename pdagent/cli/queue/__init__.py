@@ -10,6 +10,7 @@ from pdagent.cli.output import CommandFailed, echo_json
 from pdagent.cli.parameters import text
 from pdagent.cli.queue.changing import discard, retry
 from pdagent.cli.queue.edit import edit
+from pdagent.cli.queue.jobs import jobs
 from pdagent.cli.queue.listing import list_command
 from pdagent.cli.queue.selection import (
     about_queue,
@@ -115,5 +116,5 @@ def _tell(answer: dict[str, object], as_json: bool, more: str) -> None:
         click.echo(f"{answer.get('message')} {more}")
 
 
-for command in (list_command, show, retry, edit, discard, tail):
+for command in (list_command, show, retry, edit, discard, tail, jobs):
     queue.add_command(command)

@@ -35,6 +35,7 @@ def told(record: Json) -> tuple[str, str]:
                 kind_of(record.get("kind"), record.get("action")),
                 f"from {get('source')}" if get("source") else "",
                 f"occurred at {get('occurred_at')}" if get("occurred_at") else "",
+                _job(get("job")),
                 *_texts(get("warnings")),
             )
         case "DeliveryStarted":
@@ -101,6 +102,13 @@ def _failure(record: Json) -> str:
 
 def _attempt(record: Json) -> str:
     return f"attempt {record['attempt']}: " if record.get("attempt") else ""
+
+
+def _job(report: object) -> str:
+    if not isinstance(report, dict):
+        return ""
+    by = report.get("expected_by")
+    return f"report of a job, next success expected by {by}" if by else "report of a job"
 
 
 def _reason(record: Json) -> str:

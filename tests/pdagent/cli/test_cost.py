@@ -22,6 +22,7 @@ NAGIOS = ("nagios", "-k", KEY, "-t", "PROBLEM", "--host", "web1", "--state", "DO
 NAGIOS_OLD = ("nagios", "enqueue", "-k", KEY, "-t", "PROBLEM", "-n", "host")
 NAGIOS_OLD += ("-f", "HOSTNAME=web1", "-f", "HOSTSTATE=DOWN")
 ZABBIX = ("zabbix", "-k", KEY, "-t", "trigger", "--id", "1", "--host", "web1", "--severity", "4")
+RUN = ("run", "-k", KEY, "--timeout", "60", "--expect-every", "1h", "--", "true")
 OF_TOOLS = [NAGIOS, NAGIOS_OLD, ZABBIX]
 
 # Each of these takes longer to load than what a single event needs of it is worth.
@@ -35,7 +36,7 @@ OF_OTHERS = {"click", "httptools"}
 
 
 @pytest.mark.parametrize(
-    "command", [SEND, ENQUEUE, CHANGE, (*SEND, "--json"), (*SEND, "-q"), *OF_TOOLS]
+    "command", [SEND, ENQUEUE, CHANGE, (*SEND, "--json"), (*SEND, "-q"), *OF_TOOLS, RUN]
 )
 def test_sending_loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:
     _loads_only_what_it_needs(user, command)
