@@ -129,6 +129,21 @@ def test_what_was_there_is_left_and_what_it_lacks_is_named(host: Host) -> None:
     assert stat.filemode(spool.stat().st_mode) == "drwxrws---"
 
 
+def test_with_tls_the_agent_can_read_its_key_and_commands_go_by_the_socket(
+    host: Host, sandbox: SandboxProcess
+) -> None:
+    host.install(sandbox.url, "--tls", "--tls-name", "events.example.com")
+    key, certificate = (host.at(f"/etc/pagerduty-agent.{name}.pem") for name in ("key", "cert"))
+    assert stat.filemode(key.stat().st_mode) == "-rw-------"
+    assert stat.filemode(certificate.stat().st_mode) == "-rw-r--r--"
+    host.start()
+    assert host.run(*SEND, "by socket", "-k", KEY).returncode == 0
+    assert described(sandbox, 1) == ["by socket"]
+    address = load({}, {}, config_file=str(host.at("/etc/pagerduty-agent.yaml"))).config.address
+    live = host.run("pagerduty-agent", "--address", address, "health")
+    assert (live.returncode, live.stdout) == (0, "OK\n")
+
+
 def test_only_root_installs(host: Host) -> None:
     host.add_user(STRANGER, in_the_group=False)
     assert "needs root" in error(host.run("pagerduty-agent", "init", "--system", user=STRANGER))

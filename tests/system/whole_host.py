@@ -113,9 +113,9 @@ class Host:
         path.write_text(text)
         path.chmod(0o755)
 
-    def install(self, events_url: str) -> str:
-        """`init --system`, and an address and a PagerDuty of the test's; returns the output."""
-        done = self.run("pagerduty-agent", "init", "--system")
+    def install(self, events_url: str, *options: str) -> None:
+        """`init --system` with `options`, and an address and a PagerDuty of the test's."""
+        done = self.run("pagerduty-agent", "init", "--system", *options)
         assert done.returncode == 0, done.stderr
         self.configure(
             address=f"127.0.0.1:{free_port()}",
@@ -124,7 +124,6 @@ class Host:
             heartbeat="false",
         )
         self.credentials.note(self.at("/etc/pagerduty-agent/secret").read_text().strip())
-        return done.stdout
 
     def configure(self, **settings: str) -> None:
         """Add settings to the config of the host."""
