@@ -193,6 +193,23 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
     installed.wait_for(lambda: not list(file.parent.iterdir()), "empty spool")
 
 
+def test_a_job_of_a_member_is_reported_while_the_agent_runs_and_while_it_is_down(
+    installed: Host, sandbox: SandboxProcess
+) -> None:
+    installed.start()
+    for number, down in enumerate((False, True), 1):
+        if down:
+            installed.kill()
+        job = ("pagerduty-agent", "run", "-k", "@database", "--name", f"job{number}", "--")
+        done = installed.run(*job, "sh", "-c", "echo broken; exit 3", user=MEMBER)
+        assert (done.returncode, done.stdout) == (3, "broken\n")
+        if down:
+            assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
+            installed.start()
+        [*_, event] = sandbox.wait_for_events(number)
+        assert f"job{number}" in event["body"]["dedup_key"]
+
+
 def test_a_user_outside_of_the_group_gets_one_line_that_names_it(
     installed: Host, sandbox: SandboxProcess
 ) -> None:
