@@ -1,4 +1,4 @@
-"""The configurations of docs/clients, which the tests run with: what the pages say works."""
+"""The configurations of the documentation, which the tests run with: what the pages say works."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2] / "docs" / "clients"
+INTEGRATIONS = PAGES.parent / "integrations"
 ADDRESS = "127.0.0.1:49463"
 KEY = "0123456789abcdef0123456789abcdef"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page: str, language: str) -> list[str]:
-    """All blocks of code of one language on `docs/clients/PAGE.md`, in their order."""
-    text = (PAGES / f"{page}.md").read_text(encoding="utf-8")
+def blocks(page: str, language: str, directory: Path = PAGES) -> list[str]:
+    """All blocks of code of one language on `PAGE.md` of `directory`, in their order."""
+    text = (directory / f"{page}.md").read_text(encoding="utf-8")
     return [code for found, code in _BLOCK.findall(text) if found == language]
 
 
