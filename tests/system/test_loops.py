@@ -45,8 +45,9 @@ def test_an_agent_that_delivers_to_itself_keeps_the_events_and_says_why(
     agent.write_config(lines | loop)
     with agent:
         agent.send_v2(trigger(key_number(1), 0)).raise_for_status()
-        agent.send_v1(V1).raise_for_status()
+        # At once: several attempts of one key alone would be failing only after a minute.
         cause = cause_of(agent)
+        agent.send_v1(V1).raise_for_status()
         assert cause.startswith("events_url events.invalid leads to this agent itself: ")
         assert "deliver_via" in cause
         assert agent.get("/health").text.endswith(cause)
@@ -91,16 +92,15 @@ def test_a_chain_of_agents_delivers_and_a_circle_is_noticed(
         assert len(sandbox.events()) == 2
 
 
-@pytest.mark.parametrize(
-    "header", ["", ",,", "x" * 10_000, "a,b,c", "\xe4\xf6", '"; drop', ",".join("a" * 7)]
-)
 def test_whatever_stands_in_the_header_an_event_of_others_is_taken_and_delivered(
-    sandbox: SandboxProcess, tmp_path: Path, header: str
+    sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
+    headers = ["", ",,", "x" * 10_000, "a,b,c", "\xe4\xf6", '"; drop', ",".join("a" * 7)]
     with AgentProcess(tmp_path, sandbox.url) as agent:
-        event = trigger(key_number(1), 0)
-        agent.send_v2(event, **{"Pd-Agent-Id": header}).raise_for_status()
-        sandbox.wait_for_events(1)
+        for number, header in enumerate(headers):
+            event = trigger(key_number(1), number)
+            agent.send_v2(event, **{"Pd-Agent-Id": header}).raise_for_status()
+        sandbox.wait_for_events(len(headers))
 
 
 def test_events_go_round_no_more_than_eight_agents(sandbox: SandboxProcess, tmp_path: Path) -> None:

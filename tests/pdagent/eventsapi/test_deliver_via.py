@@ -77,6 +77,7 @@ def test_a_proxy_is_not_used(
     api = client(NOT_RESOLVED, deliver_via=(("127.0.0.1", server.port),))
     assert isinstance(api.deliver(event), Delivered)
     assert proxy.accepted == 0
+    assert server.requests[0].startswith(b"POST /v2/enqueue HTTP/1.1\r\n")
 
 
 def test_once_closed_no_further_address_is_dialled(
