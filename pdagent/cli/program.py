@@ -30,6 +30,7 @@ _COMMANDS = {
     "checkmk": "integrations.checkmk:checkmk",
     "checkmk enqueue": "integrations.checkmk:checkmk",
     "systemd": "integrations.systemd:systemd",
+    "import": "importing:import_events",
     "queue": "queue:queue",
     "journal": "journal:journal",
     "status": "status:status",

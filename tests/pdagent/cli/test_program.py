@@ -18,7 +18,7 @@ from tests.pdagent.cli.command_line import REPOSITORY, CommandLine
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 TOOLS = ["nagios", "zabbix", "sensu", "checkmk"]
 COMMANDS = ["init", "server", "send", "enqueue", "change", "queue", "journal", "status", "health"]
-COMMANDS += ["version"]
+COMMANDS += ["import", "version"]
 COMMANDS += TOOLS
 IN_GROUPS = [
     "server stop",
