@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pdagent.cli.output import CommandFailed
 from pdagent.cli.session import Session, pass_session
 from pdagent.config import needed
-from pdagent.config.loading import CONFIG_ENV, config_path, user_file
+from pdagent.config.loading import CONFIG_ENV, SYSTEM_FILE, config_path, user_file
 from pdagent.config.template import tls_files, write_config
+
+if TYPE_CHECKING:
+    from pdagent.migration.old_configs import Converted
 
 
 @click.command(
     short_help="Write a config file to start from.",
-    epilog="\b\nExamples:\n  pagerduty-agent init --tls\n  sudo pagerduty-agent init --system",
+    epilog="\b\nExamples:\n  pagerduty-agent init --tls\n  sudo pagerduty-agent init --system"
+    "\n  sudo pagerduty-agent init --system --from /etc/pdagent.conf",
 )
 @click.option(
     "--system",
@@ -38,8 +44,17 @@ from pdagent.config.template import tls_files, write_config
     help="With --tls: a name or IP address by which clients call the agent; may be repeated. "
     "localhost, 127.0.0.1, ::1 and this host's name are always there.",
 )
+@click.option(
+    "--from",
+    "old",
+    metavar="FILE",
+    help="Take over the settings of one of PagerDuty's older agents: the Python agent's "
+    "/etc/pdagent.conf, or go-pdagent's config.yaml.",
+)
 @pass_session
-def init(session: Session, *, for_host: bool, tls: bool, tls_names: tuple[str, ...]) -> None:
+def init(
+    session: Session, *, for_host: bool, tls: bool, tls_names: tuple[str, ...], old: str | None
+) -> None:
     """Write a config file with a new secret and every option explained.
 
     The file is ~/.pagerduty-agent.yaml, or the one that --config names. Only its owner can read
@@ -51,28 +66,44 @@ def init(session: Session, *, for_host: bool, tls: bool, tls_names: tuple[str, .
     names = _checked(tls_names) if tls else None
     if tls_names and not tls:
         raise click.UsageError("--tls-name says for whom the certificate of --tls is: add --tls")
+    path = SYSTEM_FILE
+    if not for_host:
+        named = session.config_file or os.environ.get(CONFIG_ENV)
+        path = config_path(named) if named else needed(user_file())
+    taken = None if old is None else _converted(config_path(old), path)
     if for_host:
-        _install(session, names)
-        return
-    named = session.config_file or os.environ.get(CONFIG_ENV)
-    path = config_path(named) if named else needed(user_file())
+        taken = taken and taken.without("pidfile", "the service has its own")
+        _install(session, names, taken)
+    else:
+        _write(session, path, names, taken)
+    if taken is not None:
+        _tell(session, taken)
+
+
+def _write(
+    session: Session, path: Path, tls_names: tuple[str, ...] | None, taken: Converted | None
+) -> None:
     try:
-        write_config(path, tls_names=names)
+        if taken is None:
+            write_config(path, tls_names=tls_names)
+        else:
+            write_config(path, tls_names=tls_names, settings=taken.settings, notes=taken.notes())
     except FileExistsError as error:
         there = error.filename
         raise CommandFailed(
             f"{there} exists already and was left as it is: edit it, or remove it first"
         ) from None
     server = session.command("server")
-    click.echo(f"Wrote {path} with a new secret. '{server}' starts the agent.")
-    if tls:
+    secret = "the old secret" if taken and "secret" in taken.settings else "a new secret"
+    click.echo(f"Wrote {path} with {secret}. '{server}' starts the agent.")
+    if tls_names is not None:
         files = tls_files(path)
         click.echo(
             f"Wrote {files.certificate}, which clients have to trust, and its key {files.key}."
         )
 
 
-def _install(session: Session, tls_names: tuple[str, ...] | None) -> None:
+def _install(session: Session, tls_names: tuple[str, ...] | None, taken: Converted | None) -> None:
     from pdagent.installation import CannotInstall, install, next_steps
 
     if session.config_file:
@@ -80,11 +111,36 @@ def _install(session: Session, tls_names: tuple[str, ...] | None) -> None:
     if os.geteuid() != 0:
         raise CommandFailed("--system needs root: run 'sudo pagerduty-agent init --system'")
     try:
-        for line in install(tls_names):
+        for line in install(tls_names, taken):
             click.echo(line)
     except CannotInstall as error:
         raise CommandFailed(str(error)) from None
     click.echo(next_steps())
+
+
+def _converted(old: Path, path: Path) -> Converted:
+    from pdagent.migration.old_configs import convert
+
+    if old.exists() and path.exists() and old.samefile(path):
+        raise CommandFailed(
+            f"{old} is also where the new config goes: run 'mv {old} {old}.old', then repeat this "
+            f"with --from {old}.old"
+        )
+    try:
+        return convert(old)
+    except FileNotFoundError:
+        raise click.UsageError(f"--from: there is no file {old}") from None
+
+
+def _tell(session: Session, taken: Converted) -> None:
+    click.echo(f"Taken over from {taken.agent}'s config: {', '.join(taken.settings) or 'nothing'}.")
+    if taken.left:
+        click.echo(f"Not taken over, the new file says why: {', '.join(taken.left)}.")
+    if taken.queue is None:
+        click.echo("docs/moving.md says what to do with the events that wait in the old database.")
+    else:
+        command = session.command("import", str(taken.queue))
+        click.echo(f"'{command}' takes over the events that wait, once the new agent runs.")
 
 
 def _checked(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -71,6 +71,13 @@ def shown(name: str) -> str:
     return repr(name if re.fullmatch(r"[A-Za-z][\w.-]{0,23}", name) else mask(name))
 
 
+def read_back(text: str) -> str | None:
+    """What a value that is written as `text`, without quotes, is read as; None if not as text."""
+    values = _plain(f"key: {text}")
+    value = values["key"].value if values and "key" in values else None
+    return value if isinstance(value, str) else None
+
+
 def _read(path: Path) -> tuple[bytes, int]:
     try:
         with path.open("rb") as file:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pdagent.config import ConfigError
 from pdagent.config.options import OPTIONS, Option
+from pdagent.config.reading import read_back
 
 _SECRET_BYTES = 32
 _HEAD = """\
@@ -58,13 +59,30 @@ def tls_files(config: Path) -> TlsFiles:
     return TlsFiles(config.with_name(f"{name}.cert.pem"), config.with_name(f"{name}.key.pem"))
 
 
-def config_text(settings: Mapping[str, str]) -> str:
-    """The text of a config file in which only `settings` are set."""
-    return _HEAD + "".join(_entry(option, settings) for option in OPTIONS.values())
+def config_text(settings: Mapping[str, str], notes: Sequence[str] = ()) -> str:
+    """The text of a config file in which only `settings` are set; `notes` are lines at its top."""
+    head = _HEAD + "".join(f"# {note}".rstrip() + "\n" for note in notes)
+    return head + "".join(_entry(option, settings) for option in OPTIONS.values())
 
 
-def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
-    """Write a new config file with a random secret, readable by its owner only.
+def as_yaml(settings: Mapping[str, str]) -> dict[str, str]:
+    """Values of settings as they are written in the file."""
+    return {
+        name: text if read_back(text) == text else json.dumps(text)
+        for name, text in settings.items()
+    }
+
+
+def write_config(
+    path: Path,
+    *,
+    tls_names: Sequence[str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a new config file, readable by its owner only, with `settings` and a random secret.
+
+    `settings` may have another secret; `notes` become comments at the top.
 
     With `tls_names`, which may be empty, a self-signed certificate for this host and these names
     is made as well, and the config uses it; all may read the certificate, its owner alone the key.
@@ -77,13 +95,13 @@ def write_config(path: Path, *, tls_names: Sequence[str] | None = None) -> None:
     """
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    settings = {"secret": new_secret()}
+    settings = {"secret": new_secret(), **as_yaml(settings or {})}
     files: dict[Path, NewFile] = {}
     if tls_names is not None:
         files |= tls_pair(path, tls_names)
         settings |= tls_settings(path)
     # Last, so that a config never names files that aren't there.
-    files[path] = NewFile(config_text(settings).encode(), _FOR_ITS_OWNER)
+    files[path] = NewFile(config_text(settings, notes).encode(), _FOR_ITS_OWNER)
     write_new(files)
 
 

@@ -16,11 +16,12 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pdagent.config.loading import SYSTEM_FILE, load
 from pdagent.config.template import (
     NewFile,
+    as_yaml,
     config_text,
     new_secret,
     tls_files,
@@ -28,6 +29,9 @@ from pdagent.config.template import (
     tls_settings,
     write_new,
 )
+
+if TYPE_CHECKING:
+    from pdagent.migration.old_configs import Converted
 
 ACCOUNT = "pagerduty-agent"
 """The name of user, group and service."""
@@ -66,10 +70,11 @@ class _Owner(NamedTuple):
     group: int
 
 
-def install(tls_names: Sequence[str] | None) -> Iterator[str]:
+def install(tls_names: Sequence[str] | None, old: Converted | None = None) -> Iterator[str]:
     """Make what is missing; yields a line about each thing. For root only.
 
-    With `tls_names`, which may be empty, the agent speaks https, as with `write_config`.
+    With `tls_names`, which may be empty, the agent speaks https, as with `write_config`. The config
+    takes over the settings of an `old` one.
 
     Raises:
         CannotInstall: The user or the group can't be made.
@@ -88,7 +93,9 @@ def install(tls_names: Sequence[str] | None) -> Iterator[str]:
     ):
         yield _directory(path, owner, mode)
     settings = {name: str(path) for name, path in _SETTINGS.items()}
-    yield _new({SECRET_FILE: NewFile(f"{new_secret()}\n".encode(), 0o600, agent)})
+    taken = dict(old.settings) if old else {}
+    secret = taken.pop("secret", "") or new_secret()
+    yield _new({SECRET_FILE: NewFile(f"{secret}\n".encode(), 0o600, agent)})
     for_senders = _Owner(0, agent.group)
     yield _new({ROUTING_KEYS_FILE: NewFile(_ROUTING_KEYS.encode(), 0o640, for_senders)})
     if tls_names is not None:
@@ -97,7 +104,8 @@ def install(tls_names: Sequence[str] | None) -> Iterator[str]:
         yield _new({**pair, key: pair[key]._replace(owner=agent)})
         settings |= tls_settings(SYSTEM_FILE)
     # After the files that it names.
-    yield _new({SYSTEM_FILE: NewFile(config_text(settings).encode(), 0o644, root)})
+    text = config_text({**as_yaml(taken), **settings}, old.notes() if old else ())
+    yield _new({SYSTEM_FILE: NewFile(text.encode(), 0o644, root)})
     if _has_systemd():
         for name in (UNIT.name, *_TEMPLATES):
             yield _new({UNIT.with_name(name): NewFile(_unit(name).encode(), 0o644, root)})
