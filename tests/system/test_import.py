@@ -136,6 +136,23 @@ def test_without_an_agent_nothing_is_moved(agent: AgentProcess, queue: PythonAge
     assert (len(queue.names("pdq")), len(queue.names("err"))) == (1, 1)
 
 
+def test_a_full_queue_interrupts_it_until_there_is_room(
+    tmp_path: Path, sandbox: SandboxProcess, queue: PythonAgentQueue
+) -> None:
+    for number in range(5):
+        queue.put("pdq", number, event(KEY, incident=str(number), details={"number": number}))
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path / "agent", sandbox.url, max_queue_length=3) as agent:
+        done = run_import(agent, queue)
+        assert done.returncode == 75
+        assert "2 events not imported yet" in done.stderr and len(queue.names("pdq")) == 2
+        sandbox.behave(down=False)
+        agent.wait_until_drained()
+        assert run_import(agent, queue).returncode == 0
+        agent.wait_until_drained()
+    assert delivered(sandbox) == {KEY: [0, 1, 2, 3, 4]}
+
+
 def test_a_failed_event_is_left_if_a_later_one_has_ended_its_alert(
     agent: AgentProcess, sandbox: SandboxProcess, queue: PythonAgentQueue
 ) -> None:
