@@ -133,7 +133,13 @@ class _Import:
             if superseded and not self._force:
                 self._superseded.append(file.shown)
                 return
-            receipt = client.send("v1", body, idempotency_key=file.idempotency_key(body))
+            receipt = client.send(
+                "v1",
+                body,
+                idempotency_key=file.idempotency_key(body),
+                # So that an old resolve does not close what a new command has just opened.
+                occurred=f"{file.queued_at / 1e6:.6f}",
+            )
         except FileRefused as why:
             self._refuse(file.shown, str(why))
             return

@@ -89,10 +89,7 @@ def _write(
         else:
             write_config(path, tls_names=tls_names, settings=taken.settings, notes=taken.notes())
     except FileExistsError as error:
-        there = error.filename
-        raise CommandFailed(
-            f"{there} exists already and was left as it is: edit it, or remove it first"
-        ) from None
+        raise _exists(error.filename) from None
     server = session.command("server")
     secret = "the old secret" if taken and "secret" in taken.settings else "a new secret"
     click.echo(f"Wrote {path} with {secret}. '{server}' starts the agent.")
@@ -126,10 +123,18 @@ def _converted(old: Path, path: Path) -> Converted:
             f"{old} is also where the new config goes: run 'mv {old} {old}.old', then repeat this "
             f"with --from {old}.old"
         )
+    if path.exists():
+        raise _exists(path)
     try:
         return convert(old)
     except FileNotFoundError:
         raise click.UsageError(f"--from: there is no file {old}") from None
+
+
+def _exists(path: object) -> CommandFailed:
+    return CommandFailed(
+        f"{path} exists already and was left as it is: edit it, or remove it first"
+    )
 
 
 def _tell(session: Session, taken: Converted) -> None:

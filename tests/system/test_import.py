@@ -205,6 +205,19 @@ def test_an_incident_that_the_old_agent_has_opened_is_resolved_by_the_new_one(
     sandbox.wait_for(lambda: sandbox.alerts(status="resolved"), "the incident is resolved")
 
 
+def test_an_old_resolve_does_not_close_what_a_new_trigger_has_opened(
+    agent: AgentProcess, sandbox: SandboxProcess, queue: PythonAgentQueue
+) -> None:
+    new = ("send", "-k", KEY, "-t", "trigger", "-i", "db1", "-d", "down again")
+    assert agent.cli(*new).returncode == 0
+    queue.put("pdq", 1, event(KEY, "resolve", "db1"))
+    queue.put("pdq", 2, event(KEY, "trigger", "db2"))
+    assert run_import(agent, queue).returncode == 0
+    sandbox.wait_for_events(2)
+    opened = sandbox.alerts(status="open")
+    assert [alert["dedup_key"] for alert in opened] == ["db1", "db2"]
+
+
 def test_it_waits_for_no_agent_that_takes_events_out_of_the_directory(
     agent: AgentProcess, queue: PythonAgentQueue
 ) -> None:
