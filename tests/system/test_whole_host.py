@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pdagent.config.loading import load
+from tests.python_agent_queue import PythonAgentQueue, event
 from tests.sandbox_process import SandboxProcess
 from tests.system.whole_host import Host, missing
 
@@ -142,6 +143,42 @@ def test_with_tls_the_agent_can_read_its_key_and_commands_go_by_the_socket(
     address = load({}, {}, config_file=str(host.at("/etc/pagerduty-agent.yaml"))).config.address
     live = host.run("pagerduty-agent", "--address", address, "health")
     assert (live.returncode, live.stdout) == (0, "OK\n")
+
+
+def test_the_python_agents_settings_and_events_are_taken_over(
+    host: Host, sandbox: SandboxProcess
+) -> None:
+    host.at("/etc/pdagent.conf").write_text("[Main]\ncleanup_threshold_secs = 259200\nx = 1\n")
+    queue = PythonAgentQueue(host.at("/var/lib/pdagent/outqueue"))
+    queue.put("pdq", 2, event(KEY, "resolve", "db1"))
+    queue.put("err", 1, event(KEY, "trigger", "db1"))
+    done = host.install(sandbox.url, "--from", "/etc/pdagent.conf")
+    assert "Taken over from the Python agent's config: retention." in done
+    assert "'pagerduty-agent import /var/lib/pdagent/outqueue'" in done
+    config = host.at("/etc/pagerduty-agent.yaml")
+    assert "#   x: the Python agent has no such setting" in config.read_text()
+    assert load({}, {}, config_file=str(config)).config.retention == 259200
+    host.start()
+    done = host.run("pagerduty-agent", "import", "/var/lib/pdagent/outqueue")
+    assert (done.returncode, done.stderr) == (0, "")
+    received = [each["body"]["event_type"] for each in sandbox.wait_for_events(2)]
+    assert received == ["trigger", "resolve"]
+    again = host.run("pagerduty-agent", "init", "--system", "--from", "/etc/pdagent.conf")
+    assert "/etc/pagerduty-agent.yaml exists already" in error(again)
+
+
+def test_go_pdagents_secret_stands_in_no_file_that_every_user_reads(host: Host) -> None:
+    secret = "v2kq8x0b1m4r7t9w3y5z6a1c2e4g8j0n"
+    host.credentials.note(secret)
+    host.at("/etc/pdagent").mkdir()
+    host.at("/etc/pdagent/config.yaml").write_text(
+        f"region: eu\nsecret: {secret}\npidfile: /var/run/pdagent/pidfile\n"
+    )
+    host.install("http://127.0.0.1:9", "--from", "/etc/pdagent/config.yaml")
+    assert host.at("/etc/pagerduty-agent/secret").read_text() == f"{secret}\n"
+    text = host.at("/etc/pagerduty-agent.yaml").read_text()
+    assert secret not in text
+    assert "\nregion: eu\n" in text and "\npidfile: /run/pagerduty-agent/pidfile\n" in text
 
 
 def test_only_root_installs(host: Host) -> None:

@@ -113,8 +113,8 @@ class Host:
         path.write_text(text)
         path.chmod(0o755)
 
-    def install(self, events_url: str, *options: str) -> None:
-        """`init --system` with `options`, and an address and a PagerDuty of the test's."""
+    def install(self, events_url: str, *options: str) -> str:
+        """`init --system` with `options`, an address and a PagerDuty of the test's; its output."""
         done = self.run("pagerduty-agent", "init", "--system", *options)
         assert done.returncode == 0, done.stderr
         self.configure(
@@ -124,6 +124,7 @@ class Host:
             heartbeat="false",
         )
         self.credentials.note(self.at("/etc/pagerduty-agent/secret").read_text().strip())
+        return done.stdout
 
     def configure(self, **settings: str) -> None:
         """Add settings to the config of the host."""

@@ -66,12 +66,13 @@ def test_go_pdagents_settings_are_taken_over_so_that_its_clients_go_on(cli: Comm
     cli.credentials.note("v2kq8x0b1m4r7t9w3y5z6a1c2e4g8j0n")
     done = cli("init", "--from", str(old))
     assert (done.code, done.err) == (0, "")
-    config, _, origins, warnings = load({}, {}, config_file=str(cli.config))
+    loaded = load({}, {}, config_file=str(cli.config))
+    config = loaded.config
     assert config.address == "127.0.0.1:49555"
     assert config.secret == "v2kq8x0b1m4r7t9w3y5z6a1c2e4g8j0n"
     assert (config.region, config.pidfile) == ("eu", Path("/var/run/pdagent/pidfile"))
-    assert origins.keys() == {"address", "secret", "region", "pidfile"}
-    assert not warnings
+    assert loaded.origins.keys() == {"address", "secret", "region", "pidfile"}
+    assert not loaded.warnings
     assert "#   database: " in cli.config.read_text(), "its file is no directory of ours"
     assert "database" in done.out and "docs/moving.md" in done.out
     assert old.read_text() == GO
