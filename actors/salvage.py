@@ -20,7 +20,7 @@ from store.records import (
     EventDiscarded,
     EventId,
 )
-from store.tables import AGENT_ID
+from store.tables import AGENT_ID, SANDBOX
 
 
 class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +56,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         # With its tables and the index of events whole, the file names all that records have lost.
         may_have_lost_more = found_first > 0 or len(file.damage) > found_in_records
         agent_id = file.meta.get(AGENT_ID, b"").decode("ascii", "replace")
+        sandbox = SANDBOX in file.meta
         last_seq = max(choice.last, file.last_removed)
         damage = file.damage
     with JournalFile(source) as again:
@@ -70,6 +71,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
             },
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
+            sandbox=sandbox,
         )
     give_to_owner_of(source, target, *target.iterdir())
     states = choice.states.values()

@@ -50,6 +50,17 @@ class JournalNewerError(JournalError):
         )
 
 
+class SandboxJournalError(JournalError):
+    """A journal of the sandbox was opened for an agent in production, or the other way round."""
+
+    def __init__(self, directory: object, *, is_sandbox: bool) -> None:
+        if is_sandbox:
+            why = "holds trials of 'server --sandbox', which must not reach PagerDuty"
+        else:
+            why = "is not the sandbox's: its events would not reach PagerDuty"
+        super().__init__(f"the journal {directory} {why}; configure another 'database'")
+
+
 class JournalDamagedError(JournalError):
     """A record or the file itself is not what was written; `seq` names the record, if it is one."""
 

@@ -17,6 +17,7 @@ from store.errors import (
     JournalError,
     JournalFullError,
     JournalNewerError,
+    SandboxJournalError,
 )
 from store.headroom import Headroom
 from store.inspection.data_file import refuse_damage
@@ -36,11 +37,13 @@ class LmdbJournal(LmdbReader):
 
     `limit` (bytes): beyond it `admit` refuses; the map is half as large again, so that whatever
     was accepted can still be delivered and recorded. One thread writes; any thread reads.
+    A journal of the `sandbox` is marked when it is created, and opened only as such.
     """
 
-    def __init__(self, directory: Path, *, limit: int) -> None:
+    def __init__(self, directory: Path, *, limit: int, sandbox: bool = False) -> None:
         environment.prepare_directory(directory)
         self.directory = directory
+        self._sandbox = sandbox
         self._limit = limit
         self._map_size = limit + limit // 2 + 4 * _RESERVE
         self._data_file = directory / environment.DATA_FILE
@@ -87,6 +90,10 @@ class LmdbJournal(LmdbReader):
             if txn.get(tables.FORMAT) is None:
                 txn.put(tables.FORMAT, str(codec.FORMAT_VERSION).encode())
                 txn.put(tables.AGENT_ID, str(uuid.uuid4()).encode())
+                if self._sandbox:
+                    txn.put(tables.SANDBOX, b"1")
+            elif (txn.get(tables.SANDBOX) is not None) != self._sandbox:
+                raise SandboxJournalError(self.directory, is_sandbox=not self._sandbox)
 
     def _find_last(self) -> int:
         """Numbers are never used twice, even when the newest entries have been removed."""

@@ -14,6 +14,8 @@ from store.records import EventAccepted, QueueId, Record, RoutingKey
 # Rows of `meta`.
 FORMAT = b"format"
 AGENT_ID = b"agent_id"
+SANDBOX = b"sandbox"
+"""There if the journal's events are trials, which must not reach PagerDuty."""
 FORGOTTEN = b"forgotten"
 LAST_REMOVED = b"last_seq"
 """The last sequence number when records were last removed: it is never used again."""

@@ -55,9 +55,10 @@ _SWITCH_INTERVAL = 0.001
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
-def run(config: Config, signals: StopSignals) -> int:
+def run(config: Config, signals: StopSignals, *, sandbox: bool = False) -> int:
     """Run the agent until a signal stops it, also while it starts; return the exit status.
 
+    `sandbox` says that it delivers to a stand-in for PagerDuty: its journal is no other agent's.
     Raises `StartRefused` with one line if it can't start.
     """
     config.check_listeners()
@@ -66,7 +67,7 @@ def run(config: Config, signals: StopSignals) -> int:
     gc.set_threshold(*_COLLECT_AFTER)
     log.start()
     try:
-        status = _run(config, log, signals)
+        status = _run(config, log, signals, sandbox)
     except StopAsked:
         logger.info("stopped before it had started")
         status = 0
@@ -81,12 +82,14 @@ def run(config: Config, signals: StopSignals) -> int:
     return status
 
 
-def _run(config: Config, log: LogThread, signals: StopSignals) -> int:
+def _run(config: Config, log: LogThread, signals: StopSignals, sandbox: bool) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
     with pidfile(needed(config.pidfile)):
         try:
             with signals.interrupting():
-                journal = LmdbJournal(needed(config.database), limit=config.max_journal_mb << 20)
+                journal = LmdbJournal(
+                    needed(config.database), limit=config.max_journal_mb << 20, sandbox=sandbox
+                )
         except JournalError as error:
             raise StartRefused(str(error)) from None
         try:

@@ -14,7 +14,8 @@ from pdagent.agent.pidfile import holds, running_pid
 from pdagent.agent.stopping import StopSignals
 from pdagent.cli.output import CommandFailed, say
 from pdagent.cli.session import Session, pass_session
-from pdagent.config import ConfigError, StartRefused, needed
+from pdagent.cli.trial import introduction, stand_in, trial_config
+from pdagent.config import Config, ConfigError, StartRefused, needed
 from pdagent.config.loading import SYSTEM_FILE, user_file
 from pdagent.config.template import write_config
 
@@ -29,15 +30,30 @@ _POLL_SECONDS = 0.05
 )
 @click.option("--database", metavar="DIR", help="Directory of the journal.")
 @click.option("--region", type=click.Choice(["us", "eu"]), help="PagerDuty's service region.")
+@click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Try things: run an agent and a stand-in for PagerDuty, both with a config, journal and "
+    "port of their own.",
+)
 @pass_session
 @click.pass_context
 def server(
-    context: click.Context, session: Session, *, database: str | None, region: str | None
+    context: click.Context,
+    session: Session,
+    *,
+    database: str | None,
+    region: str | None,
+    sandbox: bool,
 ) -> None:
     """Run the agent in the foreground until SIGTERM, SIGINT or 'server stop'.
 
     Without any config file it writes one first, as 'init' does.
     """
+    if sandbox:
+        if database or region or session.is_given:
+            raise click.UsageError("--sandbox has a config of its own: give no other option")
+        session.config_file = str(trial_config(os.environ))
     if context.invoked_subcommand is not None:
         return
     signals = StopSignals()  # also while it starts
@@ -52,9 +68,19 @@ def server(
     try:
         for why in loaded.unread.values():
             raise StartRefused(f"{why}: the agent needs this file")
+        if sandbox:
+            context.exit(_run_trial(loaded.config, needed(loaded.file), signals))
         context.exit(run(loaded.config, signals))
     except StartRefused as error:
         raise StartRefused(session.with_options(str(error))) from None
+
+
+def _run_trial(config: Config, file: Path, signals: StopSignals) -> int:
+    from pdagent.agent.app import run
+
+    with stand_in(config, file):
+        click.echo(introduction(file))
+        return run(config, signals, sandbox=True)
 
 
 @server.command(

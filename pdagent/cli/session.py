@@ -178,6 +178,11 @@ class Session:
         return _COMMAND_LINE.sub(lambda found: f"{command} ", text)
 
     @property
+    def is_given(self) -> bool:
+        """Whether one of the global options was given."""
+        return self.config_file is not None or any(self._flags.values())
+
+    @property
     def is_of_the_host(self) -> bool:
         """Whether the settings are those of the whole host: its service manager runs the agent."""
         return self._loaded is not None and self._loaded.file == SYSTEM_FILE

@@ -111,7 +111,7 @@ def _say_ready(settings: SandboxSettings, listener: Listener, control: Listener)
         write(msgspec.json.encode(ready).decode())
         return
     write(f"sandbox ready: {listener.url} (control {control.url})")
-    if not settings.quiet:
+    if not settings.quiet and not settings.stop_on_eof:  # a program that started it knows
         write(f"point events_url and api_url of an agent's config at {listener.url}")
 
 

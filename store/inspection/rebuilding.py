@@ -29,6 +29,7 @@ def rebuild(
     snapshots: Mapping[QueueId, Snapshot],
     entries: Iterable[Entry],
     room: int,
+    sandbox: bool = False,
 ) -> None:
     """Make a journal in `directory`, which must not exist; on failure it is removed again.
 
@@ -63,6 +64,8 @@ def rebuild(
                     (tables.LAST_REMOVED, str(last_seq)),
                 ):
                     txn.put(name, text.encode(), db=to.meta)
+                if sandbox:
+                    txn.put(tables.SANDBOX, b"1", db=to.meta)
         finally:
             env.close()
         environment.mark_complete(directory)
