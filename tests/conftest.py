@@ -28,9 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     simulation.addoption(
         "--seeds",
         type=int,
-        default=2_000,
+        default=1_000,
         metavar="N",
-        help="simulate the seeds from 0 to N - 1 (2,000)",
+        help="simulate the seeds from 0 to N - 1 (1,000)",
     )
     simulation.addoption(
         "--seed",

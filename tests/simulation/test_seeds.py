@@ -25,6 +25,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 OpenJournal = Callable[[int], Callable[[], Journal]]
 
+# A seed with what is rarest: without it, hundreds more are needed until all has happened.
+_RAREST = 626
 # Of the last steps, enough to see what led to the end.
 _SHOWN = 60
 # LMDB's tables take some pages before there is any event; a few dozen events more make it full.
@@ -121,7 +123,7 @@ def test_all_that_is_simulated_does_happen() -> None:
     wanted |= {"queue_full", "journal_full", "unavailable", "superseded"}
     seen: set[str] = set()
     counts: Counter[str] = Counter()
-    for seed in range(2_000):  # the rarest of them needs a few hundred
+    for seed in (_RAREST, *range(2_000)):
         simulation = Simulation(seed)
         simulation.run()
         seen |= simulation.pagerduty.kinds.keys() | simulation.people.refusals.keys()
