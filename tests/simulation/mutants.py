@@ -13,6 +13,7 @@ from actors.core import decide
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
+from actors.core.jobs import Jobs
 from actors.core.occurrence import Alerts
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.restarts import RestartPolicy
@@ -282,3 +283,19 @@ def events_without_a_time_are_overlooked() -> list[Substitute]:
             note(alerts, event)
 
     return [(Alerts, "note", note_with_time)]
+
+
+def overdue_without_a_wake_up() -> list[Substitute]:
+    """A job that is overdue is noticed only when something else happens to its queue."""
+    look = Sequencer._see_to_overdue
+
+    def unplanned(actor: Sequencer, state: QueueState) -> float | None:
+        look(actor, state)
+        return None
+
+    return [(Sequencer, "_see_to_overdue", unplanned)]
+
+
+def known_jobs_need_no_resolve() -> list[Substitute]:
+    """The success of a job is delivered only if nothing is known of the job."""
+    return [(Jobs, "is_closed", lambda jobs, dedup_key: dedup_key in jobs)]

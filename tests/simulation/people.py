@@ -20,10 +20,10 @@ from actors.core.commands import (
     RetryEvents,
 )
 from actors.system import ActorSystem
-from store.records import EventId, RoutingKey
+from store.records import EventId, Expectation, JobReport, RoutingKey
 from tests.simulation.runtime import Runtime
 from tests.simulation.scenario import KINDS, Scenario
-from tests.simulation.witness import CLOSING, Violation, Witness, require
+from tests.simulation.witness import ALARM, CLOSING, Violation, Witness, require
 
 _TRIES = 4
 
@@ -61,6 +61,11 @@ class People:
             self._later(when, self._send(number, witness))
         for _ in range(scenario.operations):
             self._later(chance.random() * scenario.duration, self._operate(witness))
+        # A clock that jumps moves deadlines by a day.
+        for job in range(0 if scenario.jumps else scenario.jobs):
+            for number in range(4):
+                when = chance.random() * scenario.duration
+                self._later(when, self._report(job, number))
 
     def process_ended(self) -> None:
         """The client sees a broken connection."""
@@ -156,6 +161,39 @@ class People:
             idempotent=idempotent,
             fingerprint=b"request" if idempotent else b"",
         )
+
+    def _report(self, job: int, number: int) -> Callable[[], None]:
+        """A job ends, and may say by when its next success is to be expected."""
+        chance = self._chance
+        key = self._scenario.keys[job % len(self._scenario.keys)]
+        name = f"job-{job}-{number}"
+        within = chance.choice([None, 1.0, 20.0, 90.0])
+        failed = chance.random() < 0.4
+
+        def report() -> None:
+            if self.agent is None:
+                return
+            expected = None
+            if within is not None:
+                alarm = EventId(f"{ALARM} {name}")
+                by = self._runtime.clock.wall + within
+                expected = Expectation(by=by, event=alarm, body=b'{"routing_key":""}')
+            event = NewEvent(
+                id=EventId(name),
+                kind="v2",
+                action="trigger" if failed else "resolve",
+                dedup_key=f"job-{job}",
+                body=b'{"routing_key":""}',
+                job=JobReport(expected=expected),
+                only_if_open=not failed,
+            )
+            self.agent.accept(key, event, self._call(lambda answer: take(event, answer)))
+
+        def take(event: NewEvent, answer: Answer) -> None:
+            if isinstance(answer, Receipt):
+                self.acknowledged[event.id] = key
+
+        return report
 
     def _timed(self, event: NewEvent, occurred_at: float | None) -> NewEvent:
         """The event with its time of occurrence, as the intake gives it to the actors."""

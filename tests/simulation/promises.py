@@ -160,12 +160,12 @@ def all_is_accounted_for(simulation: Simulation) -> None:
             witness.lives[event].state.startswith(("delivered", "dead", "discarded")),
             f"{event} is {witness.lives[event].state}",
         )
+    unanswered = sum(not call.answered for call in people.calls)
+    require(not unanswered, f"{unanswered} requests were never answered")
     _counters_add_up(simulation)
     _deliveries_are_true_and_in_order(simulation)
     _no_needless_duplicates(simulation)
     _alerts_end_as_their_events_occurred(simulation)
-    unanswered = sum(not call.answered for call in people.calls)
-    require(not unanswered, f"{unanswered} requests were never answered")
 
 
 def the_agent_is_idle(simulation: Simulation) -> None:

@@ -35,6 +35,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     full_disk: list[tuple[float, float]]
     stops: list[float]
     operations: int
+    jobs: int
     crash: float
     failure: float
     jumps: int
@@ -91,6 +92,7 @@ def draw_scenario(chance: random.Random) -> Scenario:
         operations=chance.choice([0, 0, 3, 10]),
         crash=some.of(0.001, 0.01),
         failure=some.of(0.001, 0.01),
+        jobs=chance.choice([0, 0, 0, 2]),
         jumps=chance.choice([0, 0, 0, 2]),
         full_at_the_end=chance.random() < 0.1,
     )

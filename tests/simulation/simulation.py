@@ -232,13 +232,15 @@ class Simulation:
         runtime, people, witness = self.runtime, self.people, self.witness
 
         def is_settled() -> bool:
-            return self.disk.works and not people.plans and not witness.waiting()
+            idle = not people.plans and not witness.waiting() and not witness.expected()
+            return self.disk.works and idle
 
         deadline = runtime.clock.now + _DRAIN
         while runtime.run_until(is_settled, deadline - runtime.clock.now):
             runtime.run_for(5.0)
             if is_settled():
                 return
+        require(not witness.expected(), f"nothing came of {witness.expected()}, long overdue")
         raise Violation(f"{witness.waiting()} still wait after {_DRAIN:.0f} s of calm")
 
     def _release_all(self) -> None:

@@ -27,6 +27,8 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
         it.weather.poison and it.policy.max_attempts <= 3 and it.policy.least_failing >= 60
     ),
     "is still tried after give_up_after": lambda it: it.policy.give_up_after <= 100,
+    "long overdue": lambda it: bool(it.jobs and not it.jumps),
+    "although the alert of its job is open": lambda it: bool(it.jobs and not it.jumps),
     "s of failures": lambda it: bool(it.failing and len(it.keys) > 1),
 }
 
@@ -66,6 +68,8 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
         (mutants.late_trigger_without_its_resolve, "ends with a trigger"),
         (mutants.overtaken_events_are_delivered, "a newer trigger of its alert had overtaken it"),
         (mutants.events_without_a_time_are_overlooked, "nothing had (resolved|overtaken)"),
+        (mutants.overdue_without_a_wake_up, "long overdue"),
+        (mutants.known_jobs_need_no_resolve, "although the alert of its job is open"),
     ],
 )
 def test_a_fault_in_the_program_is_found(

@@ -19,7 +19,7 @@ from store.lmdb_journal import LmdbJournal
 from store.port import Journal
 from tests.simulation.pagerduty import FINAL, STRANGE, TROUBLE
 from tests.simulation.simulation import Simulation
-from tests.simulation.witness import CLOSING, Violation
+from tests.simulation.witness import ALARM, CLOSING, Violation
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -133,6 +133,7 @@ def test_all_that_is_simulated_does_happen() -> None:
         counts["removals"] += simulation.disk.removed_anything
         lives = simulation.witness.lives.values()
         counts["overtaken"] += sum(life.overtaken for life in lives)
+        counts["alarms of jobs"] += sum(life.event.startswith(ALARM) for life in lives)
         counts["resolved again"] += sum(life.event.startswith(CLOSING) for life in lives)
         if wanted <= seen and min(counts.values()) > 50:
             return

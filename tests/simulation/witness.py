@@ -22,6 +22,7 @@ from store.records import (
     EventDiscarded,
     EventId,
     EventRetried,
+    Expectation,
     QueueHeld,
     QueueId,
     QueueReleased,
@@ -70,6 +71,9 @@ class Life(msgspec.Struct, kw_only=True, eq=False):
 CLOSING = "closing"
 """How the ids of resolves begin that the agent makes; the id of their trigger follows."""
 
+ALARM = "alarm"
+"""How the ids of triggers begin that the agent accepts because a job did not report."""
+
 _REMEMBERED = 900.0
 
 
@@ -93,6 +97,13 @@ class Line(msgspec.Struct, kw_only=True, eq=False):
     dead: int = 0
 
 
+class KnownJob(msgspec.Struct, eq=False):
+    """A job by its reports: is its alert open (unknown counts as open), what is expected?"""
+
+    alert_open: bool
+    expected: Expectation | None = None
+
+
 def _time(life: Life) -> float:
     return -math.inf if life.occurred_at is None else life.occurred_at
 
@@ -112,6 +123,8 @@ class Witness:
         self.journal_limit = 1 << 62
         self.clock_jumps = False
         self.alerts: dict[tuple[QueueId, str], list[Life]] = {}
+        self._open_before: dict[EventId, bool] = {}
+        self.jobs: dict[tuple[QueueId, str], KnownJob] = {}
         self._deaths = 0
         self._limit = max_queue_length
         self._give_up_after = give_up_after
@@ -147,6 +160,10 @@ class Witness:
                     self._for_want_of_room(self.lives[record.event])
                 self._discarded(line, record.event)
                 life = self.lives[record.event]
+                require(
+                    record.reason != "not_needed" or not self._open_before[life.event],
+                    f"{life.event} was not delivered although the alert of its job is open",
+                )
                 require(
                     life.overtaken or record.reason != "overtaken" or self.clock_jumps,
                     f"{life.event} was discarded although nothing had overtaken it",
@@ -189,9 +206,11 @@ class Witness:
         require(
             known is None or known.state.endswith("removed"), f"{record.event} was accepted twice"
         )
-        closing = record.event.startswith(CLOSING)
+        closing, alarm = record.event.startswith(CLOSING), record.event.startswith(ALARM)
+        self._report(queue, record)
         require(
-            len(line.waiting) < self._limit + closing, f"queue {queue} is longer than its limit"
+            alarm or len(line.waiting) < self._limit + closing,
+            f"queue {queue} is longer than its limit",
         )
         line.accepted += 1
         life = self.lives[record.event] = Life(
@@ -208,11 +227,36 @@ class Witness:
         )
         room = sum(self.lives[event].room for event in line.waiting)
         require(
-            room < self.journal_limit // 2 or closing,
+            room < self.journal_limit // 2 or closing or alarm,
             f"{life.event} goes beyond the share of its key",
         )
         self._occurred(life, line)
         line.waiting.append(record.event)
+
+    def _report(self, queue: QueueId, record: EventAccepted) -> None:
+        """Jobs report without a time of occurrence: what is accepted last holds."""
+        job = self.jobs.get((queue, record.dedup_key))
+        if record.event.startswith(ALARM):
+            expected = job and job.expected
+            require(
+                job and expected and expected.event == record.event,
+                f"{record.event} came although its job was not expected",
+            )
+            assert job is not None and expected is not None
+            require(record.at >= expected.by, f"{record.event} came before its time")
+            job.alert_open, job.expected = True, None
+        elif record.job is not None:
+            failed = record.action == "trigger"
+            if job is None:
+                job = self.jobs[queue, record.dedup_key] = KnownJob(alert_open=True)
+            self._open_before[record.event] = job.alert_open
+            job.alert_open = failed
+            if not (failed and job.expected and record.job.expected):
+                job.expected = record.job.expected
+
+    def expected(self) -> list[str]:
+        """The jobs that have to report, or the agent will trigger."""
+        return [key for (_, key), job in self.jobs.items() if job.expected is not None]
 
     def _occurred(self, life: Life, line: Line) -> None:
         """By the times of occurrence: has a later one overtaken it, is a resolve needed again?"""
