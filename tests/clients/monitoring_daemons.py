@@ -49,16 +49,12 @@ class MonitoringDaemon(ABC):
         self.pipe = self.directory / "commands"
         self._output = self.directory / "output"
         self._owner = _unprivileged()
-        wrapper = self._written("pagerduty-agent", _wrapper(self.directory / "client.yaml"))
-        wrapper.chmod(0o755)
-        self._written(
-            "client.yaml",
-            f"address: {agent.address}\nsecret: {agent.secret}\n"
-            f"routing_keys:\n  {KEY_NAME}: {KEY}\n",
-        ).chmod(0o600)
+        program = self._written("pagerduty-agent", wrapper(self.directory / "client.yaml"))
+        program.chmod(0o755)
+        self._written("client.yaml", client_config(agent)).chmod(0o600)
         [snippet] = blocks(self.page, self.language, INTEGRATIONS)
         assert PROGRAM in snippet
-        self.configure(snippet.replace(PROGRAM, str(wrapper)))
+        self.configure(snippet.replace(PROGRAM, str(program)))
         if self._owner:
             for path in (self.directory, *self.directory.rglob("*")):
                 os.chown(path, self._owner["user"], self._owner["group"])
@@ -271,7 +267,14 @@ class Icinga(MonitoringDaemon):
         return [str(self.program), "daemon", "-c", str(config), *options]
 
 
-def _wrapper(config: Path) -> str:
+def client_config(agent: AgentProcess) -> str:
+    """The config of commands, with the key that the pages name."""
+    keys = f"routing_keys:\n  {KEY_NAME}: {KEY}\n"
+    return f"address: {agent.address}\nsecret: {agent.secret}\n{keys}"
+
+
+def wrapper(config: Path) -> str:
+    """A script in the program's place, which uses `config`."""
     command = [sys.executable, "-m", "pdagent", "--config", str(config)]
     return f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n'
 
