@@ -55,10 +55,10 @@ class SandboxJournalError(JournalError):
 
     def __init__(self, directory: object, *, is_sandbox: bool) -> None:
         if is_sandbox:
-            why = "holds trials of 'server --sandbox', which must not reach PagerDuty"
+            why = "holds trials, which must not reach PagerDuty: start it with 'server --sandbox'"
         else:
             why = "is not the sandbox's: its events would not reach PagerDuty"
-        super().__init__(f"the journal {directory} {why}; configure another 'database'")
+        super().__init__(f"the journal {directory} {why}, or configure another 'database'")
 
 
 class JournalDamagedError(JournalError):

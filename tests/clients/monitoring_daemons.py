@@ -45,10 +45,10 @@ class MonitoringDaemon(ABC):
 
     def __init__(self, agent: AgentProcess, services: Iterable[str]) -> None:
         self.services = list(services)
+        self._owner = _unprivileged()
         self.directory = Path(tempfile.mkdtemp(prefix="pdagent-daemon-"))
         self.pipe = self.directory / "commands"
         self._output = self.directory / "output"
-        self._owner = _unprivileged()
         program = self._written("pagerduty-agent", wrapper(self.directory / "client.yaml"))
         program.chmod(0o755)
         self._written("client.yaml", client_config(agent)).chmod(0o600)
