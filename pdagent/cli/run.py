@@ -80,7 +80,7 @@ def run(
         from pdagent.cli.submission import submit  # the command need not wait for it
 
         options = {"routing_key": routing_key, "receipt": "quiet"}
-        submit(session, event.kind, event.body, options, outcome.at, job)
+        submit(session, event.kind, event.body, options, outcome.at, job, repeats=False)
     if outcome.timeout is not None and not outcome.code:
         return _TIMED_OUT
     return outcome.code

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pdagent.localclient import AgentReceipt
 
 
-_SECONDS, _SECONDS_FOR_JOB = 30.0, 10.0
-"""How long the agent may take for an answer; the caller of a job waits for that too."""
+# How long the agent may take for an answer. It needs up to 20 seconds, and Nagios kills a command
+# after 30. Where the spool takes what isn't answered, nobody need wait so long.
+_SECONDS, _SECONDS_WITH_SPOOL = 25.0, 10.0
 
 RECEIPTS: dict[EventKind, str] = {
     "v1": "Event processed. Incident Key: {}",
@@ -77,12 +78,15 @@ def submit(
     options: Mapping[str, Any],
     occurred_at: float | None = None,
     job: Mapping[str, str] | None = None,
+    *,
+    repeats: bool = True,
 ) -> None:
     """Send an event, to which the key of `-k` is added, and print its receipt.
 
     `occurred_at` (seconds since 1970) is for events of an alert: it puts those in order that
-    commands send at the same time. `job` are the parameters of the report of a job: nobody repeats
-    that, so the spool also takes what the agent refuses for now or does not answer.
+    commands send at the same time. `job` are the parameters of the report of a job.
+    Where nobody repeats what failed (`repeats` is false), the spool also takes what the agent
+    refuses for now or does not answer.
 
     Raises:
         CommandFailed: It was neither accepted by the agent nor spooled.
@@ -91,7 +95,7 @@ def submit(
     event = {name: session.routing_key(options["routing_key"]), **event}
     form = options["receipt"]
     occurred = None if occurred_at is None else f"{occurred_at:.6f}"
-    receipt = _accepted(session, kind, event, options, occurred, job)
+    receipt = _accepted(session, kind, event, options, occurred, job, repeats=repeats)
     for warning in receipt.warnings:
         say("warning", warning)
     try:
@@ -112,12 +116,13 @@ def _accepted(
     options: Mapping[str, Any],
     occurred: str | None,
     job: Mapping[str, str] | None,
+    *,
+    repeats: bool,
 ) -> AgentReceipt:
     body, key = _encoded(event), options.get("idempotency_key") or str(uuid.uuid4())
     spool = session.loaded.config.spool
-    spools = job is not None and spool is not None
-    seconds = _SECONDS if job is None else _SECONDS_FOR_JOB
-    with session.agent(answer_seconds=seconds) as client:
+    spools = spool is not None and not repeats
+    with session.agent(answer_seconds=_SECONDS_WITH_SPOOL if spools else _SECONDS) as client:
         from pdagent.localclient.errors import NoAnswer, Refused, Unreachable
 
         try:

@@ -132,12 +132,12 @@ def hand_over(
         say("warning", "all that is optional is left out: PagerDuty takes no larger events")
         event = event.bare()
     try:
-        submit(session, event.kind, event.body, options, occurred_at)
+        submit(session, event.kind, event.body, options, occurred_at, repeats=False)
     except CommandFailed as refused:
         if refused.exit_code != ExitCode.USAGE or not is_routing_key(key):
             raise
         say("warning", f"all that is optional is left out: {refused}")
-        submit(session, event.kind, event.bare().body, options, occurred_at)
+        submit(session, event.kind, event.bare().body, options, occurred_at, repeats=False)
 
 
 def _first_usable(session: Session, keys: Sequence[str]) -> str:

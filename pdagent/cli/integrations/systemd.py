@@ -45,7 +45,7 @@ def systemd(session: Session, /, *, action: str, unit: str, **options: Any) -> N
     journal = _journal(unit) if action == "trigger" else ""
     occurred_at = time_of(options)
     event = unit_event(action, unit, socket.gethostname(), os.environ, journal, occurred_at)
-    submit(session, event.kind, event.body, options, occurred_at)
+    submit(session, event.kind, event.body, options, occurred_at, repeats=False)
 
 
 def _journal(unit: str) -> str:

@@ -192,6 +192,12 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def stay_silent(handler: BaseHTTPRequestHandler) -> None:
+    """Answer nothing until the client has gone."""
+    handler.connection.recv(1)
+    handler.close_connection = True
+
+
 def speak_otherwise(handler: BaseHTTPRequestHandler) -> None:
     """Answer as something that isn't an HTTP server."""
     handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -10,11 +11,12 @@ import syslog
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdagent.cli import main
-from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn, hang_up
+from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn, hang_up, stay_silent
 from tests.pdagent.cli.command_line import CommandLine
 
 KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
@@ -279,6 +281,56 @@ def test_checkmk_is_asked_to_repeat_what_may_succeed_later(
     agent.refuse_next(400, "bad")
     agent.refuse_next(400, "bad")
     assert user(*CHECKMK).code == 2
+
+
+def spooled(user: CommandLine) -> list[dict[str, Any]]:
+    """The events that wait in the spool."""
+    files = sorted((user.home / "spool").iterdir())
+    contents = [json.loads(file.read_bytes()) for file in files]
+    return [json.loads(base64.b64decode(content["body"])) for content in contents]
+
+
+SYSTEMD = ("systemd", "-k", KEY, "trigger", "backup.service")
+
+
+@pytest.mark.parametrize("trouble", [429, 503, "broken off"])
+def test_what_nobody_repeats_goes_to_the_spool_if_the_agent_does_not_take_it(
+    user: CommandLine, agent: AgentStandIn, trouble: int | str
+) -> None:
+    user.configure(address=agent.address, secret=SECRET, spool=str(user.home / "spool"))
+    for number, command in enumerate((NAGIOS, NAGIOS_OLD, ZABBIX, SENSU, CHECKMK, SYSTEMD), 1):
+        if isinstance(trouble, int):
+            agent.refuse_next(trouble, "not now")
+        else:
+            agent.tricks.extend([hang_up] * 3)
+        done = user(*command, stdin=STDIN)
+        assert done.code == 0, done.err
+        assert "the event waits in" in done.err
+        events = spooled(user)
+        assert len(events) == number
+        assert KEY in (events[-1].get("service_key"), events[-1].get("routing_key"))
+    # The agent may have it: the same Idempotency-Key keeps it from being stored twice.
+    file = min((user.home / "spool").iterdir())
+    idempotency_key = json.loads(file.read_bytes())["idempotency_key"]
+    assert idempotency_key == agent.received[0].headers["idempotency-key"]
+
+
+NAGIOS_KILLS_AFTER = 30
+
+
+def test_an_agent_that_hangs_costs_no_page(user: CommandLine, agent: AgentStandIn) -> None:
+    user.configure(address=agent.address, secret=SECRET, spool=str(user.home / "spool"))
+    agent.tricks.append(stay_silent)
+    done = subprocess.run(
+        user.command(*NAGIOS),
+        env=user.environment(),
+        capture_output=True,
+        timeout=NAGIOS_KILLS_AFTER,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"the agent gave no answer: the event waits in" in done.stderr
+    assert len(spooled(user)) == 1
 
 
 @pytest.fixture
