@@ -70,7 +70,7 @@ def run(
     outcome = run_command(command, timeout)
     if not outcome.ran:
         say("error", outcome.output.decode("utf-8", "replace"))
-    job = {"job": name or text(os.path.basename(command[0])) or "job"}  # noqa: PTH119 - faster
+    job = {"job": (name or "").strip() or text(os.path.basename(command[0])) or "job"}  # noqa: PTH119 - faster
     if expect_every is not None:
         job["expect_every"] = str(expect_every)
     if always_resolve:

@@ -38,7 +38,7 @@ class Event(NamedTuple):
         kept = {name: self.body[name] for name in _KEPT if name in self.body}
         if "payload" in kept:
             payload = kept["payload"]
-            kept["payload"] = {name: payload[name] for name in _KEPT_IN_PAYLOAD}
+            kept["payload"] = {name: payload[name] for name in _KEPT_IN_PAYLOAD if name in payload}
         return Event(self.kind, kept)
 
 

@@ -67,7 +67,12 @@ def alert_options(command: _Command) -> _Command:
         link_option,
         fields_option,
         click.option(
-            "-y", "--dedup-key", type=text, help="Which alert, instead of one made of the names."
+            "-y",
+            "--dedup-key",
+            type=text,
+            # One key for all alerts, as a macro without a value would be, hides all but the first.
+            callback=lambda _context, _option, key: key if key and is_resolved(key) else None,
+            help="Which alert, instead of one made of the names.",
         ),
         click.option(
             "-k",

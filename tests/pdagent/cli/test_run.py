@@ -232,6 +232,14 @@ def test_options_reach_the_agent(user: CommandLine, agent: AgentStandIn) -> None
     assert received.query == expected
 
 
+@pytest.mark.parametrize("name", ["", " ", " true "])
+def test_a_job_has_a_name_in_any_case(user: CommandLine, agent: AgentStandIn, name: str) -> None:
+    run(user, "--name", name, "--", "true")
+    (received,) = agent.received
+    assert received.query == {"job": "true"}
+    assert received.body["dedup_key"].endswith("/true")
+
+
 def test_options_behind_the_command_are_the_commands(user: CommandLine) -> None:
     assert run(user, "echo", "-k", "--name", "x").stdout == b"-k --name x\n"
 

@@ -143,6 +143,18 @@ def test_the_first_usable_key_counts(
     assert agent.received[0].body["routing_key"] == KEY
 
 
+@pytest.mark.parametrize("command", NEW)
+def test_a_dedup_key_without_a_value_counts_as_missing(
+    user: CommandLine, agent: AgentStandIn, command: Sequence[str]
+) -> None:
+    for given in ("", " ", "$_SERVICEALERT$", "mine"):
+        assert user(*command, "-y", given, stdin=STDIN).code == 0
+    *made, mine = (request.body["dedup_key"] for request in agent.received)
+    assert mine == "mine"
+    assert len({*made}) == 1
+    assert "web1" in made[0]
+
+
 def test_checkmk_finds_a_key_in_its_variables(user: CommandLine, agent: AgentStandIn) -> None:
     for variable in ("NOTIFY_PARAMETER_1", "NOTIFY_CONTACTPAGER"):
         user.env[variable] = "@database"
