@@ -51,12 +51,16 @@ def put(directory: Path, event: SpooledEvent) -> None:
     path = directory / f"{time.time_ns():020d}-{os.getpid()}{_SUFFIX}"
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(msgspec.json.encode(event))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(msgspec.json.encode(event))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk needs no halves
+        raise
     folder = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -190,11 +190,11 @@ def spooled(
     except InvalidEvent as invalid:
         raise CommandFailed(str(invalid), ExitCode.USAGE) from None
     except OSError as error:
-        problem = (
-            f"the agent can't be reached, and the spool {directory} can't be written "
-            f"({error.strerror})"
-        )
-        raise not_permitted(directory, problem, "nothing was stored") from None
+        problem = f"the agent {why}, and the spool {directory} can't be written ({error.strerror})"
+        undone = "nothing was stored there"
+        if isinstance(error, PermissionError):
+            raise not_permitted(directory, problem, undone) from None
+        raise CommandFailed(f"{problem}; {undone}", ExitCode.UNREACHABLE) from None
     say("warning", f"the agent {why}: the event waits in {directory} until it takes it")
     event_id = repeatable_event_id(event.routing_key, key)
     dedup_key = event.dedup_key or event_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 import socket
 import subprocess
 import syslog
@@ -325,6 +326,24 @@ def test_what_nobody_repeats_goes_to_the_spool_if_the_agent_does_not_take_it(
     file = min((user.home / "spool").iterdir())
     idempotency_key = json.loads(file.read_bytes())["idempotency_key"]
     assert idempotency_key == agent.received[0].headers["idempotency-key"]
+
+
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    user.configure(address=agent.address, secret=SECRET, spool=str(user.home / "spool"))
+    agent.refuse_next(503, "not now")
+    done = subprocess.run(
+        user.command(*NAGIOS),
+        env={**user.environment(), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert b"the agent takes nothing for now, and the spool" in done.stderr
+    assert b"can't be written (File too large); nothing was stored there" in done.stderr
+    assert list((user.home / "spool").iterdir()) == []
 
 
 NAGIOS_KILLS_AFTER = 30
