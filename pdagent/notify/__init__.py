@@ -8,6 +8,7 @@ import socket
 from collections.abc import Coroutine
 
 from actors.core.commands import Refusal
+from pdagent.config import needed
 from pdagent.httpapi.agent import Agent
 from pdagent.notify.alerts import Alerts
 from pdagent.notify.conditions import Conditions
@@ -36,6 +37,7 @@ class Notifications:
                 command=config.notify_command,
                 email=config.notify_email,
                 after=config.notify_unreachable_after,
+                told=needed(config.database) / "outage-told",
             )
 
     def tasks(self) -> list[Coroutine[None, None, None]]:

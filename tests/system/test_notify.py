@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from pdagent.occurrence import read
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import key_number, trigger
@@ -93,34 +95,68 @@ def test_a_full_journal_opens_an_alert_although_it_takes_no_events(
         )
 
 
+class Told:
+    """A command for `notify` that writes down what it is told."""
+
+    def __init__(self, directory: Path) -> None:
+        self._written = directory / "written"
+        script = directory / "tell.py"
+        script.write_text(
+            "import os, sys\n"
+            f"with open({str(self._written)!r}, 'a') as out:\n"
+            "    news = os.environ['PAGERDUTY_AGENT_NEWS']\n"
+            "    print(news, sys.stdin.read(), '--', sep='\\n', file=out)\n"
+        )
+        self.notify = {"command": f"{sys.executable} {script}", "unreachable_after": "1s"}
+
+    def texts(self) -> list[str]:
+        return self._written.read_text().split("--\n")[:-1] if self._written.exists() else []
+
+    def news(self) -> list[str]:
+        return [text.splitlines()[0] for text in self.texts()]
+
+
 def test_an_outage_runs_the_command_once_and_once_more_at_its_end(
     tmp_path: Path, sandbox: SandboxProcess
 ) -> None:
-    written = tmp_path / "written"
-    script = tmp_path / "tell.py"
-    script.write_text(
-        "import os, sys\n"
-        f"with open({str(written)!r}, 'a') as file:\n"
-        "    file.write(os.environ['PAGERDUTY_AGENT_NEWS'] + '\\n' + sys.stdin.read() + '--\\n')\n"
-    )
-    notify = {"command": f"{sys.executable} {script}", "unreachable_after": "1s"}
+    told = Told(tmp_path)
     sandbox.behave(down=True)
-    with AgentProcess(tmp_path / "agent", sandbox.url, notify=notify) as agent:
-
-        def texts() -> list[str]:
-            return written.read_text().split("--\n")[:-1] if written.exists() else []
-
+    with AgentProcess(tmp_path / "agent", sandbox.url, notify=told.notify) as agent:
         agent.send_v2(trigger(KEY, 0)).raise_for_status()
-        agent.wait_for(texts, "the command was run")
+        agent.wait_for(told.texts, "the command was run")
         agent.send_v2(trigger(KEY, 1)).raise_for_status()
-        first = agent.status()["pagerduty"]["since"]
         agent.wait_for(lambda: agent.status()["pagerduty"]["in_flight"] == 0, "a probe ended")
         sandbox.behave(down=False)
         agent.wait_until_drained()
-        agent.wait_for(lambda: len(texts()) >= 2, "the end of the outage was told")
-        assert [text.splitlines()[0] for text in texts()] == ["unreachable", "reachable"], first
-        assert "1 event in 1 queue now wait." in texts()[0]
-        assert KEY not in written.read_text()
+        agent.wait_for(lambda: len(told.texts()) >= 2, "the end of the outage was told")
+        assert told.news() == ["unreachable", "reachable"]
+        assert "1 event in 1 queue now wait." in told.texts()[0]
+        assert not any(KEY in text for text in told.texts())
+
+
+def test_a_restart_in_the_middle_of_an_outage_neither_repeats_nor_forgets_a_notice(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    told = Told(tmp_path)
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path / "agent", sandbox.url, notify=told.notify) as agent:
+        agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.wait_for(lambda: "command was told" in agent.log(), "the command was run")
+        agent.kill()
+        agent.start()
+
+        def lasts() -> float:
+            since = agent.status()["pagerduty"]["since"]
+            return 0.0 if since is None else time.time() - read(since)
+
+        agent.wait_for(lambda: lasts() > 3, "the outage goes on for long enough")
+        sandbox.behave(down=False)
+        agent.wait_for(lambda: len(told.texts()) >= 2, "the end of the outage was told")
+        agent.restart()
+        sandbox.behave(down=True)
+        agent.send_v2(trigger(KEY, 1)).raise_for_status()
+        agent.wait_for(lambda: len(told.texts()) >= 3, "the next outage was told")
+        assert told.news() == ["unreachable", "reachable", "unreachable"]
 
 
 def test_notify_test_uses_each_channel_and_names_the_one_that_fails(

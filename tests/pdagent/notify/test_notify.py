@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tracemalloc
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.slots import LinkStatus
+from pdagent.notify import outage
 from pdagent.notify.alerts import OpenAlerts
 from pdagent.notify.conditions import Condition
 from pdagent.notify.outage import Notice, OutageWatch, mail, run
@@ -102,3 +105,26 @@ def test_a_command_gets_the_text_and_its_failure_is_described(
 def test_a_command_that_does_not_exist_is_described() -> None:
     outcome = asyncio.run(run(["/no/such/program"], "", {}))
     assert outcome == "/no/such/program can't be started: No such file or directory"
+
+
+def run_as_the_agent(program: str) -> str | None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run([sys.executable, "-c", program], "text", {}))
+
+
+def test_a_command_that_prints_much_takes_little_memory() -> None:
+    program = "import sys\nfor _ in range(500): print('x' * 100_000)\nsys.exit('no route')"
+    tracemalloc.start()
+    try:
+        outcome = run_as_the_agent(program)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome is not None and outcome.endswith("no route")
+    assert peak < 5_000_000
+
+
+def test_what_a_command_leaves_running_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "_CHILD_SECONDS", 8.0)
+    left = "import subprocess; subprocess.Popen(['sleep', '10'])"
+    assert run_as_the_agent(left) is None
