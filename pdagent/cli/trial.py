@@ -71,6 +71,7 @@ def stand_in(config: Config, file: Path) -> Iterator[None]:
             On exit: the stand-in has ended before.
     """
     port = _port_of(config, file)
+    os.environ["no_proxy"] = _LOCAL  # no trial for a proxy
     pid = running_pid(needed(config.pidfile))
     if pid is not None:
         raise StartRefused(
@@ -114,6 +115,8 @@ def stand_in(config: Config, file: Path) -> Iterator[None]:
 
 
 def _port_of(config: Config, file: Path) -> int:
+    if config.deliver_via:
+        raise ConfigError(f"{file}: with --sandbox, deliver_via must not be set")
     for name in ("events_url", "api_url"):
         parts = urlsplit(getattr(config, name))
         if (parts.scheme, parts.hostname) != ("http", _LOCAL) or parts.port is None:

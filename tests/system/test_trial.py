@@ -112,6 +112,19 @@ def test_a_trial_delivers_to_the_stand_in_and_ctrl_c_ends_both(
     trial.wait_for(lambda: not listens(trial.stand_in))
 
 
+def test_a_proxy_gets_nothing_of_a_trial(trial: Trial) -> None:
+    trial.env |= {"http_proxy": f"http://127.0.0.1:{free_port()}", "NO_PROXY": "example.com"}
+    process = trial.start()
+    try:
+        sent = trial.command("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
+        assert sent.returncode == 0
+        trial.wait_for(lambda: re.search(r"  200  v1 .*Disk full", trial.out.read_text()))
+    finally:
+        process.kill()
+        process.wait()
+        call_off(trial.guard)
+
+
 def test_the_end_of_the_agent_ends_the_stand_in(
     trial: Trial, running: subprocess.Popen[bytes]
 ) -> None:
@@ -190,6 +203,9 @@ def test_a_trial_never_starts_an_agent_against_pagerduty(trial: Trial, name: str
         done = trial("server", "--sandbox")
         assert done.returncode == 1
         assert f"with --sandbox, {name} must be http://127.0.0.1:PORT" in done.stderr
+    trial.config.write_text(f"{text}deliver_via: 192.0.2.1\n")
+    done = trial("server", "--sandbox")
+    assert done.returncode == 1 and "deliver_via must not be set" in done.stderr
     trial.config.write_text(text)
     done = trial("server", "--sandbox", **{f"PAGERDUTY_AGENT_{name.upper()}": "http://127.0.0.1:9"})
     assert done.returncode == 1
