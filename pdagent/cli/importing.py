@@ -108,7 +108,7 @@ class _Import:
         for name in misnamed:
             self._refuse(without_keys(name), "its name is not TIME_KEY.txt")
         delivered = Delivered(self._directory, [file for file in files if file.folder == FAILED])
-        client = LocalClient(self._session.loaded.config)
+        client = LocalClient(self._session.loaded.calling)
         for number, file in enumerate(files):
             left = f"{counted(len(files) - number, 'event')} not imported yet"
             try:

@@ -126,6 +126,16 @@ def test_an_event_whose_file_was_not_moved_any_more_is_not_stored_again(
     assert agent.totals()["accepted"] == 1
 
 
+def test_an_address_given_as_an_option_comes_before_the_socket_of_the_config(
+    tmp_path: Path, sandbox: SandboxProcess, queue: PythonAgentQueue
+) -> None:
+    queue.put("pdq", 1, event(KEY))
+    with AgentProcess(tmp_path / "a", sandbox.url, socket=tmp_path / "gone.sock") as agent:
+        (tmp_path / "gone.sock").unlink()
+        done = agent.cli("--address", agent.address, "import", str(queue.directory))
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_without_an_agent_nothing_is_moved(agent: AgentProcess, queue: PythonAgentQueue) -> None:
     queue.put("pdq", 1, event(KEY))
     queue.put("err", 2, event(KEY))
