@@ -57,7 +57,8 @@ def test_events_come_in_at_every_address(sandbox: SandboxProcess, tmp_path: Path
         with pytest.raises(requests.RequestException):
             agent.send(agent.plain.replace("http", "https"), trigger(key_number(1), 9))
         assert agent.cli("health").returncode == 0
-        assert f"listening on {agent.address} and " in agent.log()
+        line = f"listening on {agent.address} and "
+        agent.wait_for(lambda: line in agent.log(), "the line in the log")
 
 
 def test_a_foreign_name_is_refused_where_only_this_host_can_call(

@@ -153,7 +153,7 @@ def warnings_of(agent: AgentProcess) -> list[str]:
     warnings: list[str] = agent.status()["agent"]["warnings"]
     shown = agent.cli("status").stdout
     for warning in warnings:
-        assert warning in agent.log()
+        agent.wait_for(lambda text=warning: text in agent.log(), "the line in the log")
         assert warning[:30] in re.sub(r"\s+", " ", shown)
     return warnings
 
