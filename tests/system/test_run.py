@@ -26,8 +26,8 @@ def spool(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def agent(running_sandbox: SandboxProcess, tmp_path: Path, spool: Path) -> Iterator[AgentProcess]:
-    with AgentProcess(tmp_path / "agent", running_sandbox.url, spool=spool) as process:
+def agent(sandbox: SandboxProcess, tmp_path: Path, spool: Path) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path / "agent", sandbox.url, spool=spool) as process:
         yield process
 
 
@@ -65,7 +65,7 @@ def job(agent: AgentProcess, key: str) -> dict[str, Any]:
 
 
 def test_a_failure_triggers_and_the_next_success_alone_resolves(
-    agent: AgentProcess, running_sandbox: SandboxProcess
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
     key = next(keys)
     run(agent, key, "false", code=1)
@@ -73,17 +73,17 @@ def test_a_failure_triggers_and_the_next_success_alone_resolves(
     for _ in range(2):
         run(agent, key, "true")
     run(agent, key, "false", code=1)
-    running_sandbox.wait_for_events(3, rk=key)
-    actions = [each["action"] for each in events(running_sandbox, key)]
+    sandbox.wait_for_events(3, rk=key)
+    actions = [each["action"] for each in events(sandbox, key)]
     assert actions == ["trigger", "resolve", "trigger"]
     assert agent.totals()["discarded"] == 2
     run(agent, key, "--always-resolve", "true")
     run(agent, key, "--always-resolve", "true")
-    running_sandbox.wait_for(lambda: len(events(running_sandbox, key)) == 5, "two more")
+    sandbox.wait_for(lambda: len(events(sandbox, key)) == 5, "two more")
 
 
 def test_what_a_job_has_triggered_is_known_after_a_restart(
-    agent: AgentProcess, running_sandbox: SandboxProcess
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
     key = next(keys)
     run(agent, key, "true")
@@ -92,13 +92,13 @@ def test_what_a_job_has_triggered_is_known_after_a_restart(
     agent.start()
     assert job(agent, key)["alert_open"]
     run(agent, key, "true")
-    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "resolved", "a resolve")
+    sandbox.wait_for(lambda: alert(sandbox, key) == "resolved", "a resolve")
     assert not job(agent, key)["alert_open"]
 
 
 @pytest.mark.parametrize("killed", ["not", "before", "after"])
 def test_a_job_that_stops_reporting_triggers(
-    agent: AgentProcess, running_sandbox: SandboxProcess, killed: str
+    agent: AgentProcess, sandbox: SandboxProcess, killed: str
 ) -> None:
     """The agent is killed before the time is over and runs again before, or only after that."""
     key = next(keys)
@@ -110,13 +110,13 @@ def test_a_job_that_stops_reporting_triggers(
         if killed == "after":
             _wait_until(expected_by)
         agent.start()
-    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "open", "the alarm")
-    alarm = events(running_sandbox, key)[-1]["body"]["payload"]
+    sandbox.wait_for(lambda: alert(sandbox, key) == "open", "the alarm")
+    alarm = events(sandbox, key)[-1]["body"]["payload"]
     assert "no success reported within 3s" in alarm["summary"]
     assert alarm["timestamp"] == expected_by
     assert job(agent, key)["expected_by"] is None
     run(agent, key, "--expect-every", "1h", "true")
-    running_sandbox.wait_for(lambda: alert(running_sandbox, key) == "resolved", "its resolve")
+    sandbox.wait_for(lambda: alert(sandbox, key) == "resolved", "its resolve")
     assert job(agent, key)["expected_by"] > expected_by
 
 
@@ -126,7 +126,7 @@ def _wait_until(timestamp: str) -> None:
 
 
 def test_a_success_in_the_spool_is_no_reason_for_an_alarm(
-    agent: AgentProcess, running_sandbox: SandboxProcess, spool: Path
+    agent: AgentProcess, sandbox: SandboxProcess, spool: Path
 ) -> None:
     key = next(keys)
     run(agent, key, "--expect-every", "2", "true")
@@ -137,7 +137,7 @@ def test_a_success_in_the_spool_is_no_reason_for_an_alarm(
     agent.start()
     agent.wait_for(lambda: job(agent, key)["expected_by"] > expected_by, "the spooled report")
     agent.wait_until_drained()
-    assert "trigger" not in [each["action"] for each in events(running_sandbox, key)]
+    assert "trigger" not in [each["action"] for each in events(sandbox, key)]
 
 
 def test_a_report_that_expects_nothing_more_ends_it(agent: AgentProcess) -> None:
