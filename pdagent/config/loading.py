@@ -144,7 +144,7 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
                 f"'pagerduty-agent --config {named} init' writes one"
             ) from None
     for path in (user_file(), SYSTEM_FILE) if search is None else search:
-        if not path.is_absolute() or not os.access(path.parent, os.X_OK):
+        if not path.is_absolute() or _is_of_another_user(path):
             # In the home directory of a user who has none; or of somebody else: services often keep
             # the HOME of whoever started them.
             continue
@@ -153,6 +153,16 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
         except FileNotFoundError:
             continue
     return None
+
+
+def _is_of_another_user(path: Path) -> bool:
+    """Whether this user may not read the file, or not even see it, and does not own it."""
+    try:
+        owner = path.stat().st_uid
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    ours = owner == os.geteuid() or path == SYSTEM_FILE
+    return not ours and not os.access(path, os.R_OK, effective_ids=True)
 
 
 def _flat(values: Mapping[str, Written]) -> dict[str, Written]:

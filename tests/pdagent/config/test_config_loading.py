@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -292,12 +293,19 @@ def an_ordinary_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_that_may_not_be_read_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
-    file = tmp_path / "agent.yaml"
-    file.write_text("region: eu\n")
-    file.chmod(0)
-    with an_ordinary_user(), pytest.raises(ConfigError, match=r"can't read .*ermission denied"):
-        load({}, {}, search=[file, Path("/dev/null")])
+def test_of_the_files_that_may_not_be_read_only_other_users_are_passed_over() -> None:
+    with TemporaryDirectory() as name:
+        directory, file = Path(name), Path(name, "agent.yaml")
+        directory.chmod(0o755)
+        file.write_text("region: eu\n")
+        file.chmod(0)
+        with an_ordinary_user():
+            if file.stat().st_uid != os.geteuid():
+                assert load({}, {}, search=[file, Path("/dev/null")]).file == Path("/dev/null")
+        if os.geteuid() == 0:
+            os.chown(file, 65534, 65534)
+        with an_ordinary_user(), pytest.raises(ConfigError, match=r"can't read .*ermission denied"):
+            load({}, {}, search=[file, Path("/dev/null")])
 
 
 def test_credentials_are_never_repeated(file: Path) -> None:
