@@ -69,6 +69,11 @@ def init(
     path = SYSTEM_FILE
     if not for_host:
         named = session.config_file or os.environ.get(CONFIG_ENV)
+        if not named and SYSTEM_FILE.exists():
+            raise CommandFailed(
+                f"{SYSTEM_FILE} is the config of this host's agent, which every command finds: "
+                "for a second agent, name another file with --config"
+            )
         path = config_path(named) if named else needed(user_file())
     taken = None if old is None else _converted(config_path(old), path)
     if for_host:

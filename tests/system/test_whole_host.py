@@ -205,10 +205,17 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
     assert f"(uid {uid})" in installed.run("pagerduty-agent", "queue", "show", event).stdout
 
     # Services often keep the HOME of whoever started them.
-    installed.at("/run/elsewhere").mkdir(mode=0o700)
-    home = installed.run(*SEND, "other home", "-k", "@database", user=MEMBER, HOME="/run/elsewhere")
-    assert (home.returncode, home.stderr) == (0, "")
-    described(sandbox, 2)
+    elsewhere = installed.at("/run/elsewhere")
+    for number, mode in enumerate((0o700, 0o755), 2):
+        elsewhere.mkdir(exist_ok=True)
+        elsewhere.chmod(mode)
+        theirs = elsewhere / ".pagerduty-agent.yaml"
+        theirs.touch(mode=0o600)
+        home = installed.run(
+            *SEND, f"home {mode:o}", "-k", "@database", user=MEMBER, HOME="/run/elsewhere"
+        )
+        assert (home.returncode, home.stderr) == (0, "")
+        described(sandbox, number)
 
     installed.kill()
     done = installed.run(*SEND, "down", "-k", "@database", "-q", user=MEMBER)
@@ -219,14 +226,14 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
     [file, _] = sorted(installed.at("/var/spool/pagerduty-agent").iterdir())
     assert stat.filemode(file.stat().st_mode) == "-rw-rw----"
     installed.start()
-    all_so_far = ["running", "other home", "down", "web1"]
-    assert described(sandbox, 4) == all_so_far
+    all_so_far = ["running", "home 700", "home 755", "down", "web1"]
+    assert described(sandbox, 5) == all_so_far
 
     # As a command that just missed the agent: it looks again while it runs.
     away = {"PAGERDUTY_AGENT_SOCKET": "/run/no-agent"}
     done = installed.run(*SEND, "missed", "-k", "@database", user=MEMBER, **away)
     assert done.returncode == 0
-    assert described(sandbox, 5) == [*all_so_far, "missed"]
+    assert described(sandbox, 6) == [*all_so_far, "missed"]
     installed.wait_for(lambda: not list(file.parent.iterdir()), "empty spool")
 
 
@@ -301,6 +308,8 @@ def test_every_hint_leads_to_the_service_and_none_to_a_second_agent(installed: H
     installed.start()
     for user in ("root", MEMBER):
         assert START in error(installed.run("pagerduty-agent", "server", user=user))
+        own = installed.run("pagerduty-agent", "init", user=user, HOME="/run/elsewhere")
+        assert "/etc/pagerduty-agent.yaml is the config of this host's agent" in error(own)
     second = installed.run("pagerduty-agent", "server", user="pagerduty-agent")
     assert "'systemctl stop pagerduty-agent' stops it" in error(second)
     verify = ("pagerduty-agent", "journal", "verify")
