@@ -80,7 +80,7 @@ class Directory:
         return list(self._by_id.values())
 
     def active(self) -> list[QueueEntry]:
-        """The queues with a Sequencer or with commands; all others need no attention."""
+        """The queues with a Sequencer or commands, or quarantined; others need no attention."""
         with self._lock:
             return list(self._active.values())
 
@@ -106,7 +106,8 @@ class Directory:
         with self._lock:
             commands = list(entry.commands or ())
             entry.commands = None
-            self._active.pop(entry.id, None)
+            if entry.phase != "quarantined":
+                self._active.pop(entry.id, None)
             return commands
 
     def tell(self, queue: QueueId, message: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from pdagent.occurrence import read
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
+from tests.system.faulty_agent import FaultyAgent
 from tests.system.numbered_events import key_number, trigger
 
 KEY, OPS = key_number(1), key_number(99)
@@ -70,6 +71,37 @@ def test_a_dead_letter_among_the_alerts_opens_no_further_one(
         agent.send_v2(trigger(KEY, 1)).raise_for_status()
         sandbox.wait_for(lambda: sandbox.events(KEY)[-1]["status"] == 202, "the key goes on")
         assert agent.totals()["accepted"] == 3
+
+
+def test_a_full_queue_opens_an_alert(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    with with_alerts(tmp_path, sandbox, max_queue_length=2) as agent:
+        agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.post("/queue/hold", params={"rk": KEY}).raise_for_status()
+        while agent.send_v2(trigger(KEY, 1)).status_code != 429:
+            pass
+        sandbox.wait_for(lambda: alerts(sandbox, "open"), "an alert is open")
+        (sent,) = sandbox.events(OPS)
+        assert sent["body"]["payload"]["class"] == "queue_full"
+        assert sent["body"]["payload"]["custom_details"]["queue"] == "database"
+
+
+def test_a_quarantined_queue_opens_an_alert(tmp_path: Path, sandbox: SandboxProcess) -> None:
+    names = {"ops": OPS, "database": KEY}
+    notify = {"routing_key": '"@ops"'}
+    agent = FaultyAgent(tmp_path, sandbox.url, routing_keys=names, notify=notify)
+    agent.fault = "decide"
+    agent.env["PDAGENT_FAULT_TIMES"] = "6"  # after which other queues work
+
+    def is_quarantined() -> bool:
+        agent.send_v2(trigger(KEY, 0))
+        return bool(agent.status()["agent"]["queues"]["quarantined"])
+
+    with agent:
+        agent.wait_for(is_quarantined, "the key is quarantined", 60)
+        sandbox.wait_for(lambda: alerts(sandbox, "open"), "an alert is open")
+        (sent,) = sandbox.events(OPS)
+        assert sent["body"]["payload"]["class"] == "quarantined"
+        assert sent["body"]["payload"]["custom_details"]["queue"] == "database"
 
 
 def test_a_full_journal_opens_an_alert_although_it_takes_no_events(
