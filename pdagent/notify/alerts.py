@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
@@ -24,6 +25,8 @@ _LOOK_EVERY = 1.0
 # Seconds: a queue at its limit is full, and not, with each delivery. A dead letter has ended when
 # it is retried or discarded.
 _ENDED_AFTER = 60.0
+# Seconds: so often at most an open alert is triggered again, when its condition has happened again.
+_AGAIN_AFTER = 60.0
 
 
 class Change(NamedTuple):
@@ -35,10 +38,11 @@ class Change(NamedTuple):
 
 
 class OpenAlerts:
-    """Which alerts are open, by the names of their conditions."""
+    """Which alerts are open: by the names of their conditions, the `count` of the last trigger."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._open = set(names)
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._open = dict(counts)
+        self._triggered_at: dict[str, float] = {}
         self._gone_since: dict[str, float] = {}
 
     def changes(self, found: Mapping[str, Condition], now: float) -> list[Change]:
@@ -47,20 +51,25 @@ class OpenAlerts:
             Change("trigger", name, condition)
             for name, condition in found.items()
             if name not in self._open
+            or (
+                condition.count > self._open[name]
+                and now - self._triggered_at.get(name, -math.inf) >= _AGAIN_AFTER
+            )
         ]
-        gone = self._open - found.keys()
+        gone = self._open.keys() - found.keys()
         self._gone_since = {name: self._gone_since.get(name, now) for name in gone}
         for name, since in self._gone_since.items():
             if now - since >= (0 if name.startswith("dead_letters") else _ENDED_AFTER):
                 changes.append(Change("resolve", name, None))
         return changes
 
-    def sent(self, change: Change) -> None:
+    def sent(self, change: Change, now: float) -> None:
         """The alert is stored."""
-        if change.action == "trigger":
-            self._open.add(change.name)
+        if change.condition is None:
+            self._open.pop(change.name, None)
         else:
-            self._open.discard(change.name)
+            self._open[change.name] = change.condition.count
+            self._triggered_at[change.name] = now
 
 
 class Alerts:
@@ -79,10 +88,11 @@ class Alerts:
         failing = False
         while True:
             try:
-                for change in alerts.changes(self._conditions.now(), time.monotonic()):
+                now = time.monotonic()
+                for change in alerts.changes(self._conditions.now(), now):
                     answer = await self._send(change.action, change.name, change.condition)
                     if isinstance(answer, Receipt):
-                        alerts.sent(change)
+                        alerts.sent(change, now)
                 failing = False
             except Exception:  # a mistake here must not be the end of looking
                 if not failing:
@@ -102,11 +112,11 @@ class Alerts:
             answer = await self._send("resolve", "test", None)
         return answer
 
-    def _open_in_the_journal(self) -> list[str]:
-        """The alerts that an earlier process has triggered and not resolved."""
+    def _open_in_the_journal(self) -> Mapping[str, int]:
+        """The alerts that an earlier process has triggered and not resolved, with their counts."""
         entry = self._agent.system.directory.by_key(self._key)
         if entry is None:
-            return []
+            return {}
         return open_alerts(self._agent.journal.entries(entry.id), self._prefix)
 
     async def _send(self, action: str, name: str, condition: Condition | None) -> Answer:
@@ -126,7 +136,7 @@ class Alerts:
                 "custom_details": {
                     name: value
                     for name, value in msgspec.structs.asdict(condition).items()
-                    if value is not None
+                    if value
                 },
             }
         parsed = parse("v2", msgspec.json.encode(event))
@@ -136,11 +146,21 @@ class Alerts:
         return await perform(self._agent, key, AcceptEvent(new, None))
 
 
-def open_alerts(entries: Iterable[Entry], prefix: str) -> list[str]:
-    """The names of alerts that `entries`, a queue's history, trigger and do not resolve."""
-    last: dict[str, str] = {}
+def open_alerts(entries: Iterable[Entry], prefix: str) -> Mapping[str, int]:
+    """The alerts that `entries`, a queue's history, trigger and do not resolve, with their counts.
+
+    By the names of their conditions.
+    """
+    last: dict[str, EventAccepted] = {}
     for entry in entries:
         record = entry.record
         if isinstance(record, EventAccepted) and record.dedup_key.startswith(prefix):
-            last[record.dedup_key.removeprefix(prefix)] = record.action
-    return [name for name, action in last.items() if action == "trigger"]
+            last[record.dedup_key.removeprefix(prefix)] = record
+    return {
+        name: _count_in(record.body) for name, record in last.items() if record.action == "trigger"
+    }
+
+
+def _count_in(body: bytes) -> int:
+    details = msgspec.json.decode(body)["payload"]["custom_details"]
+    return int(details.get("count", 0))

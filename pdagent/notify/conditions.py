@@ -10,7 +10,7 @@ import msgspec
 from actors.core.decide import queue_full
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
-from pdagent.operating.reading import first
+from pdagent.operating.reading import last
 from pdagent.wording import counted
 from store.records import RoutingKey
 
@@ -18,7 +18,10 @@ ConditionKind = Literal["dead_letters", "quarantined", "queue_full", "journal_fu
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that needs a person. `queue` is the name of the queue it is about, if it is one."""
+    """Something that needs a person. `queue` is the name of the queue it is about, if it is one.
+
+    `count` rises when it happens once more: people may have closed the alert about the last time.
+    """
 
     kind: ConditionKind
     summary: str
@@ -26,6 +29,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     event: str | None = None
     error: str | None = None
+    count: int = 0
 
 
 class Conditions:
@@ -58,19 +62,20 @@ class Conditions:
         self._with_dead_letters |= {entry.id for entry in active if entry.state.dead}
         for queue in list(self._with_dead_letters):
             entry = self._system.directory.get(queue)
-            letters = [] if entry is None else first(entry.state.dead, 1)
-            if entry is None or not letters:
+            letter = None if entry is None else last(entry.state.dead)
+            if entry is None or letter is None:
                 self._with_dead_letters.discard(queue)
             elif entry.routing_key != self._except_for:
-                name, count = self._name_of(entry.routing_key), len(entry.state.dead)
+                name, dead = self._name_of(entry.routing_key), len(entry.state.dead)
                 found[f"dead_letters/{queue}"] = Condition(
                     kind="dead_letters",
-                    summary=f"{counted(count, 'event')} for {name} could not be delivered, the "
-                    f"first is {letters[0].id}: {letters[0].error}",
-                    remedy=f"pagerduty-agent queue show {letters[0].id}",
+                    summary=f"{counted(dead, 'event')} for {name} could not be delivered, the "
+                    f"last is {letter.id}: {letter.error}",
+                    remedy=f"pagerduty-agent queue show {letter.id}",
                     queue=name,
-                    event=letters[0].id,
-                    error=letters[0].error,
+                    event=letter.id,
+                    error=letter.error,
+                    count=entry.state.counters.dead_lettered,
                 )
         for entry in active:
             if entry.routing_key != self._except_for:

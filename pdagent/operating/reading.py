@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
@@ -27,3 +28,8 @@ def first(values: Mapping[Any, _T], count: int) -> list[_T]:
     The interpreter copies them in one step, whatever their number.
     """
     return steady(lambda: list(islice(values.values(), count)))
+
+
+def last(values: OrderedDict[Any, _T]) -> _T | None:
+    """The last value of a mapping that another thread changes; None if it has none."""
+    return steady(lambda: next(iter(reversed(values.values())), None))

@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actors.slots import LinkStatus
 from pdagent.notify import outage
@@ -33,7 +34,7 @@ def link(state: str, lasts: float) -> LinkStatus:
 
 
 def test_an_alert_is_triggered_once_and_resolved_when_its_condition_has_ended() -> None:
-    alerts = OpenAlerts(())
+    alerts = OpenAlerts({})
     found = {"dead_letters/1": LETTER, "queue_full/2": FULL}
     changes = alerts.changes(found, 0.0)
     assert [(change.action, change.name) for change in changes] == [
@@ -42,17 +43,32 @@ def test_an_alert_is_triggered_once_and_resolved_when_its_condition_has_ended() 
     ]
     assert alerts.changes(found, 1.0) == changes  # until they are stored
     for change in changes:
-        alerts.sent(change)
+        alerts.sent(change, 1.0)
     assert alerts.changes(found, 2.0) == []
     (resolve,) = alerts.changes({}, 3.0)
     assert (resolve.action, resolve.name) == ("resolve", "dead_letters/1")
-    alerts.sent(resolve)
+    alerts.sent(resolve, 3.0)
     assert alerts.changes({}, 62.0) == []
     assert [change.name for change in alerts.changes({}, 63.0)] == ["queue_full/2"]
 
 
+def test_a_further_dead_letter_triggers_the_alert_again_once_a_minute_at_most() -> None:
+    """Its key is the same: only if people have closed the alert, there is another."""
+    alerts = OpenAlerts({"dead_letters/1": 4, "dead_letters/2": 7})
+    sent = []
+    for second in range(121):
+        found = {
+            "dead_letters/1": replace(LETTER, count=5 + second),
+            "dead_letters/2": replace(LETTER, count=7),
+        }
+        for change in alerts.changes(found, float(second)):
+            alerts.sent(change, float(second))
+            sent.append((second, change.action, change.name))
+    assert sent == [(second, "trigger", "dead_letters/1") for second in (0, 60, 120)]
+
+
 def test_a_queue_at_its_limit_does_not_open_an_alert_with_each_delivery() -> None:
-    alerts = OpenAlerts(["queue_full/2"])
+    alerts = OpenAlerts({"queue_full/2": 0})
     for second in range(300):
         assert alerts.changes({"queue_full/2": FULL} if second % 2 else {}, second) == []
 
