@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import (
     details_option,
     field_option,
@@ -21,6 +22,7 @@ from pdagent.cli.submission import given, pictures_and_links, submit, with_detai
 
 
 @click.command(
+    cls=LoggedCommand,
     short_help="Queue a change event of Events API v2.",
     epilog="\b\nExample:\n  pagerduty-agent change -k @database -d 'Deployed 4.2' -f commit=3f2a",
 )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +38,20 @@ def failures_logged() -> Iterator[None]:
         syslog.openlog(PROGRAM)
         syslog.syslog(syslog.LOG_ERR, f"error: {one_line(message)}")
         raise
+
+
+class LoggedCommand(click.Command):
+    """A command whose failures are logged, wrong options included."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """As click does."""
+        with failures_logged():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        with failures_logged():
+            return super().invoke(ctx)
 
 
 @contextmanager
@@ -78,6 +93,8 @@ def ended(work: Callable[[], object]) -> int:
 
 def _explained(error: BaseException) -> tuple[str, int]:
     """The message for `error`, without keys that were given in the wrong place; its exit code."""
+    from pdagent.integrations.event import Unusable  # it takes long to load
+
     message, code = str(error), int(ExitCode.FAILED)
     match error:
         case click.UsageError():
@@ -88,7 +105,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
             message, code = error.format_message(), error.exit_code
         case CommandFailed():
             code = error.exit_code
-        case FlagError():
+        case FlagError() | Unusable():
             code = ExitCode.USAGE
         case ConfigError() | StartRefused():
             pass

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from pdagent.cli.batch import batch_options, hand_over_batch
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import (
     at_option,
     details_option,
@@ -27,6 +28,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 
 
 @click.command(
+    cls=LoggedCommand,
     short_help="Queue an alert event of Events API v2.",
     epilog="\b\nExample:\n  pagerduty-agent enqueue -k @database -t trigger -d 'Disk full' -u db1 "
     "-e critical -y db1/disk --link 'https://wiki.example.com/disk=Runbook'",

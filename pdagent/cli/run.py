@@ -7,7 +7,7 @@ import socket
 
 import click
 
-from pdagent.cli.endings import failure_said, failures_logged
+from pdagent.cli.endings import LoggedCommand, failure_said, failures_logged
 from pdagent.cli.output import say
 from pdagent.cli.parameters import duration, duration_or_never, text
 from pdagent.cli.running import run as run_command
@@ -18,6 +18,7 @@ _TIMED_OUT = 124
 
 
 @click.command(
+    cls=LoggedCommand,
     short_help="Run a command and report if it fails.",
     context_settings={"allow_interspersed_args": False},
     epilog="\b\nExample:\n  pagerduty-agent run -k @database --expect-every 25h -- backup --all",

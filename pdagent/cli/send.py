@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import at_option, field_option, key_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import given, submit, time_of, with_details
@@ -15,6 +16,7 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 
 
 @click.command(
+    cls=LoggedCommand,
     short_help="Queue an event of Events API v1.",
     epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full' "
     "-f host=db1",

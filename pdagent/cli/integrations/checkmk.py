@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
-    DaemonCommand,
     alert_options,
     fields_of,
     hand_over,
@@ -25,7 +25,7 @@ _WORTH_REPEATING = (ExitCode.UNREACHABLE, ExitCode.REFUSED_FOR_NOW)
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     short_help="Queue a notification of Checkmk.",
     epilog="\b\nExample:\n  pagerduty-agent checkmk -k @database",
 )

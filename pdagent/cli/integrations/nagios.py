@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
-    DaemonCommand,
     alert_options,
     fields_of,
     fields_option,
@@ -48,7 +48,7 @@ _KINDS = ("SERVICE", "HOST")
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     short_help="Queue a notification of Nagios or Icinga 2.",
     epilog="\b\nExample:\n  pagerduty-agent nagios -k @database -t PROBLEM --host db1 "
     "--service Disk \\\n    --state CRITICAL --output 'DISK CRITICAL - 1% free'",
@@ -88,7 +88,7 @@ def nagios(session: Session, /, **options: Any) -> None:
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     epilog="\b\nExample:\n  pagerduty-agent nagios enqueue -k @database -t PROBLEM -n host \\\n    "
     "-f HOSTNAME=db1 -f HOSTSTATE=DOWN",
 )

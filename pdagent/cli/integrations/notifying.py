@@ -6,46 +6,20 @@ about; failures go to syslog as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from pdagent.cli.endings import failures_logged
 from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.cli.parameters import at_option, link_option, receipt_options, text
 from pdagent.cli.session import Session
 from pdagent.cli.submission import submit
-from pdagent.integrations.event import Event, Nothing, Unusable, is_web_address
+from pdagent.integrations.event import Event, Nothing, is_web_address
 from pdagent.integrations.nagios import is_resolved
 from pdagent.masking import is_routing_key
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-
-
-@contextmanager
-def for_daemons() -> Iterator[None]:
-    """Have failures logged; input that gives no event is wrong usage."""
-    with failures_logged():
-        try:
-            yield
-        except Unusable as error:
-            raise CommandFailed(str(error), ExitCode.USAGE) from None
-
-
-class DaemonCommand(click.Command):
-    """A command whose failures are logged, wrong options included."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        """As click does."""
-        with for_daemons():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click does."""
-        with for_daemons():
-            return super().invoke(ctx)
 
 
 fields_option = click.option(

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from pdagent.cli.endings import ended
-from pdagent.cli.integrations.notifying import fields_of, for_daemons, hand_over
+from pdagent.cli.endings import ended, failures_logged
+from pdagent.cli.integrations.notifying import fields_of, hand_over
 from pdagent.cli.output import CommandFailed, ExitCode
 from pdagent.cli.parameters import text
 from pdagent.cli.session import LOOKED, UNDONE, Session
@@ -194,7 +194,7 @@ class _Parser(ArgumentParser):
 def _ended(work: Callable[[Session], None]) -> int:
     def logged() -> int:
         try:
-            with for_daemons():
+            with failures_logged():
                 work(Session(None, {}))
         except click.exceptions.Exit as done:
             return done.exit_code

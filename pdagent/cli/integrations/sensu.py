@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
-    DaemonCommand,
     alert_options,
     fields_of,
     hand_over,
@@ -29,7 +29,7 @@ def document() -> dict[str, Any]:
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     short_help="Queue a Sensu event from standard input.",
     epilog="\b\nExample:\n  pagerduty-agent sensu -k @database < event.json",
 )
@@ -52,7 +52,7 @@ def sensu(session: Session, /, **options: Any) -> None:
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     epilog="\b\nExample:\n  pagerduty-agent sensu enqueue -k @database < event.json",
 )
 @click.option(

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pdagent.cli.integrations.notifying import DaemonCommand
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import at_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import submit, time_of
@@ -20,7 +20,7 @@ _JOURNAL_SECONDS = 5.0
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     short_help="Queue the failure or success of a systemd unit.",
     epilog="\b\nExample:\n  pagerduty-agent systemd -k @systemd trigger backup.service",
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
-    DaemonCommand,
     alert_options,
     fields_of,
     hand_over,
@@ -24,7 +24,7 @@ _NAMES |= {name: name for name in ("name", "status", "severity", "url")}
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     short_help="Queue an alert of Zabbix.",
     epilog="\b\nExample:\n  pagerduty-agent zabbix -k @database -t trigger --id 13502 --host db1 "
     "\\\n    --name 'Disk full' --status PROBLEM --severity 4",
@@ -62,7 +62,7 @@ def zabbix(session: Session, /, **options: Any) -> None:
 
 
 @click.command(
-    cls=DaemonCommand,
+    cls=LoggedCommand,
     epilog="\b\nExample:\n  pagerduty-agent zabbix enqueue @database trigger "
     "$'id:13502\\nhostname:db1\\nname:Disk full\\nstatus:PROBLEM'",
 )

@@ -379,6 +379,11 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         ("nagios", "--no-such-option", KEY),
         NAGIOS_OLD[:-2],
         ("--config", "/no/such.yaml", *ZABBIX),
+        ("nagios", "-k", KEY, "-t", "PROBLEM"),
+        ("-a", "127.0.0.1:1", *SEND),
+        ("-a", "127.0.0.1:1", *ENQUEUE),
+        ("change", "--batch", "/no/such.ndjson"),
+        ("run", "-k", KEY, "--timeout", "soon", "--", "true"),
     ],
 )
 def test_a_failure_is_one_line_in_syslog_too(
@@ -391,10 +396,10 @@ def test_a_failure_is_one_line_in_syslog_too(
     assert KEY not in line
 
 
-def test_syslog_gets_failures_of_these_commands_only(
+def test_syslog_gets_failures_of_commands_that_send_only(
     logged: list[str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
-    assert main(["-a", "127.0.0.1:1", *SEND]) == 69
+    assert main(["-a", "127.0.0.1:1", "status"]) == 69
     assert main(["nagios", "--help"]) == 0
     assert logged == []
