@@ -173,7 +173,7 @@ def give_to_owner_of(journal: Path, *made: Path) -> None:
     if os.geteuid() == 0:
         status = journal.stat()
         for path in made:
-            os.chown(path, status.st_uid, status.st_gid)
+            os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
 
 
 def sync_directory(directory: Path) -> None:

@@ -185,8 +185,13 @@ def _directory(path: Path, owner: _Owner, mode: int) -> str:
             f"Warning: {path} exists already, with another owner or mode, and was left as it is: "
             f"run '{needed}'."
         )
-    os.chown(path, *owner)
-    path.chmod(mode)  # after chown, which takes the setgid bit away
+    # Not by the name: the agent's user, in whose directory it may be, could make it a link.
+    made = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(made, *owner)
+        os.fchmod(made, mode)  # after chown, which takes the setgid bit away
+    finally:
+        os.close(made)
     return f"Made {path}."
 
 
@@ -210,6 +215,11 @@ def _program() -> Path:
 
 def _missing(settings: Mapping[str, str]) -> Iterator[str]:
     """Warn of a config file that was there before."""
+    if not SYSTEM_FILE.stat().st_mode & stat.S_IROTH:
+        yield (
+            f"Warning: {SYSTEM_FILE} can't be read by the users who send: move credentials in it "
+            f"into files of their own, then run 'chmod 644 {SYSTEM_FILE}'."
+        )
     config = load({}, {}, config_file=str(SYSTEM_FILE)).config
     for name, value in settings.items():
         if getattr(config, name) != SYSTEM_FILE.parent / value:
