@@ -8,7 +8,7 @@ from pdagent.cli.output import CommandFailed, echo_json
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import one_line
 
-# A command has a minute, and so has a mail.
+# A command has a minute, and so has a mail; an alert has 20 s.
 _ANSWER_SECONDS = 150.0
 
 

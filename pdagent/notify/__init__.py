@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Coroutine
 
-from actors.core.commands import Refusal
 from pdagent.config import needed
 from pdagent.httpapi.agent import Agent
 from pdagent.notify.alerts import Alerts
@@ -48,8 +47,7 @@ class Notifications:
         """Use each channel once; by channel, why it failed, None if it did not."""
         found: dict[str, str | None] = {}
         if self._alerts is not None:
-            answer = await self._alerts.test()
-            found["routing_key"] = answer.message if isinstance(answer, Refusal) else None
+            found["routing_key"] = await self._alerts.test()
         if self._notices is not None:
             found |= await self._notices.test()
         return found

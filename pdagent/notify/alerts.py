@@ -11,17 +11,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from actors.core.commands import AcceptEvent, Answer, Receipt
+from actors.core.commands import AcceptEvent, Answer, Receipt, Refusal
 from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
 from pdagent.events.shortening import shorten
 from pdagent.httpapi.agent import Agent, Sender, completed, perform
 from pdagent.notify.conditions import Condition, Conditions
-from store.records import Entry, EventAccepted, RoutingKey
+from store.records import Entry, EventAccepted, EventId, RoutingKey
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "pagerduty-agent"
 _LOOK_EVERY = 1.0
+_TEST_SECONDS, _TEST_LOOK_EVERY = 20.0, 0.1
 # Seconds: a queue at its limit is full, and not, with each delivery. A dead letter has ended when
 # it is retried or discarded.
 _ENDED_AFTER = 60.0
@@ -100,17 +101,36 @@ class Alerts:
                 failing = True
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def test(self) -> Answer:
-        """Send a trigger that says it is a test, and its resolve."""
+    async def test(self) -> str | None:
+        """Send a trigger that says it is a test, and its resolve; why PagerDuty has not taken it.
+
+        None if it has.
+        """
         condition = Condition(
             kind="dead_letters",
             summary="this is a test of notifications: nothing is wrong",
             remedy="nothing to do",
         )
-        answer = await self._send("trigger", "test", condition)
-        if isinstance(answer, Receipt):
-            answer = await self._send("resolve", "test", None)
-        return answer
+        trigger = await self._send("trigger", "test", condition)
+        resolve = await self._send("resolve", "test", None)
+        for answer in (trigger, resolve):
+            if isinstance(answer, Refusal):
+                return answer.message
+        assert isinstance(trigger, Receipt)
+        return await self._failure_of(trigger.event)
+
+    async def _failure_of(self, event: EventId) -> str | None:
+        until = time.monotonic() + _TEST_SECONDS
+        while (entry := self._agent.system.directory.by_key(self._key)) is not None:
+            if (letter := entry.state.dead.get(event)) is not None:
+                return f"PagerDuty refuses it: {letter.error}"
+            if event not in entry.state.waiting:
+                break
+            if time.monotonic() > until:
+                why = entry.state.last_error or "it waits"
+                return f"not delivered within {_TEST_SECONDS:.0f} s, it stays queued: {why}"
+            await asyncio.sleep(_TEST_LOOK_EVERY)
+        return None
 
     def _open_in_the_journal(self) -> Mapping[str, int]:
         """The alerts that an earlier process has triggered and not resolved, with their counts."""

@@ -207,6 +207,16 @@ def test_notify_test_uses_each_channel_and_names_the_one_that_fails(
         assert agent.post("/notify/test", headers={"Authorization": None}).status_code == 401
 
 
+def test_notify_test_says_that_pagerduty_refuses_the_key(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with with_alerts(tmp_path, sandbox) as agent:
+        sandbox.behave(fail=400)
+        done = agent.cli("notify", "test")
+        assert done.returncode == 1
+        assert done.stdout.startswith("routing_key: FAILED: PagerDuty refuses it: http_400: ")
+
+
 def test_without_a_channel_the_test_says_what_to_set(agent: AgentProcess) -> None:
     done = agent.cli("notify", "test")
     assert done.returncode == 1
