@@ -85,10 +85,12 @@ class Alerts:
 
     async def send_for_ever(self) -> None:
         """Look every second. A refused alert is tried again."""
-        alerts = OpenAlerts(await asyncio.to_thread(self._open_in_the_journal))
+        alerts: OpenAlerts | None = None
         failing = False
         while True:
             try:
+                if alerts is None:
+                    alerts = OpenAlerts(await asyncio.to_thread(self._open_in_the_journal))
                 now = time.monotonic()
                 for change in alerts.changes(self._conditions.now(), now):
                     answer = await self._send(change.action, change.name, change.condition)
@@ -182,5 +184,7 @@ def open_alerts(entries: Iterable[Entry], prefix: str) -> Mapping[str, int]:
 
 
 def _count_in(body: bytes) -> int:
-    details = msgspec.json.decode(body)["payload"]["custom_details"]
-    return int(details.get("count", 0))
+    try:
+        return int(msgspec.json.decode(body)["payload"]["custom_details"]["count"])
+    except (LookupError, TypeError, ValueError):  # others may use this dedup key too
+        return 0
