@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actors import janitor, journal_writer, sequencer, supervisor
-from actors.core import decide
+from actors.core import decide, evolve
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
@@ -294,6 +294,11 @@ def overdue_without_a_wake_up() -> list[Substitute]:
         return None
 
     return [(Sequencer, "_see_to_overdue", unplanned)]
+
+
+def late_reports_of_jobs_count() -> list[Substitute]:
+    """The report of a job that arrives last holds, whatever was reported of a later run."""
+    return [(evolve, "_is_late", lambda state, event: False)]
 
 
 def known_jobs_need_no_resolve() -> list[Substitute]:

@@ -169,10 +169,13 @@ class People:
         name = f"job-{job}-{number}"
         within = chance.choice([None, 1.0, 20.0, 90.0])
         failed = chance.random() < 0.4
+        # Reports may arrive in the wrong order, as those from the spool do.
+        lag = (0.0, 60.0, 7.0, None)[(job + number) % 4]
 
         def report() -> None:
             if self.agent is None:
                 return
+            occurred_at = None if lag is None else self._runtime.clock.wall - lag
             expected = None
             if within is not None:
                 alarm = EventId(f"{ALARM} {name}")
@@ -187,6 +190,7 @@ class People:
                 job=JobReport(expected=expected),
                 only_if_open=not failed,
             )
+            event = self._timed(event, occurred_at)
             self.agent.accept(key, event, self._call(lambda answer: take(event, answer)))
 
         def take(event: NewEvent, answer: Answer) -> None:

@@ -70,6 +70,10 @@ PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
         (mutants.events_without_a_time_are_overlooked, "nothing had (resolved|overtaken)"),
         (mutants.overdue_without_a_wake_up, "long overdue"),
         (mutants.known_jobs_need_no_resolve, "although the alert of its job is open"),
+        (
+            mutants.late_reports_of_jobs_count,
+            "although its job was not expected|although the alert of its job is open|long overdue",
+        ),
     ],
 )
 def test_a_fault_in_the_program_is_found(

@@ -234,7 +234,14 @@ class Witness:
         line.waiting.append(record.event)
 
     def _report(self, queue: QueueId, record: EventAccepted) -> None:
-        """Jobs report without a time of occurrence: what is accepted last holds."""
+        """What occurred last holds; of what has no time, what was accepted last."""
+        last = occurred_last(self.alerts.get((queue, record.dedup_key), []))
+        late = (
+            record.occurred_at is not None
+            and last is not None
+            and record.occurred_at < _time(last)
+            and record.at - last.accepted_at < _REMEMBERED
+        )
         job = self.jobs.get((queue, record.dedup_key))
         if record.event.startswith(ALARM):
             expected = job and job.expected
@@ -250,6 +257,8 @@ class Witness:
             if job is None:
                 job = self.jobs[queue, record.dedup_key] = KnownJob(alert_open=True)
             self._open_before[record.event] = job.alert_open
+            if late:
+                return
             job.alert_open = failed
             if not (failed and job.expected and record.job.expected):
                 job.expected = record.job.expected
