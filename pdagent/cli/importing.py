@@ -11,6 +11,7 @@ import click
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, perhaps_unread, say
 from pdagent.cli.parameters import receipt_options
 from pdagent.cli.session import Session, pass_session
+from pdagent.cli.trial import is_of_a_trial
 from pdagent.masking import without_keys
 from pdagent.wording import counted
 
@@ -92,6 +93,8 @@ class _Import:
         self._force = force
         self._taken: Counter[str] = Counter()
         self._superseded: list[str] = []
+        # What a trial takes over still has to be delivered.
+        self._is_trial = is_of_a_trial(session.loaded.file)
 
     def take_over(self) -> None:
         """Send what is there to the agent, in order.
@@ -148,7 +151,8 @@ class _Import:
                 raise
             self._refuse(file.shown, str(refusal))
             return
-        set_aside(self._directory, file)
+        if not self._is_trial:
+            set_aside(self._directory, file)
         self._taken[file.folder] += 1
         for warning in receipt.warnings:
             say("warning", f"{file.shown}: {warning}")
@@ -172,6 +176,8 @@ class _Import:
                     f"Imported {counted(waiting + failed, 'event')} from {self._directory} "
                     f"({waiting:,} waiting, {failed:,} failed)."
                 )
+        if self._is_trial:
+            say("note", "this is a trial: all files are left where they are")
         if self._superseded:
             first, more = self._superseded[0], len(self._superseded) - 1
             say(

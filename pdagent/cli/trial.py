@@ -25,6 +25,7 @@ from pdagent.config.template import config_text, new_secret
 _ADDRESS = "127.0.0.1:49464"
 _STAND_IN = "http://127.0.0.1:49465"
 _LOCAL = "127.0.0.1"
+_CONFIG = Path(".pagerduty-agent", "sandbox", "config.yaml")
 
 
 def trial_config(environ: Mapping[str, str]) -> Path:
@@ -39,8 +40,8 @@ def trial_config(environ: Mapping[str, str]) -> Path:
             f"{ENV_PREFIX}{beating[0]} in the environment would beat the sandbox's config: "
             f"run 'unset {ENV_PREFIX}{beating[0]}' first"
         )
-    directory = needed(expanded("~/.pagerduty-agent/sandbox"))
-    path = directory / "config.yaml"
+    path = needed(expanded(f"~/{_CONFIG}"))
+    directory = path.parent
     settings = {
         "address": _ADDRESS,
         "secret": new_secret(),
@@ -58,6 +59,11 @@ def trial_config(environ: Mapping[str, str]) -> Path:
     except OSError as error:
         raise StartRefused(f"can't write the sandbox's config {path}: {error.strerror}") from None
     return path
+
+
+def is_of_a_trial(file: Path | None) -> bool:
+    """Whether a config file is that of a trial agent, of whatever user."""
+    return file is not None and file.parts[-3:] == _CONFIG.parts
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ from signal import SIGINT, SIGKILL
 import pytest
 
 from pdagent.demo.processes import call_off, dying_with_us, free_port
+from tests.python_agent_queue import PythonAgentQueue, event
 from tests.system.numbered_events import KEY
 
 SECONDS = 30.0
@@ -110,6 +112,21 @@ def test_a_trial_delivers_to_the_stand_in_and_ctrl_c_ends_both(
     running.send_signal(SIGINT)
     assert running.wait(SECONDS) == 0
     trial.wait_for(lambda: not listens(trial.stand_in))
+
+
+def test_an_import_into_a_trial_takes_nothing_away(
+    trial: Trial, running: subprocess.Popen[bytes]
+) -> None:
+    queue = PythonAgentQueue(trial.home / "outqueue")
+    queue.put("pdq", 1, event(KEY))
+    queue.put("err", 2, event(KEY))
+    for _ in range(2):
+        done = trial.command("import", str(queue.directory))
+        assert done.returncode == 0
+        assert "this is a trial" in done.stderr
+    assert len(queue.names("pdq")) == len(queue.names("err")) == 1
+    status = json.loads(trial.command("status", "--json").stdout)
+    assert status["totals"]["accepted"] == 2
 
 
 def test_a_proxy_gets_nothing_of_a_trial(trial: Trial) -> None:
