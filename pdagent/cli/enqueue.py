@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import (
+    alert_key,
     at_option,
     details_option,
     field_option,
@@ -38,7 +39,7 @@ _SEVERITIES = click.Choice(["critical", "error", "warning", "info"])
 @click.option(
     "-y",
     "--dedup-key",
-    type=text,
+    type=alert_key,
     help="Which alert; needed to acknowledge or resolve, made up for a trigger without one.",
 )
 @click.option("-d", "--summary", type=text, help="What happened; needed to trigger.")

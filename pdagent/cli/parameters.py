@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 import click
 
 from pdagent.cli.output import say
+from pdagent.integrations.event import short_key
 
 if TYPE_CHECKING:
     import msgspec
@@ -49,6 +50,11 @@ def text(value: str) -> str:
     except UnicodeDecodeError:
         say("warning", "a text isn't UTF-8: what can't be read in it was replaced")
         return given.decode("utf-8", "replace")
+
+
+def alert_key(value: str) -> str:
+    """An incident or dedup key; one that is too long for PagerDuty is shortened, with a hash."""
+    return short_key(text(value))
 
 
 def field(value: str) -> tuple[str, str]:

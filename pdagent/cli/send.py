@@ -8,7 +8,14 @@ import click
 
 from pdagent.cli.batch import batch_options, hand_over_batch
 from pdagent.cli.endings import LoggedCommand
-from pdagent.cli.parameters import at_option, field_option, key_option, receipt_options, text
+from pdagent.cli.parameters import (
+    alert_key,
+    at_option,
+    field_option,
+    key_option,
+    receipt_options,
+    text,
+)
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import given, submit, time_of, with_details
 
@@ -27,7 +34,7 @@ _TYPES = click.Choice(["trigger", "acknowledge", "resolve"])
 @click.option(
     "-i",
     "--incident-key",
-    type=text,
+    type=alert_key,
     help="Which incident; needed to acknowledge or resolve, made up for a trigger without one.",
 )
 @click.option("-c", "--client", type=text, help="Name of the tool that saw it.")

@@ -156,6 +156,17 @@ def test_a_dedup_key_without_a_value_counts_as_missing(
     assert "web1" in made[0]
 
 
+def test_a_long_key_is_shortened_alike_by_all_commands(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    for command in ((*SEND, "-i"), (*ENQUEUE, "-y"), (*NAGIOS, "-y"), (*CHECKMK, "-y")):
+        assert user(*command, "long" * 100).code == 0
+    bodies = [request.body for request in agent.received]
+    [key] = {body.get("incident_key") or body["dedup_key"] for body in bodies}
+    assert len(key) == 255
+    assert key.startswith("longlong")
+
+
 def test_checkmk_finds_a_key_in_its_variables(user: CommandLine, agent: AgentStandIn) -> None:
     for variable in ("NOTIFY_PARAMETER_1", "NOTIFY_CONTACTPAGER"):
         user.env[variable] = "@database"
