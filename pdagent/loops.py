@@ -10,6 +10,9 @@ HEADER = "Pd-Agent-Id"
 MOST_AGENTS = 8
 """Agents that an event may pass on its way to PagerDuty."""
 
+UNAVAILABLE = "service unavailable"
+"""`status` of an agent's refusals that say nothing about the event, also with 401, 403 and 408."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

@@ -16,6 +16,7 @@ from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected, Verd
 from pdagent.events.kinds import EventKind
 from pdagent.eventsapi.explanation import described, html_page, json_object, presentable
 from pdagent.eventsapi.failures import describe, reason_of
+from pdagent.loops import UNAVAILABLE
 
 _LONGEST_WAIT = 3600.0
 """No answer makes us wait longer: an alert an hour late is late enough."""
@@ -49,7 +50,7 @@ def verdict_of_answer(
     reason: DeferReason = "not_understood"
     if status == _TOO_MANY_REQUESTS or (status == _FORBIDDEN and kind == "v1"):
         reason = "rate_limited"
-    elif 400 <= status <= 499 and answer and answer.keys() & {"status", "message", "errors"}:
+    elif 400 <= status <= 499 and answer and _is_about_the_event(answer):
         return Rejected(reason=f"http_{status}", detail=described(answer, body), seconds=seconds)
     elif status == _LOOP_DETECTED and answer and answer.get("errors"):
         said = described(answer, body).removesuffix("; retry later")
@@ -62,6 +63,13 @@ def verdict_of_answer(
         detail=presentable(f"HTTP {status}: {said}" if said else f"HTTP {status}"),
         retry_after=_seconds_to_wait(retry_after_header, now),
         seconds=seconds,
+    )
+
+
+def _is_about_the_event(answer: dict[str, Any]) -> bool:
+    # PagerDuty's refusal has this shape. An agent in its place says what is no fault of the event.
+    return bool(answer.keys() & {"status", "message", "errors"}) and (
+        answer.get("status") != UNAVAILABLE
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from actors.core.commands import Receipt, Refusal
 from pdagent.events.kinds import DEDUP_KEY_NAMES, EVENT_PATHS, EventKind
+from pdagent.loops import UNAVAILABLE
 
 NAGIOS_PATH = "/nagios/2010-04-15/create_event"
 """PagerDuty's path for forms of pagerduty_nagios.pl."""
@@ -20,7 +21,7 @@ _INTAKE_PATHS = (*_PAGERDUTY_PATHS, "/send")
 _STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422}
 # `status` in PagerDuty's shape for refusals that say nothing about the event.
 _TEMPORARY = {
-    **dict.fromkeys((401, 403, 408, 500, 503, 508), "service unavailable"),
+    **dict.fromkeys((401, 403, 408, 500, 503, 508), UNAVAILABLE),
     429: "throttle exceeded",
 }
 

@@ -92,6 +92,23 @@ def test_a_chain_of_agents_delivers_and_a_circle_is_noticed(
         assert len(sandbox.events()) == 2
 
 
+def test_an_agent_that_wants_its_secret_from_another_costs_no_event(
+    sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    with (
+        AgentProcess(tmp_path / "last", sandbox.url, require_secret="true") as last,
+        AgentProcess(tmp_path / "first", last.url) as first,
+    ):
+        first.send_v2(trigger(key_number(1), 0)).raise_for_status()
+        first.wait_for(lambda: first.status()["queues"][0]["last_error"], "it is refused")
+        assert "the secret is missing" in first.status()["queues"][0]["last_error"]
+        last.write_config(settings_of(last) | {"require_secret": "false"})
+        last.restart()
+        sandbox.wait_for_events(1)
+        first.wait_until_drained()
+        assert first.totals()["dead_lettered"] == 0
+
+
 def test_whatever_stands_in_the_header_an_event_of_others_is_taken_and_delivered(
     sandbox: SandboxProcess, tmp_path: Path
 ) -> None:

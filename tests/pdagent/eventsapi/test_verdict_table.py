@@ -31,6 +31,7 @@ PAGE = b"<html><head><title>Sign in</title></head><body>guest network</body></ht
 BODIES = {
     "success": SUCCESS,
     "refusal": REFUSAL,
+    "agent's": b'{"status":"service unavailable","message":"the secret is missing; retry later"}',
     "page": PAGE,
     "nothing": b"",
     "other JSON": b'{"ok":true}',
@@ -46,7 +47,9 @@ def policy(kind: Kind, status: int, body: str) -> object:
     if status // 100 == 2:
         taken = {
             "v1": status == 200 and body == "success",
-        }.get(kind, body not in ("refusal", "page") if status == 202 else body == "success")
+        }.get(
+            kind, body not in ("refusal", "agent's", "page") if status == 202 else body == "success"
+        )
         return Delivered if taken else "not_understood"
     if status // 100 == 4 and body in ("success", "refusal"):
         return f"http_{status}"
