@@ -11,17 +11,22 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from actors.core.commands import AcceptEvent, Answer, Receipt, Refusal
+from actors.core.commands import AcceptEvent, Answer, Receipt, Refusal, RetryEvents
 from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
 from pdagent.events.shortening import shorten
 from pdagent.httpapi.agent import Agent, Sender, completed, perform
 from pdagent.notify.conditions import Condition, Conditions
+from pdagent.operating.reading import first
 from store.records import Entry, EventAccepted, EventId, RoutingKey
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "pagerduty-agent"
 _LOOK_EVERY = 1.0
+# Seconds from the refusal of an alert by PagerDuty to its retry: the first time, and at most.
+_RETRY_AFTER, _RETRY_LATEST = 10.0, 3600.0
+_MOST_RETRIED = 100
+_TEST = "test"
 _TEST_SECONDS, _TEST_LOOK_EVERY = 20.0, 0.1
 # Seconds: a queue at its limit is full, and not, with each delivery. A dead letter has ended when
 # it is retried or discarded.
@@ -82,6 +87,7 @@ class Alerts:
         self._host = host
         self._conditions = conditions
         self._prefix = f"pagerduty-agent/{agent.journal.agent_id}/"
+        self._retries: dict[EventId, tuple[float, float]] = {}
 
     async def send_for_ever(self) -> None:
         """Look every second. A refused alert is tried again."""
@@ -96,6 +102,7 @@ class Alerts:
                     answer = await self._send(change.action, change.name, change.condition)
                     if isinstance(answer, Receipt):
                         alerts.sent(change, now)
+                await self._retry_the_refused(now)
                 failing = False
             except Exception:  # a mistake here must not be the end of looking
                 if not failing:
@@ -113,8 +120,8 @@ class Alerts:
             summary="this is a test of notifications: nothing is wrong",
             remedy="nothing to do",
         )
-        trigger = await self._send("trigger", "test", condition)
-        resolve = await self._send("resolve", "test", None)
+        trigger = await self._send("trigger", _TEST, condition)
+        resolve = await self._send("resolve", _TEST, None)
         for answer in (trigger, resolve):
             if isinstance(answer, Refusal):
                 return answer.message
@@ -133,6 +140,22 @@ class Alerts:
                 return f"not delivered within {_TEST_SECONDS:.0f} s, it stays queued: {why}"
             await asyncio.sleep(_TEST_LOOK_EVERY)
         return None
+
+    async def _retry_the_refused(self, now: float) -> None:
+        """Retry dead letters among the alerts: nobody is told of them."""
+        entry = self._agent.system.directory.by_key(self._key)
+        due = []
+        for letter in [] if entry is None else first(entry.state.dead, _MOST_RETRIED):
+            name = letter.dedup_key.removeprefix(self._prefix)
+            if name in (letter.dedup_key, _TEST):
+                continue  # it is not ours, or somebody has seen that it failed
+            at, pause = self._retries.setdefault(letter.id, (now + _RETRY_AFTER, _RETRY_AFTER))
+            if now >= at:
+                due.append(letter.id)
+                pause = min(2 * pause, _RETRY_LATEST)
+                self._retries[letter.id] = now + pause, pause
+        if due:
+            await perform(self._agent, self._key, RetryEvents(tuple(due)))
 
     def _open_in_the_journal(self) -> Mapping[str, int]:
         """The alerts that an earlier process has triggered and not resolved, with their counts."""

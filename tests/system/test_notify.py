@@ -89,6 +89,19 @@ def test_a_dead_letter_among_the_alerts_opens_no_further_one(
         assert agent.totals()["accepted"] == 3
 
 
+def test_an_alert_that_pagerduty_refuses_is_tried_again(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    with with_alerts(tmp_path, sandbox) as agent:
+        sandbox.behave(fail=400)
+        event = agent.send_v2(trigger(KEY, 0)).json()["key"]
+        agent.wait_for(lambda: agent.totals()["dead_lettered"] == 2, "event and alert are lost")
+        sandbox.behave(fail=None)
+        sandbox.wait_for(lambda: alerts(sandbox, "open"), "the alert is open", timeout=40)
+        assert event in alerts(sandbox, "open")[0]["summary"]
+        assert agent.totals()["accepted"] == 2
+
+
 def test_a_full_queue_opens_an_alert(tmp_path: Path, sandbox: SandboxProcess) -> None:
     with with_alerts(tmp_path, sandbox, max_queue_length=2) as agent:
         agent.send_v2(trigger(KEY, 0)).raise_for_status()
