@@ -109,12 +109,15 @@ class OutageNotices:
             else:
                 logger.error("notify: %s failed: %s", channel, failure)
         try:
-            if news == "unreachable":
-                self._told.write_text(f"{self._began:.0f}\n")
-            else:
-                self._told.unlink(missing_ok=True)
+            await asyncio.to_thread(self._note, news)  # the disk may hang
         except OSError as error:
             logger.error("notify: can't write %s (%s)", self._told, error.strerror)
+
+    def _note(self, news: News) -> None:
+        if news == "unreachable":
+            self._told.write_text(f"{self._began:.0f}\n")
+        else:
+            self._told.unlink(missing_ok=True)
 
     async def test(self) -> dict[str, str | None]:
         """Use each channel once, with a text that says it is a test."""
