@@ -58,12 +58,14 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about the way to PagerDuty.
 
     `failing` means that PagerDuty, or something in its place, answers but accepts nothing. `lasts`
-    (seconds) is for how long `state` has lasted, None before the first answer. `last_outage` is
-    how long the last outage took, failing or unreachable, None if there was none since the start.
+    (seconds) is for how long `state` has lasted, None before the first answer. `outage` is how long
+    no event has got through, failing and unreachable in turn perhaps, None if one does.
+    `last_outage` is how long the last outage took, None if there was none since the start.
     """
 
     state: LinkState
     lasts: float | None
+    outage: float | None
     last_outage: float | None
     last_error: str | None
     in_flight: int
@@ -194,6 +196,7 @@ class DeliverySlots:
             return LinkStatus(
                 state=breaker.state,
                 lasts=None if breaker.since is None else self._clock() - breaker.since,
+                outage=None if breaker.open_since is None else self._clock() - breaker.open_since,
                 last_outage=breaker.last_outage,
                 last_error=breaker.last_error,
                 in_flight=len(self._delivering),

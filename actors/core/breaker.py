@@ -58,6 +58,11 @@ class Breaker:
         """Whether queues share one probe."""
         return self.state in ("failing", "unreachable")
 
+    @property
+    def open_since(self) -> float | None:
+        """Since when it is open, whatever the cause was meanwhile; None if it isn't."""
+        return self._open_since if self.is_open else None
+
     def allows(self, now: float) -> bool:
         """Whether a delivery may begin; if it does, call `began`."""
         return not self.is_open or now >= self._next_probe

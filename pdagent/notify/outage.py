@@ -51,8 +51,7 @@ class OutageWatch:
 
     def news(self, link: LinkStatus) -> News | None:
         """What is new in the state of the link to PagerDuty."""
-        down = link.state in ("failing", "unreachable")
-        if down and not self._reported and (link.lasts or 0.0) >= self._after:
+        if link.outage is not None and not self._reported and link.outage >= self._after:
             self._reported = True
             return "unreachable"
         if link.state == "reachable" and self._reported:
@@ -95,7 +94,7 @@ class OutageNotices:
             news = self._watch.news(link)
             if news is not None:
                 if news == "unreachable":
-                    self._began = time.time() - (link.lasts or 0.0)
+                    self._began = time.time() - (link.outage or 0.0)
                 try:
                     await self._tell(news)
                 except Exception:  # a mistake here must not be the end of looking
@@ -147,7 +146,7 @@ class OutageNotices:
         }
         lines = [subjects[news] + "."]
         if news == "unreachable":
-            lines.append(f"For {duration(link.lasts or 0.0)}; the last error: {link.last_error}")
+            lines.append(f"For {duration(link.outage or 0.0)}; the last error: {link.last_error}")
         elif news == "reachable" and self._began is not None:
             lines.append(f"The outage took {duration(max(0.0, time.time() - self._began))}.")
         names = QueueNames(self._agent.config.routing_keys).of

@@ -148,8 +148,11 @@ def test_an_attempt_that_began_before_the_outage_tells_nothing_without_an_answer
     turns.finish(QueueId(1), UNREACHABLE)
     turns.finish(QueueId(2), Deferred(reason="no_answer", detail="timed out"))
     assert turns.slots.link().state == "unreachable"
+    turns.wait(2.0)
     turns.finish(QueueId(3), FAILED)
-    assert turns.slots.link().state == "failing", "that was an answer"
+    link = turns.slots.link()
+    assert (link.state, link.lasts) == ("failing", 0.0), "that was an answer"
+    assert link.outage == 2.0
 
 
 def test_a_probe_without_an_answer_shows_that_pagerduty_is_reached_but_fails() -> None:

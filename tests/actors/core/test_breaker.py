@@ -78,6 +78,16 @@ def test_an_accepted_event_closes_it_and_tells_how_long_the_outage_was() -> None
     assert breaker.allows(30.0)
 
 
+def test_an_outage_lasts_on_whatever_its_cause_is_meanwhile() -> None:
+    breaker = opened(10.0)
+    breaker.failed(20.0, A, BAD)
+    assert (breaker.state, breaker.since, breaker.open_since) == ("failing", 20.0, 10.0)
+    breaker.unreachable(30.0, "timed out")
+    assert (breaker.since, breaker.open_since) == (30.0, 10.0)
+    breaker.accepted(40.0)
+    assert (breaker.open_since, breaker.last_outage) == (None, 30.0)
+
+
 def test_two_keys_without_an_accepted_event_for_a_while_mean_that_it_is_failing() -> None:
     breaker = Breaker()
     breaker.failed(0.0, A, BAD)

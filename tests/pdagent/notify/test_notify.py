@@ -22,10 +22,11 @@ LETTER = Condition(kind="dead_letters", summary="lost", remedy="look")
 FULL = Condition(kind="queue_full", summary="full", remedy="look")
 
 
-def link(state: str, lasts: float) -> LinkStatus:
+def link(state: str, outage: float) -> LinkStatus:
     return LinkStatus(
         state=state,  # type: ignore[arg-type]
-        lasts=lasts,
+        lasts=0.0,  # the kind of trouble may change all the time
+        outage=outage if state in ("failing", "unreachable") else None,
         last_outage=None,
         last_error=None,
         in_flight=0,
