@@ -18,6 +18,8 @@ from pdagent.config.reading import read_config_file
 from pdagent.migration import OUTQUEUE
 
 _LARGEST = 1 << 20
+# The Python agent's levels that we have under another name; it takes capitals as well.
+_LOG_LEVELS = {"warn": "warning", "critical": "error", "fatal": "error"}
 _SECTION = re.compile(r"\s*(?:[#;].*\n\s*)*\[")
 
 
@@ -93,6 +95,8 @@ def convert(path: Path) -> Converted:
     left: dict[str, str] = {}
     for name, value in old.items():
         ours = agent.settings.get(name)
+        if ours == "log_level":
+            value = _LOG_LEVELS.get(value.lower(), value.lower())
         if ours is None:
             left[name] = agent.without.get(name, f"{agent.name} has no such setting")
         elif not value:

@@ -105,6 +105,15 @@ def test_what_can_not_be_used_is_left_out_with_the_reason(tmp_path: Path) -> Non
     assert taken.left["x"] == "the Python agent has no such setting"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("INFO", "info"), ("WARN", "warning"), ("critical", "error"), ("debug", "debug")],
+)
+def test_log_levels_are_those_of_the_python_agent(tmp_path: Path, old: str, new: str) -> None:
+    taken = convert(written(tmp_path / "pdagent.conf", f"{PYTHON}log_level = {old}\n"))
+    assert taken.settings["log_level"] == new
+
+
 def test_nothing_that_is_there_is_changed(cli: CommandLine) -> None:
     cli.config.write_text("mine")
     old = written(cli.home / "config.yaml", GO)
