@@ -108,6 +108,7 @@ class _Run:
         self._streams = streams
         self._began = began
         self._timeout = timeout
+        self._deadline = None if timeout is None else began + timeout
         self._timed_out = False
         self._kept = b""
         self._status: int | None = None
@@ -117,13 +118,12 @@ class _Run:
         poll = select.poll()
         for stream in self._streams:
             poll.register(stream, select.POLLIN)
-        deadline = None if self._timeout is None else self._began + self._timeout
         ended_at, at = 0.0, 0.0
         with _woken_by_signals(self._pass_on, own_group=self._own_group) as woken:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             poll.register(woken, select.POLLIN)
             while self._status is None or self._streams:
-                for descriptor, _ in poll.poll(_milliseconds(deadline)):
+                for descriptor, _ in poll.poll(self._milliseconds_left()):
                     if descriptor == woken:
                         os.read(woken, _PIECE)
                     elif not self._copy(descriptor):
@@ -132,12 +132,11 @@ class _Run:
                         del self._streams[descriptor]
                 if self._status is None and self._has_ended():
                     ended_at, at = time.monotonic(), time.time()
-                    deadline = ended_at + _LINGER
-                elif deadline is not None and time.monotonic() >= deadline:
+                    self._deadline = ended_at + _LINGER
+                elif self._milliseconds_left() == 0:
                     if self._status is not None:
                         break
-                    self._signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
-                    self._timed_out, deadline = True, time.monotonic() + _KILL_AFTER
+                    self._end_it()
         if self._timed_out and self._own_group:
             self._signal(signal.SIGKILL)  # for what is left of the group
         assert self._status is not None
@@ -158,12 +157,36 @@ class _Run:
         left = memoryview(piece)
         while left:
             try:
-                left = left[os.write(self._streams[descriptor], left) :]
+                if not self._is_read(self._streams[descriptor]):
+                    return False
+                left = left[os.write(self._streams[descriptor], left[: select.PIPE_BUF]) :]
             except BlockingIOError:  # whoever shares the stream has made it so
-                select.select([], [self._streams[descriptor]], [])
+                continue
             except OSError:
                 return False
         return bool(piece)
+
+    def _is_read(self, stream: int) -> bool:
+        """Wait until `stream` takes output; False if its reader holds up a command out of time."""
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+        ended_well = self._status is not None and not self._timed_out
+        while not poll.poll(None if ended_well else self._milliseconds_left()):
+            had_time_to_end = self._timed_out
+            self._end_it()
+            if had_time_to_end:
+                return False
+        return True
+
+    def _milliseconds_left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(0.0, (self._deadline - time.monotonic()) * 1000)
+
+    def _end_it(self) -> None:
+        if self._status is None:
+            self._signal(signal.SIGKILL if self._timed_out else signal.SIGTERM)
+            self._timed_out, self._deadline = True, time.monotonic() + _KILL_AFTER
 
     def _has_ended(self) -> bool:
         pid, status = os.waitpid(self._pid, os.WNOHANG)
@@ -201,10 +224,6 @@ def _woken_by_signals(pass_on: Callable[[int], None], *, own_group: bool) -> Ite
         signal.set_wakeup_fd(-1)
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _milliseconds(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, (deadline - time.monotonic()) * 1000)
 
 
 def _name(number: int) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 RUN = ("run", "-k", KEY)
 BYTES = bytes(range(256)) * 2_000
 PYTHON = sys.executable
+LATE = 150_000
+"""Bytes: more than a pipe holds, and less than two and what is on the way between them."""
 
 COPY = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
 BOTH = "import os; [os.write(n % 2 + 1, b'%d\\n' % n) for n in range(2000)]"
@@ -189,6 +192,37 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
     assert event["event_action"] == "trigger"
     assert "was ended by its timeout after 1.0 s" in event["payload"]["summary"]
     assert event["payload"]["custom_details"]["timeout_seconds"] == 1
+
+
+def test_a_reader_that_reads_nothing_does_not_keep_a_command_beyond_its_time(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    reading, writing = os.pipe()  # nobody reads
+    try:
+        done = run(user, "--timeout", "1", "--", "yes", stdout=writing, capture_output=False)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "was ended by its timeout" in sent(agent)["payload"]["summary"]
+
+
+def test_a_late_reader_gets_all_of_the_output(user: CommandLine) -> None:
+    written = user.home / "written"
+    script = f"head -c {LATE} /dev/zero; touch {written}"
+    with subprocess.Popen(
+        user.command(*RUN, "--timeout", "1h", *sh(script)),
+        stdout=subprocess.PIPE,
+        env=user.environment(),
+    ) as process:
+        assert process.stdout is not None
+        while not written.exists():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        assert len(process.stdout.read()) == LATE
+    assert process.returncode == 0
 
 
 def _runs(pid: int) -> bool:
