@@ -220,6 +220,27 @@ def test_a_restart_in_the_middle_of_an_outage_neither_repeats_nor_forgets_a_noti
         assert told.news() == ["unreachable", "reachable", "unreachable"]
 
 
+def test_the_end_of_the_agent_ends_a_command_that_hangs(
+    tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    pid = tmp_path / "pid"
+    notify = {"command": f"sh -c 'echo $$ > {pid}; sleep 300'", "unreachable_after": "1s"}
+    sandbox.behave(down=True)
+    with AgentProcess(tmp_path / "agent", sandbox.url, notify=notify) as agent:
+        agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.wait_for(lambda: pid.exists() and pid.read_text(), "the command runs")
+        assert is_alive(int(pid.read_text()))
+        agent.stop()
+        agent.wait_for(lambda: not is_alive(int(pid.read_text())), "it was ended")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_notify_test_uses_each_channel_and_names_the_one_that_fails(
     tmp_path: Path, sandbox: SandboxProcess
 ) -> None:
