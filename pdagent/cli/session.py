@@ -202,7 +202,7 @@ class Session:
             return named[name]
         if unread := self.loaded.unread.get("routing_keys"):
             path = needed(self.loaded.config.routing_keys_file)
-            raise not_permitted(path, unread, UNDONE, access=stat.S_IRGRP)
+            raise not_permitted(path, unread, "nothing was done", access=stat.S_IRGRP)
         file = self.loaded.config.routing_keys_file or self.loaded.file
         where = f" of {file}" if file else ""
         known = f"; known are {', '.join(named)}" if named else " (there are none)"

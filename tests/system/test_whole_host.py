@@ -268,6 +268,7 @@ def test_a_user_outside_of_the_group_gets_one_line_that_names_it(
             done = installed.run(*SEND, "x", "-k", key, user=STRANGER)
             assert done.returncode == 69
             assert JOIN in error(done)
+            assert "changed" not in done.stderr
     assert list(installed.at("/var/spool/pagerduty-agent").iterdir()) == []
     assert sandbox.events() == []
 
