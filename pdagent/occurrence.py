@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # From 2001 on: a smaller number is a mistake, or a date without separators.
 _EARLIEST, _LATEST = 1e9, 1e11
@@ -65,4 +66,10 @@ def refined(given: float, start: float, number: int | None = None) -> float:
 
 def utc_timestamp(seconds: float) -> str:
     """Write `seconds` since the epoch as ISO 8601 in UTC: `2026-08-01T10:00:00.000Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    whole, fraction = divmod(seconds, 1)
+    return f"{_up_to_the_second(whole)}.{int(fraction * 1000):03d}Z"
+
+
+@lru_cache(maxsize=16)  # the events and log lines of a second share it
+def _up_to_the_second(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

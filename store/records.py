@@ -36,7 +36,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     expected: Expectation | None = None
 
 
-class EventAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted"):
+class EventAccepted(
+    msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted", omit_defaults=True
+):
     """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`.
 
     `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in

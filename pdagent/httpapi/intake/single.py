@@ -23,6 +23,7 @@ OCCURRED_AT = "Pd-Occurred-At"
 """The header with the time of occurrence of the events in a request."""
 
 _LONGEST_IDEMPOTENCY_KEY = 255
+_KINDS: dict[str, EventKind] = {kind: kind for kind in KINDS}
 
 
 def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
@@ -37,8 +38,7 @@ def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
 
 def kind_in_header(request: falcon.asgi.Request) -> EventKind | None:
     """The `Pd-Event-Version` header if it names a kind of event."""
-    named = request.get_header("Pd-Event-Version")
-    return next((kind for kind in KINDS if kind == named), None)
+    return _KINDS.get(request.get_header("Pd-Event-Version") or "")
 
 
 class SendEvent:
@@ -57,7 +57,8 @@ class SendEvent:
                 description="the header Pd-Event-Version is missing or unknown: "
                 "send v1, v2 or change"
             )
-        read, job = partial(_event_of, request, kind), parameters_of(request.get_param)
+        read = partial(_event_of, request, kind)
+        job = parameters_of(request.get_param) if request.query_string else None
         answer = await _accepted(self._agent, read, request, response, job=job)
         if isinstance(answer, Receipt):
             response.data = stored(kind, answer)
