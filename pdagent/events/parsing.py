@@ -62,7 +62,12 @@ class Survey:
         self.routing_key = self.action = self.dedup_key = ""
         self.problems = Problems()
         self._check_key(KEY_NAMES[kind], header_key)
-        {"v1": self._check_v1, "v2": self._check_v2, "change": self._check_change}[kind]()
+        if kind == "v2":
+            self._check_v2()
+        elif kind == "v1":
+            self._check_v1()
+        else:
+            self._check_change()
 
     def parsed(self) -> ParsedEvent:
         """The event if nothing is wrong with it; raises `InvalidEvent`."""
@@ -115,8 +120,9 @@ class Survey:
         if given is None:
             self.problems.add_type(name, value or BLANK, rule)
             return
-        self.problems.secret = key = given.strip() or (header_key or "").strip()
-        if given.strip() != given:
+        bare = given.strip()
+        self.problems.secret = key = bare or (header_key or "").strip()
+        if bare != given:
             self.warnings += (f"{name}: white space around it removed",)
         if is_routing_key(key):
             self.routing_key = key
@@ -134,6 +140,8 @@ class Survey:
         """A number or a boolean passes; as text it names the alert in the agent's own records."""
         value = self.members.get(name)
         needed = self.action in ("acknowledge", "resolve")
+        if value is None and not needed:
+            return
         least = "1 to" if needed else "at most"
         rule = f"text of {least} {MAX_DEDUP_KEY_CHARACTERS} characters"
         if value is not None and kind_of(value) in ("an object", "a list"):

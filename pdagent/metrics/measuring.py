@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import get_args
 
 from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily, Metric
 
 from actors.core.commands import Receipt, Refusal
 from actors.core.verdict import DeferReason
@@ -52,16 +55,31 @@ class DeliveryMeasurements:
                 self.seconds.labels("dead_lettered").observe(seconds)
 
 
+class AcceptSeconds:
+    """A histogram for the event loop alone: prometheus_client's takes two locks for each event."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(ACCEPT_BUCKETS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one event."""
+        self._counts[bisect_left(ACCEPT_BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> list[Metric]:
+        """As prometheus_client's histograms."""
+        bounds = [*map(str, ACCEPT_BUCKETS), "+Inf"]
+        found = list(zip(bounds, accumulate(self._counts), strict=True))
+        text = "From a checked event to its receipt."
+        return [HistogramMetricFamily("pdagent_accept_seconds", text, found, self._sum)]
+
+
 class IntakeMeasurements:
     """How long senders waited for their receipt, and how many events were refused, by reason."""
 
     def __init__(self) -> None:
-        self.seconds = Histogram(
-            "pdagent_accept_seconds",
-            "From a checked event to its receipt.",
-            buckets=ACCEPT_BUCKETS,
-            registry=None,
-        )
+        self.seconds = AcceptSeconds()
         self.refused = _counter("refused", "Valid events refused, by reason.")
         for reason in _REFUSALS:
             self.refused.labels(reason)

@@ -31,7 +31,9 @@ IS_HEAD = "pdagent.is_head"
 """In the scope of a request whose answer has no body."""
 
 RECEIVE = "pdagent.receive"
-"""In the scope: the receive function, which falcon does not give to its resources."""
+"""In the scope of `_READ_ON`: the receive function, which falcon does not give to its resources."""
+
+_READ_ON = ("/queue/tail", "/queue/tail/")
 
 
 class SenderGone(Exception):
@@ -90,7 +92,8 @@ def whole_requests(app: AsgiApplication) -> AsgiApplication:
             scope = {**scope, "method": "GET", IS_HEAD: True}
         if scope["type"] == "http" and scope["path"].startswith("//"):
             scope = {**scope, "path": "/" + scope["path"].lstrip("/")}
-        scope[RECEIVE] = receive_or_raise
+        if scope.get("path") in _READ_ON:
+            scope[RECEIVE] = receive_or_raise  # a reference cycle, which other requests do without
         try:
             await app(scope, receive_or_raise, send)
         except SenderGone:
