@@ -76,12 +76,13 @@ class TransitionLog:
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition
         text = ""
-        about_the_link = self._outage.line_about(record)
+        accepted = isinstance(record, EventAccepted)  # the most frequent one
+        about_the_link = None if accepted else self._outage.line_about(record)
         if about_the_link is not None:
             text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
         if isinstance(record, DeliveryDeferred) and _trouble(record):
             return text  # the same for every event: the line about the link covers all
-        level = _level(record)
+        level = "info" if accepted else _level(record)
         if _LEVELS[level] < self._least:
             return text
         message, names = _LINES[type(record)]
