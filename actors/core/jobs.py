@@ -36,6 +36,8 @@ class Jobs(dict[str, Job]):
 
     def next_deadline(self) -> float | None:
         """When the next job is overdue, in seconds since 1970; None if none is expected."""
+        if not self:
+            return None  # as of nearly every queue, after each message
         return min((job.expected.by for job in self.values() if job.expected), default=None)
 
     def overdue(self, now: float) -> list[tuple[str, Expectation]]:

@@ -38,8 +38,8 @@ class DeliveryMeasurements:
             registry=None,
         )
         self.deferred = _counter("deferred", "Attempts to be repeated, by reason.")
-        for outcome in ("delivered", "deferred", "dead_lettered"):
-            self.seconds.labels(outcome)
+        outcomes = ("delivered", "deferred", "dead_lettered")
+        self._delivered, self._deferred, self._dead = map(self.seconds.labels, outcomes)
         for reason in get_args(DeferReason):
             self.deferred.labels(reason)
 
@@ -47,12 +47,12 @@ class DeliveryMeasurements:
         """Called in the writer's thread."""
         match record:
             case EventDelivered(seconds=seconds):
-                self.seconds.labels("delivered").observe(seconds)
+                self._delivered.observe(seconds)
             case DeliveryDeferred(seconds=seconds, reason=reason):
-                self.seconds.labels("deferred").observe(seconds)
+                self._deferred.observe(seconds)
                 self.deferred.labels(reason).inc()
             case EventDeadLettered(seconds=seconds):
-                self.seconds.labels("dead_lettered").observe(seconds)
+                self._dead.observe(seconds)
 
 
 class AcceptSeconds:
