@@ -118,7 +118,8 @@ class Janitor(SupervisedActor):
         """Whether there is nothing to remove of a queue without a Sequencer.
 
         One is started where it alone can go on: a queue that is empty removes itself as it stops,
-        and saves a snapshot, behind which its old records can be removed.
+        and saves a snapshot, behind which its old records can be removed. After a kill, the last
+        records of a queue may lie beyond its snapshot, and with them the end of all its events.
         """
         state, journal = entry.state, self._around.journal
         if entry.sequencer is not None or state.waiting or state.dead:
@@ -135,7 +136,7 @@ class Janitor(SupervisedActor):
         if before <= entry.oldest_at <= now:
             return True
         snapshot = journal.snapshot(entry.id)
-        if snapshot is not None and snapshot.seq >= oldest.seq:
+        if snapshot is not None and next(journal.entries(entry.id, snapshot.seq), None) is None:
             return False
         self._wake(entry)
         return True
