@@ -11,6 +11,7 @@ import random
 import time
 from typing import Any
 
+from actors.core.accepting import repeated
 from actors.core.commands import (
     AcceptEvent,
     Answer,
@@ -25,7 +26,7 @@ from actors.core.commands import (
     TriggerOverdue,
     answer,
 )
-from actors.core.decide import Deliver, WakeAfter, decide, repeated, resume
+from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, expand
 from actors.directory import QueueEntry

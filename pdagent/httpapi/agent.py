@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from actors.core.accepting import OWN_NAME
 from actors.core.commands import Answer, Command, NewEvent, Receipt, Refusal
 from actors.system import ActorSystem
 from pdagent import occurrence
@@ -33,7 +34,6 @@ NO_ANSWER = Refusal(
     retry_after=5,
 )
 
-_OWN_NAME = "pagerduty-agent"
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
     "2026-08-01T10:00:00Z, from 2001 on"
@@ -161,7 +161,7 @@ def completed(
     )
     report = Reported()
     if job:
-        own = AgentStamp(agent_id=agent.journal.agent_id, queued_by=_OWN_NAME)
+        own = AgentStamp(agent_id=agent.journal.agent_id, queued_by=OWN_NAME)
         report = reported(whole, job, at=now if occurred_at is None else occurred_at, stamp=own)
     closes = occurred_at is not None and whole.action == "trigger"
     new = NewEvent(
@@ -193,7 +193,7 @@ def _occurrence(text: str | None, now: float) -> tuple[float | None, tuple[str, 
 def _closing(agent: Agent, trigger: ParsedEvent, now: float) -> NewEvent:
     """The resolve of a trigger's alert: an event of its own, which no request repeats."""
     event_id = EventId(new_event_id())
-    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=_OWN_NAME)
+    stamp = AgentStamp(agent_id=agent.journal.agent_id, queued_by=OWN_NAME)
     whole = complete(resolve_of(trigger), event_id=event_id, accepted_at=now, agent=stamp)
     return NewEvent(
         id=event_id,
@@ -201,7 +201,7 @@ def _closing(agent: Agent, trigger: ParsedEvent, now: float) -> NewEvent:
         action=whole.action,
         dedup_key=whole.dedup_key,
         body=whole.body,
-        source=_OWN_NAME,
+        source=OWN_NAME,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from actors.core.accepting import OWN_NAME
 from actors.core.commands import AcceptEvent, Answer, Receipt, Refusal, RetryEvents
 from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
 from pdagent.events.shortening import shorten
@@ -21,7 +22,6 @@ from store.records import Entry, EventAccepted, EventId, RoutingKey
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "pagerduty-agent"
 _LOOK_EVERY = 1.0
 # Seconds from the refusal of an alert by PagerDuty to its retry: the first time, and at most.
 _RETRY_AFTER, _RETRY_LATEST = 10.0, 3600.0
@@ -176,7 +176,7 @@ class Alerts:
                 "summary": shorten(summary, MAX_SUMMARY_CHARACTERS),
                 "source": self._host,
                 "severity": "critical",
-                "component": "pagerduty-agent",
+                "component": OWN_NAME,
                 "class": condition.kind,
                 "custom_details": {
                     name: value
@@ -185,7 +185,7 @@ class Alerts:
                 },
             }
         parsed = parse("v2", msgspec.json.encode(event))
-        key, new = completed(self._agent, parsed, sender=Sender(SOURCE), idempotency_key=None)
+        key, new = completed(self._agent, parsed, sender=Sender(OWN_NAME), idempotency_key=None)
         # Past the limit of the journal: the alert about a full one has to be stored too. There is
         # one per condition, and the room beyond the limit is far larger.
         return await perform(self._agent, key, AcceptEvent(new, None))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from actors.core.decide import queue_full
+from actors.core.accepting import queue_full
 from actors.directory import QueueEntry
 from actors.system import ActorSystem
 from pdagent.operating.reading import last

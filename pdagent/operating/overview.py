@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from actors.core.accepting import queue_full
 from actors.core.commands import Policy
-from actors.core.decide import queue_full
 from actors.core.state import QueueState
 from actors.core.verdict import DeferReason
 from actors.directory import QueueEntry
@@ -76,7 +76,7 @@ def deferral(state: QueueState) -> str | None:
 class Overview:
     """What `entries` are like together, and the `rows` of them that are wanted.
 
-    A queue is full when it takes no more events, see `actors.core.decide.queue_full`.
+    A queue is full when it takes no more events, see `actors.core.accepting.queue_full`.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actors import janitor, journal_writer, sequencer, supervisor
-from actors.core import decide, evolve
+from actors.core import accepting, decide, evolve
 from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
@@ -146,7 +146,7 @@ def lost_wakeup_after_restart() -> list[Substitute]:
 
 def ignored_fingerprint() -> list[Substitute]:
     """A used Idempotency-Key gets the first receipt, whatever event it comes with."""
-    repeated = decide.repeated
+    repeated = accepting.repeated
 
     def credulous(event: NewEvent, first: EventAccepted) -> Receipt | Refusal:
         return repeated(msgspec.structs.replace(event, fingerprint=first.fingerprint), first)
@@ -255,23 +255,23 @@ def dead_letters_without_a_share() -> list[Substitute]:
 
 def late_trigger_without_its_resolve() -> list[Substitute]:
     """A trigger that comes after a later resolve of its alert opens it for good."""
-    accept = decide._accept
+    accept = decide.accept
 
     def alone(state: QueueState, event: NewEvent, now: float) -> list[Record]:
         return accept(state, msgspec.structs.replace(event, closing=None), now)
 
-    return [(decide, "_accept", alone)]
+    return [(decide, "accept", alone)]
 
 
 def overtaken_events_are_delivered() -> list[Substitute]:
     """A resolve that comes after a later trigger closes the newer incident."""
-    accept = decide._accept
+    accept = decide.accept
 
     def all_the_same(state: QueueState, event: NewEvent, now: float) -> list[Record]:
         records = accept(state, event, now)
         return [record for record in records if not isinstance(record, EventDiscarded)]
 
-    return [(decide, "_accept", all_the_same)]
+    return [(decide, "accept", all_the_same)]
 
 
 def events_without_a_time_are_overlooked() -> list[Substitute]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
 
+from actors.core.accepting import repeated
 from actors.core.commands import AcceptEvent, NewEvent, Policy, Receipt, answer
-from actors.core.decide import decide, repeated
+from actors.core.decide import decide
 from actors.core.occurrence import MOST_ALERTS, WINDOW
 from actors.core.state import QueueState, compact, expand, from_snapshot, to_snapshot
 from store.records import EventAccepted, EventId, Record
