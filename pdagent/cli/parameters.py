@@ -152,15 +152,23 @@ at_option = click.option(
     help="When it happened (seconds since 1970, or ISO 8601), for the order of events that are "
     "sent at the same time; if missing, the start of this command.",
 )
-field_option = click.option(
-    "-f",
-    "--field",
-    "fields",
-    type=field,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A detail; may be repeated.",
-)
+
+
+def _fields(kind: Callable[[str], object]) -> Callable[[_Command], _Command]:
+    return click.option(
+        "-f",
+        "--field",
+        "fields",
+        type=kind,
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="A detail; may be repeated.",
+    )
+
+
+field_option = _fields(field)
+lenient_field_option = _fields(text)
+"""For commands that nobody repeats: what is not of this form costs a warning, not the event."""
 details_option = click.option(
     "--details-json",
     type=json_file,

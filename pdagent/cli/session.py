@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pdagent.cli.endings import PROGRAM
 from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.config import needed
 from pdagent.config.loading import SYSTEM_FILE, Loaded, load
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from pdagent.localclient import LocalClient
     from pdagent.localclient.errors import AgentError, NoAnswer
 
-_PROGRAM = "pagerduty-agent"
-_SERVER = re.compile(rf"\b{_PROGRAM} server(?: stop)?\b")
-_COMMAND_LINE = re.compile(rf"\b{_PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
+_SERVER = re.compile(rf"\b{PROGRAM} server(?: stop)?\b")
+_COMMAND_LINE = re.compile(rf"\b{PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
 _UNAUTHORIZED = 401
 _ABOUT_WHAT_IS_NAMED = (404, 409)
 _INVALID = (400, 413, 422)
@@ -168,7 +168,7 @@ class Session:
         options = ["--config", self.config_file] if self.config_file else []
         if address := self._flags.get("address"):
             options += ["--address", address]
-        return shlex.join([_PROGRAM, *options, *words])
+        return shlex.join([PROGRAM, *options, *words])
 
     def with_options(self, text: str) -> str:
         """`text` with the global options of this command in the command lines that it names."""

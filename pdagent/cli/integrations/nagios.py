@@ -11,11 +11,10 @@ from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
     alert_options,
     fields_of,
-    fields_option,
     hand_over,
     links_of,
 )
-from pdagent.cli.parameters import text
+from pdagent.cli.parameters import lenient_field_option, text
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.submission import time_of
 from pdagent.integrations.nagios import OBJECTS, TYPES, v1_event, v2_event
@@ -110,7 +109,7 @@ def nagios(session: Session, /, **options: Any) -> None:
     "-f SERVICESTATE.",
 )
 @click.option("-y", "--incident-key", type=text, help="Which incident.")
-@fields_option
+@lenient_field_option
 @pass_session
 def enqueue(session: Session, /, **options: Any) -> None:
     """Queue a notification as go-pdagent does (Events API v1); prints the receipt as JSON."""

@@ -12,7 +12,13 @@ from typing import Any, TypeVar
 import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, say
-from pdagent.cli.parameters import at_option, link_option, receipt_options, text
+from pdagent.cli.parameters import (
+    at_option,
+    lenient_field_option,
+    link_option,
+    receipt_options,
+    text,
+)
 from pdagent.cli.session import Session
 from pdagent.cli.submission import submit
 from pdagent.integrations.event import Event, Nothing, is_web_address
@@ -22,24 +28,13 @@ from pdagent.masking import is_routing_key
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
-fields_option = click.option(
-    "-f",
-    "--field",
-    "fields",
-    type=text,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A detail; may be repeated.",
-)
-
-
 def alert_options(command: _Command) -> _Command:
     """The options that all tools' alerts have."""
     for option in (
         receipt_options,
         at_option,
         link_option,
-        fields_option,
+        lenient_field_option,
         click.option(
             "-y",
             "--dedup-key",
