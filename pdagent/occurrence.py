@@ -20,8 +20,8 @@ _LONGEST_RUN = 3600.0
 def process_start() -> float:
     """When this process was started, in seconds since 1970 (Linux; elsewhere the time now).
 
-    The kernel gives it in hundredths of a second. Processes that start within the same one are told
-    apart by their ids, which grow.
+    The kernel gives it in hundredths of a second. Of processes that
+    start within the same one, the ids, which grow, give the order.
     """
     now = time.time()
     try:

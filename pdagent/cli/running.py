@@ -160,7 +160,7 @@ class _Run:
                 if not self._is_read(self._streams[descriptor]):
                     return False
                 left = left[os.write(self._streams[descriptor], left[: select.PIPE_BUF]) :]
-            except BlockingIOError:  # whoever shares the stream has made it so
+            except BlockingIOError:  # a process that shares the stream has made it non-blocking
                 continue
             except OSError:
                 return False

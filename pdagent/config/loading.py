@@ -145,8 +145,8 @@ def _find(named: str | None, search: Sequence[Path] | None) -> ConfigFile | None
             ) from None
     for path in (user_file(), SYSTEM_FILE) if search is None else search:
         if not path.is_absolute() or _is_of_another_user(path):
-            # In the home directory of a user who has none; or of somebody else: services often keep
-            # the HOME of whoever started them.
+            # In the home directory of a user who has none; or of another user: services often keep
+            # the HOME of the user who started them.
             continue
         try:
             return read_config_file(path)

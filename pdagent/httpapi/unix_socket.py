@@ -1,4 +1,4 @@
-"""The agent's Unix socket: whoever its group lets in is known by the kernel's word."""
+"""The agent's Unix socket: for its group; the kernel says which user calls."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def read(directory: Path, file: EventFile) -> bytes:
         FileRefused: It is a link, not a regular file, or larger than the Python agent accepted.
         OSError: It can't be read.
     """
-    # Every user may put files into `pdq`, and whoever imports may read more than they: no link is
-    # followed. Not blocking: to open a FIFO would wait for a writer.
+    # Every user may put files into `pdq`, and the user who imports may read more than they: no
+    # link is followed. Not blocking: to open a FIFO would wait for a writer.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
         descriptor = os.open(directory / file.folder / file.name, flags)

@@ -142,7 +142,7 @@ class Alerts:
         return None
 
     async def _retry_the_refused(self, now: float) -> None:
-        """Retry dead letters among the alerts: nobody is told of them."""
+        """Retry dead letters among the alerts: no alert reports them."""
         entry = self._agent.system.directory.by_key(self._key)
         due = []
         for letter in [] if entry is None else first(entry.state.dead, _MOST_RETRIED):
