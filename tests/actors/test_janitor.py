@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import janitor
+from actors import janitor, outbox
 from actors.core.commands import DiscardEvents, HoldQueue, Receipt
 from actors.core.verdict import Delivered, Rejected
 from actors.janitor import Janitor
@@ -52,6 +52,19 @@ def test_a_repeated_request_gets_its_first_receipt_for_as_long_as_the_retention(
         clock.now += 1
         wait_for(lambda: actors.journal.accepted(event.id) is None, "it is forgotten after that")
         assert actors.system.totals()["accepted"] == 1, "counters live on"
+
+
+def test_an_event_whose_end_lies_beyond_the_last_snapshot_is_forgotten_too(
+    tmp_path: Path, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "SNAPSHOT_EVERY", 2)
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        (event,) = actors.accepted()  # and its delivery has begun
+        actors.wait_until_delivered([event])
+    clock.now += WEEK + 1
+    with RunningActors(tmp_path, clock=clock, retention=WEEK) as actors:
+        assert actors.entry().state.counters.delivered == 1
+        wait_for(lambda: actors.journal.accepted(event) is None, "it is forgotten")
 
 
 def test_dead_letters_expire_after_the_retention_and_no_sooner(
