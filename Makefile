@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 
 # The system tests wait for processes more than they compute.
 test: $(INSTALLED)
-	@echo "All tests: about 7 minutes on two idle cores (parts, then whole processes)"
+	@echo "All tests: about 8 minutes on two idle cores (parts, then whole processes)"
 	$(BIN)/python -m pytest -q -n 3 --ignore tests/system
 	$(BIN)/python -m pytest -q -n 4 tests/system
 
