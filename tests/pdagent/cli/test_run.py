@@ -22,8 +22,8 @@ KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 RUN = ("run", "-k", KEY)
 BYTES = bytes(range(256)) * 2_000
 PYTHON = sys.executable
-LATE = 150_000
-"""Bytes: more than a pipe holds, and less than two and what is on the way between them."""
+LATE = 100_000
+"""Bytes: more than a pipe holds (65,536) and less than two, whatever is on its way between them."""
 
 COPY = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
 BOTH = "import os; [os.write(n % 2 + 1, b'%d\\n' % n) for n in range(2000)]"
