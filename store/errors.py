@@ -69,7 +69,7 @@ class JournalDamagedError(JournalError):
         self.where = f"record {seq} of {journal}" if seq else journal
         super().__init__(
             f"{self.where} is damaged: {what}. Nothing was changed; "
-            "'pagerduty-agent journal verify' lists all damage, docs/recovery.md says how to go on"
+            "'pagerduty-agent journal verify' lists all damage, 'pagerduty-agent help damaged-journal' says how to go on"
         )
         self.seq = seq
         self.what = what
@@ -86,7 +86,7 @@ class JournalDisplacedError(JournalError):
         super().__init__(
             f"the journal {directory} was moved or deleted while the agent runs: put it back, or "
             "restart the agent when nothing waits any more, see 'pagerduty-agent status' "
-            "(docs/recovery.md#a-journal-that-is-moved-or-deleted)"
+            "('pagerduty-agent help journal-that-is-moved')"
         )
 
 

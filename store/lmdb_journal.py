@@ -168,13 +168,13 @@ class LmdbJournal(LmdbReader):
             raise JournalFullError(
                 f"the journal is full ({self._limit // _MIB} MB, max_journal_mb): room is made by "
                 "removing history; if it stays full, what waits needs the room, see "
-                "'pagerduty-agent status' (docs/operating.md#a-full-journal)"
+                "'pagerduty-agent status' and 'pagerduty-agent help full-journal'"
             )
         trouble = self._headroom.ensure((self._env.info()["last_pgno"] + 1) * self._page_size)
         if trouble:
             raise JournalFullError(
                 f"the disk of the journal {self.directory} has no room {trouble} "
-                "(docs/recovery.md#a-full-disk)"
+                "('pagerduty-agent help full-disk')"
             )
 
     def _refuse_if_displaced(self) -> None:

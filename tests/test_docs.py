@@ -7,7 +7,11 @@ import re
 from functools import reduce
 from pathlib import Path
 
+import click
 import pytest
+
+from pdagent.cli import topics
+from pdagent.cli.program import program
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -15,7 +19,8 @@ PAGES = sorted(
     for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
 )
 OURS = re.compile(r"(?<![\w./-])(?:tests|actors|store|pdagent|docs)/[\w./-]*\w/?")
-MENTION = re.compile(r"\bdocs/([a-z/-]+\.md)(?:#([a-z0-9-]+))?")
+MENTION = re.compile(r"\bdocs/[a-z/-]+\.md\b")
+HINT = re.compile(r"pagerduty-agent help ([\w/#.-]*\w)")
 TEST = re.compile(r"`(tests/[\w./-]+)::(\w+)")
 
 
@@ -64,26 +69,33 @@ def test_all_say_the_same_of_an_event_that_may_have_been_stored(path: tuple[str,
     assert "with the same Idempotency-Key or dedup key" in words_of(*path)
 
 
-def anchors_of(page: Path) -> set[str]:
-    """The sections of a page, as links name them."""
-    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
-
-
-def missing(page: Path, anchor: str | None) -> bool:
-    """Whether there is no such page, or no such section on it."""
-    return not page.is_file() or (bool(anchor) and anchor not in anchors_of(page))
-
-
-def test_every_page_and_section_that_messages_name_is_there() -> None:
-    mentions = {
-        (file.name, page, anchor)
+def sources() -> dict[str, str]:
+    """The text of all modules and units of the program; literals that go on are joined."""
+    files = [
+        file
         for package in ("store", "actors", "pdagent")
-        for file in (REPOSITORY / package).rglob("*.py")
-        for page, anchor in MENTION.findall(file.read_text())
-    }
-    assert len(mentions) > 5, "messages name pages"
-    assert [each for each in mentions if missing(REPOSITORY / "docs" / each[1], each[2])] == []
+        for ending in ("py", "service")
+        for file in (REPOSITORY / package).rglob(f"*.{ending}")
+    ]
+    return {str(file): re.sub(r'"\n *f?"', "", file.read_text()) for file in files}
+
+
+def test_every_page_that_sources_name_is_there() -> None:
+    places = {topic.place.partition("#")[0] for topic in topics.topics()}
+    named = {page for text in sources().values() for page in MENTION.findall(text)}
+    assert named and named <= places
+
+
+def test_every_hint_names_a_command_or_exactly_one_topic() -> None:
+    hints = {(file, words) for file, text in sources().items() for words in HINT.findall(text)}
+    assert len(hints) > 10
+    commands = [*program.list_commands(click.Context(program)), "topics"]
+    wrong = [
+        (file, words)
+        for file, words in hints
+        if words.split()[0] not in commands and len(topics.find(words)) != 1
+    ]
+    assert wrong == []
 
 
 def test_the_way_of_an_event_names_at_most_25_files_with_functions_that_exist() -> None:

@@ -131,6 +131,6 @@ def queue_full(state: QueueState, policy: Policy) -> Refusal | None:
         return None
     return Refusal(
         reason="queue_full",
-        message=f"{limit}: see why with 'pagerduty-agent status' (docs/operating.md#a-full-queue)",
+        message=f"{limit}: see why with 'pagerduty-agent status', and what to do with 'pagerduty-agent help full-queue'",
         retry_after=30,
     )

@@ -147,7 +147,7 @@ def _tell(session: Session, taken: Converted) -> None:
     if taken.left:
         click.echo(f"Not taken over, the new file says why: {', '.join(taken.left)}.")
     if taken.queue is None:
-        click.echo("docs/moving.md says what to do with the events that wait in the old database.")
+        click.echo("The old database may hold events: see 'pagerduty-agent help moving'.")
     else:
         command = session.command("import", str(taken.queue))
         click.echo(f"'{command}' takes over the events that wait, once the new agent runs.")

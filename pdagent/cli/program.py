@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import cast
@@ -74,7 +75,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full'",
+    epilog="\b\nExample:\n  pagerduty-agent send -k @database -t trigger -d 'Disk full'\n\n"
+    "'pagerduty-agent help topics' lists the topics of the documentation.",
 )
 @click.option("--config", metavar="FILE", help="Config file. [env: PAGERDUTY_AGENT_CONFIG]")
 @click.option(
@@ -123,19 +125,58 @@ def version(*, as_json: bool) -> None:
         click.echo(f"{PROGRAM} {__version__}")
 
 
-@click.command("help", epilog="\b\nExample:\n  pagerduty-agent help queue status")
-@click.argument("command", nargs=-1)
+@click.command(
+    "help",
+    epilog="\b\nExamples:\n  pagerduty-agent help queue status\n"
+    "  pagerduty-agent help dead-letters\n  pagerduty-agent help topics",
+)
+@click.argument("subject", nargs=-1, metavar="[COMMAND | TOPIC | topics]")
 @click.pass_context
-def help_command(context: click.Context, command: tuple[str, ...]) -> None:
-    """Explain the program, or one COMMAND."""
+def help_command(context: click.Context, subject: tuple[str, ...]) -> None:
+    """Explain the program, a COMMAND or a TOPIC."""
+    from pdagent.cli import topics
+
     current = context.find_root()
-    for name in [" ".join(command)] if " ".join(command) in _COMMANDS else command:
+    for name in [" ".join(subject)] if " ".join(subject) in _COMMANDS else subject:
         group = current.command
         found = group.get_command(current, name) if isinstance(group, click.Group) else None
         if found is None:
-            raise click.UsageError(f"No such command '{' '.join(command)}'.")
+            _show_topic(" ".join(subject))
+            return
         current = click.Context(found, info_name=name, parent=current)
     click.echo(current.get_help())
+    for topic in topics.named(" ".join(subject)):
+        click.echo(f"\n'pagerduty-agent help {topic.place}' shows: {topic.heading}.")
+
+
+def _show_topic(words: str) -> None:
+    from pdagent.cli import topics
+
+    if words == "topics":
+        for topic in topics.topics():
+            indent = "  " if "#" in topic.place else "\n"
+            click.echo(f"{indent}{topic.name}: {topic.heading}")
+        return
+    found = topics.find(words)
+    if len(found) > 1:
+        names = ", ".join(topic.place for topic in found[:8])
+        raise click.UsageError(f"{words!r} is the name of several topics: {names}.")
+    if not found:
+        near = nearest(words, [*_COMMANDS, *(topic.name for topic in topics.topics())])
+        hint = f"Did you mean {near!r}? " if near else ""
+        raise click.UsageError(
+            f"No such command or topic: {words!r}. {hint}"
+            "'pagerduty-agent help topics' lists all topics."
+        )
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        console = Console()
+        with console.pager(styles=True):
+            console.print(Markdown(found[0].text, hyperlinks=False))
+    else:
+        click.echo(found[0].text, nl=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

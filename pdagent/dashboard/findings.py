@@ -41,7 +41,7 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         which = f"{queues.full:,} keys are full: their"
         if queues.full == 1:
             which = f"{one_line(queues.full_queue or '1 key')} is full: its"
-        text = f"{which} new events are refused (docs/operating.md#a-full-queue)"
+        text = f"{which} new events are refused ('pagerduty-agent help full-queue')"
         found.append(Finding("bad", text))
     if queues.quarantined:
         keys = counted(queues.quarantined, "key")

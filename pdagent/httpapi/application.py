@@ -87,7 +87,7 @@ def _serialize(
 
 _SENTENCES = {
     falcon.HTTP_400: "this request can't be understood",
-    falcon.HTTP_404: "no such path: docs/http-api.md lists all",
+    falcon.HTTP_404: "no such path: 'pagerduty-agent help http-api' lists all",
     falcon.HTTP_405: "this path does not take this method: the Allow header lists what it takes",
 }
 

@@ -54,7 +54,7 @@ class LoopGuard:
         if passed[0] == self._id:
             return (
                 f"events_url {self._host} leads to this agent itself: {self._cause} "
-                "(docs/clients/built-in-address.md)"
+                "('pagerduty-agent help built-in-address')"
             )
         return (
             f"agents deliver to each other (the event has passed {len(passed)}, the last was "

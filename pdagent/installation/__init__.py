@@ -231,6 +231,6 @@ def _hidden_from_the_service() -> Iterator[str]:
         if path.resolve().parts[1:2] in (("home",), ("root",)):
             yield (
                 f"Warning: the service can't use {path}, below /home or /root: install the program "
-                "elsewhere (docs/systemd.md)."
+                "elsewhere ('pagerduty-agent help docs/systemd.md')."
             )
             return

@@ -51,7 +51,7 @@ _PYTHON = _Agent(
 _GO = _Agent(
     "go-pdagent",
     {name: name for name in ("address", "secret", "region", "pidfile")},
-    {"database": "the journal is another file; docs/moving.md says how to drain the old one"},
+    {"database": "the journal is another file; 'pagerduty-agent help moving' explains more"},
     None,
 )
 

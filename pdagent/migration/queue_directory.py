@@ -88,7 +88,7 @@ def locate(path: Path) -> Path:
         if beginning[_BOLT_MAGIC_AT:] == _BOLT_MAGIC:
             raise NotAQueue(
                 f"{path} is go-pdagent's database, which only go-pdagent can read: let it deliver "
-                "what waits there; docs/moving.md says how to do that without a gap"
+                "what waits there; 'pagerduty-agent help moving' says how to do that without a gap"
             )
         raise NotAQueue(f"{path} is a file: name the queue directory, which is {OUTQUEUE}")
     for directory in (path, path / OUTQUEUE.name):

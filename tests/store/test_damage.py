@@ -48,7 +48,7 @@ def refused(directory: Path, words: str) -> JournalDamagedError:
     with pytest.raises(JournalDamagedError, match=words) as caught:
         LmdbJournal(directory, limit=LIMIT)
     assert "journal verify" in str(caught.value)
-    assert "docs/recovery.md" in str(caught.value)
+    assert "pagerduty-agent help damaged-journal" in str(caught.value)
     assert "\n" not in str(caught.value)
     after = {file.name: file.read_bytes() for file in directory.iterdir()}
     del before["agent.lock"], after["agent.lock"], before["lock.mdb"], after["lock.mdb"]

@@ -110,7 +110,7 @@ def test_on_a_full_disk_nothing_is_accepted_but_deliveries_are_recorded(disk: Sm
     count = fill_by_accepting(
         journal,
         r"has no room \(No space left on device\): 16 MB beyond what is used are kept for records "
-        r"of deliveries, free at least \d+ MB \(docs/recovery.md#a-full-disk\)",
+        r"of deliveries, free at least \d+ MB \('pagerduty-agent help full-disk'\)",
     )
     assert count > 100
     disk.fill()

@@ -93,7 +93,7 @@ def test_a_flipped_byte_in_a_record_stops_the_start_and_names_record_and_command
     assert f"record {seq} of the journal" in line
     assert "checksum" in line
     assert "journal verify" in line
-    assert "docs/recovery.md" in line
+    assert "pagerduty-agent help damaged-journal" in line
 
 
 def flip(path: Path, text: bytes, bit: int = 1) -> None:

@@ -64,7 +64,7 @@ def test_deleted_it_is_noticed_without_a_request_and_what_waits_is_delivered(
     agent.wait_until_drained()
     assert numbers_by_key(sandbox.events()) == {KEY: [0]}
     assert agent.totals()["accepted"] == 1
-    assert "docs/recovery.md#a-journal-that-is-moved-or-deleted" in agent.cli("health").stderr
+    assert "pagerduty-agent help journal-that-is-moved" in agent.cli("health").stderr
     assert agent.stop() == 0
     agent.start()
     agent.send_v2(trigger(KEY, 1)).raise_for_status()

@@ -246,4 +246,4 @@ def test_go_pdagents_database_is_refused_with_the_page_that_helps(
     database.write_bytes(bytes(8) + b"\4\0\0\0\0\0\0\0" + b"\xed\xda\x0c\xed\2\0\0\0" + bytes(8192))
     done = agent.cli("import", str(database))
     assert done.returncode == 2
-    assert "docs/moving.md" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "pagerduty-agent help moving" in done.stderr and len(done.stderr.splitlines()) == 1

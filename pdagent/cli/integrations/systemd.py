@@ -39,8 +39,8 @@ _JOURNAL_SECONDS = 5.0
 def systemd(session: Session, /, *, action: str, unit: str, **options: Any) -> None:
     """Queue an alert about UNIT, or its resolve, with the last lines of the unit's journal.
 
-    For the template units in docs/integrations/systemd.md. The result is read from systemd's
-    MONITOR_ variables. Without access to the journal the event goes without its lines.
+    For template units, see 'pagerduty-agent help integrations/systemd'. The result is read from
+    systemd's MONITOR_ variables. Without access to the journal the event goes without its lines.
     """
     journal = _journal(unit) if action == "trigger" else ""
     occurred_at = time_of(options)

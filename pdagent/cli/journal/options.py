@@ -20,7 +20,7 @@ from store.errors import (
     JournalMissingError,
 )
 
-DOCS = "docs/recovery.md#a-damaged-journal"
+DOCS = "'pagerduty-agent help damaged-journal'"
 
 directory_argument = click.argument(
     "directory", required=False, metavar="[DIR]", type=click.Path(path_type=Path)

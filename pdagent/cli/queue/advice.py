@@ -8,7 +8,7 @@ from pdagent.cli.queue.selection import option_for
 from pdagent.cli.session import LOOKED, Session
 from pdagent.operating.rows import EventRow
 
-DOCS = "docs/operating.md#dead-letters"
+DOCS = "pagerduty-agent help dead-letters"
 
 
 def advice(

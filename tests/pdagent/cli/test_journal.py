@@ -85,7 +85,7 @@ def test_a_damaged_journal_has_a_line_for_each_damage_and_the_command_that_helps
     assert last.startswith(f"The journal {copied} holds besides: ")
     assert f"is damaged in {len(lines)} place" in done.error
     assert f"'pagerduty-agent journal salvage NEW_DIR --from {copied}'" in done.error
-    assert "docs/recovery.md#a-damaged-journal" in done.error
+    assert "pagerduty-agent help damaged-journal" in done.error
     dumped = cli("journal", "dump", "--json")
     assert dumped.code == 1
     assert dumped.err.splitlines()[0] == f"damage: {lines[0]}"

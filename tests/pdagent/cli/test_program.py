@@ -46,7 +46,40 @@ def test_every_command_has_help_with_an_example_that_can_be_copied(
     assert f"Usage: pagerduty-agent {words} " in out
     assert re.search(r"\n  Examples?:\n    pagerduty-agent ", out)
     assert main(["help", *words.split()]) == 0
-    assert capsys.readouterr().out == out
+    assert capsys.readouterr().out.startswith(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ("dead-letters", "## Dead letters\n"),
+        ("outage", "## An outage of PagerDuty\n"),
+        ("docs/recovery.md#a-full-disk", "## A full disk\n"),
+        ("guarantees", "# Guarantees and their limits\n"),
+    ],
+)
+def test_a_topic_is_shown_to_the_end_of_its_section(
+    cli: CommandLine, words: str, begins: str
+) -> None:
+    out = cli("help", words).out
+    assert out.startswith(begins)
+    assert ("\n## " in out) == (words == "guarantees")
+
+
+def test_help_lists_all_topics(cli: CommandLine) -> None:
+    listed = cli("help", "topics").out
+    assert "\nrecovery: When something is wrong with the journal\n  damaged-journal: " in listed
+
+
+def test_the_help_of_a_command_names_the_page_of_the_same_name(cli: CommandLine) -> None:
+    assert "'pagerduty-agent help docs/systemd.md' shows: " in cli("help", "systemd").out
+    assert cli("help", "docs/systemd.md").out.startswith("# Running under systemd\n")
+
+
+def test_a_name_of_several_topics_lists_them(cli: CommandLine) -> None:
+    error = cli("help", "why-the-snippet-is-as-it-is").error
+    assert "docs/integrations/nagios.md#why-the-snippet-is-as-it-is" in error
+    assert "docs/integrations/icinga2.md#why-the-snippet-is-as-it-is" in error
 
 
 def test_the_page_about_commands_has_them_all(cli: CommandLine) -> None:
@@ -80,8 +113,8 @@ def test_no_summary_in_a_list_of_commands_is_cut_short(
         (["queue", "stats"], "No such command 'stats'."),
         (["queue"], "Missing command."),
         (["journal"], "Missing command."),
-        (["help", "sned"], "No such command 'sned'."),
-        (["help", "send", "status"], "No such command 'send status'."),
+        (["help", "sned"], "No such command or topic: 'sned'. "),
+        (["help", "send", "status"], "No such command or topic: 'send status'. "),
         (["send", "-k", KEY], "Missing option '-t' / '--event-type'."),
         (["send", "--keys", KEY], "No such option"),
         (["status", "now"], "unexpected extra argument (now)"),

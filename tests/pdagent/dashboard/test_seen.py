@@ -95,7 +95,7 @@ def test_keys_that_refuse_events_are_told_of(full: int, name: str, says: str) ->
     assert WELL.agent.queues is not None
     queues = replace(WELL.agent.queues, full=full, full_queue=name)
     (finding,) = found(replace(WELL, agent=agent(queues=queues)))
-    assert finding == f"{says} (docs/operating.md#a-full-queue)."
+    assert finding == f"{says} ('pagerduty-agent help full-queue')."
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_go_pdagents_settings_are_taken_over_so_that_its_clients_go_on(cli: Comm
     assert loaded.origins.keys() == {"address", "secret", "region", "pidfile"}
     assert not loaded.warnings
     assert "#   database: " in cli.config.read_text(), "its file is no directory of ours"
-    assert "database" in done.out and "docs/moving.md" in done.out
+    assert "database" in done.out and "pagerduty-agent help moving" in done.out
     assert old.read_text() == GO
 
 

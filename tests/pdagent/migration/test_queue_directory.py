@@ -166,7 +166,7 @@ def test_go_pdagents_database_is_recognised(tmp_path: Path) -> None:
     database = tmp_path / "pdagent.db"
     # The head of a page of type 4, and the beginning of Bolt's meta data.
     database.write_bytes(bytes(8) + b"\4\0\0\0\0\0\0\0" + b"\xed\xda\x0c\xed\2\0\0\0" + bytes(8192))
-    with pytest.raises(NotAQueue, match=r"only go-pdagent can read.*docs/moving\.md"):
+    with pytest.raises(NotAQueue, match=r"only go-pdagent can read.*pagerduty-agent help moving"):
         locate(database)
 
 
