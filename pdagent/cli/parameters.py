@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.output import say
 from pdagent.integrations.event import short_key
 
@@ -137,6 +138,7 @@ def key_option(*names: str) -> Callable[[_Command], _Command]:
         "-k",
         *names,
         type=text,
+        shell_complete=names_of_keys,
         help="Integration key, or @NAME of one in the config (a key here shows in process lists). "
         "Needed without --batch.",
     )

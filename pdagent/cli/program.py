@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +11,7 @@ from typing import cast
 import click
 
 from pdagent import __version__
+from pdagent.cli.completion import subjects
 from pdagent.cli.endings import PROGRAM, ended
 from pdagent.cli.output import echo_json
 from pdagent.cli.session import Session
@@ -42,6 +44,10 @@ _COMMANDS = {
     "version": "program:version",
     "help": "program:help_command",
 }
+
+
+# A shell sets it, and asks what completes a line.
+_COMPLETING = "_PAGERDUTY_AGENT_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -130,7 +136,7 @@ def version(*, as_json: bool) -> None:
     epilog="\b\nExamples:\n  pagerduty-agent help queue status\n"
     "  pagerduty-agent help dead-letters\n  pagerduty-agent help topics",
 )
-@click.argument("subject", nargs=-1, metavar="[COMMAND | TOPIC | topics]")
+@click.argument("subject", nargs=-1, metavar="[COMMAND | TOPIC | topics]", shell_complete=subjects)
 @click.pass_context
 def help_command(context: click.Context, subject: tuple[str, ...]) -> None:
     """Explain the program, a COMMAND or a TOPIC."""
@@ -184,4 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Any failure is one line on standard error that begins with `error: `.
     """
-    return ended(lambda: program.main(arguments, prog_name=PROGRAM, standalone_mode=False))
+    if _COMPLETING in os.environ:
+        import pdagent.cli.bash  # noqa: F401 - it makes itself known to click
+    return ended(
+        lambda: program.main(
+            arguments, prog_name=PROGRAM, complete_var=_COMPLETING, standalone_mode=False
+        )
+    )

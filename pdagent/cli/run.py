@@ -7,6 +7,7 @@ import socket
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.endings import LoggedCommand, failure_said, failures_logged
 from pdagent.cli.output import say
 from pdagent.cli.parameters import duration, duration_or_never, text
@@ -27,6 +28,7 @@ _TIMED_OUT = 124
     "-k",
     "--routing-key",
     type=text,
+    shell_complete=names_of_keys,
     required=True,
     help="Integration key, or @NAME of one in the config (a key here shows in process lists).",
 )

@@ -62,6 +62,9 @@ def test_lists_go_through_pipes_into_other_commands(
         for id_, queue in zip(ids, ["database"] * 2 + ["0000…0002"] * 2, strict=True)
     ]
     assert all("The sandbox was told to refuse this" in line for line in plain[1:])
+    completing = "_PAGERDUTY_AGENT_COMPLETE=bash_complete pagerduty-agent"
+    offered = shell.output(f"COMP_WORDS='pagerduty-agent queue show {ids[3]}' {completing}")
+    assert offered == f"plain,{ids[3]}\n"
 
     whole = PICK.format(condition='event["queue"] == "database"', what="line")
     retried = shell.output(

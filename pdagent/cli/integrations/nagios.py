@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
     alert_options,
@@ -91,7 +92,14 @@ def nagios(session: Session, /, **options: Any) -> None:
     epilog="\b\nExample:\n  pagerduty-agent nagios enqueue -k @database -t PROBLEM -n host \\\n    "
     "-f HOSTNAME=db1 -f HOSTSTATE=DOWN",
 )
-@click.option("-k", "--service-key", type=text, required=True, help="Integration key, or @NAME.")
+@click.option(
+    "-k",
+    "--service-key",
+    type=text,
+    shell_complete=names_of_keys,
+    required=True,
+    help="Integration key, or @NAME.",
+)
 @click.option(
     "-t",
     "--notification-type",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.output import CommandFailed, ExitCode, say
 from pdagent.cli.parameters import (
     at_option,
@@ -48,6 +49,7 @@ def alert_options(command: _Command) -> _Command:
             "--routing-key",
             "keys",
             type=text,
+            shell_complete=names_of_keys,
             multiple=True,
             help="Integration key, or @NAME of one in the config. Repeated: the first that has a "
             "value.",

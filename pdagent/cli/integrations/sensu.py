@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.integrations.notifying import (
     alert_options,
@@ -56,7 +57,12 @@ def sensu(session: Session, /, **options: Any) -> None:
     epilog="\b\nExample:\n  pagerduty-agent sensu enqueue -k @database < event.json",
 )
 @click.option(
-    "-k", "--integration-key", type=text, required=True, help="Integration key, or @NAME."
+    "-k",
+    "--integration-key",
+    type=text,
+    shell_complete=names_of_keys,
+    required=True,
+    help="Integration key, or @NAME.",
 )
 @click.option("-y", "--incident-key", type=text, help="Which incident.")
 @pass_session

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pdagent.cli.completion import names_of_keys
 from pdagent.cli.endings import LoggedCommand
 from pdagent.cli.parameters import at_option, receipt_options, text
 from pdagent.cli.session import Session, pass_session
@@ -28,6 +29,7 @@ _JOURNAL_SECONDS = 5.0
     "-k",
     "--routing-key",
     type=text,
+    shell_complete=names_of_keys,
     required=True,
     help="Integration key, or @NAME of one in the config.",
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from pdagent.cli.completion import ids_of_events
 from pdagent.cli.output import CommandFailed, echo_json, say
 from pdagent.cli.parameters import opened, receipt_options
 from pdagent.cli.portions import with_key
@@ -36,7 +37,7 @@ _LARGEST = 1 << 20
     "\n  pagerduty-agent queue show 0198f2c4-71a3 --json | jq .event > event.json"
     "\n  pagerduty-agent queue edit 0198f2c4-71a3 --from event.json",
 )
-@click.argument("event", type=event_id, metavar="ID")
+@click.argument("event", type=event_id, metavar="ID", shell_complete=ids_of_events)
 @click.option("--from", "source", metavar="FILE|-", help="Take the corrected JSON from here.")
 @receipt_options
 @pass_session

@@ -9,6 +9,7 @@ from typing import IO, TypeVar
 import click
 import msgspec
 
+from pdagent.cli.completion import ids_of_events, names_of_keys, states_of_events
 from pdagent.cli.output import CommandFailed
 from pdagent.cli.parameters import opened, text
 from pdagent.cli.session import Session
@@ -26,6 +27,7 @@ state_option = click.option(
     "states",
     type=text,
     metavar="STATE[,STATE]",
+    shell_complete=states_of_events,
     help="queued, in_flight, deferred (waiting: these three), dead_lettered, delivered, discarded.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
@@ -44,7 +46,9 @@ def event_id(value: str) -> str:
     return word
 
 
-ids_argument = click.argument("ids", nargs=-1, type=event_id, metavar="[ID|-]...")
+ids_argument = click.argument(
+    "ids", nargs=-1, type=event_id, metavar="[ID|-]...", shell_complete=ids_of_events
+)
 
 
 def _queue(value: str) -> str:
@@ -62,6 +66,7 @@ def routing_key_option(*, required: bool = False) -> Callable[[_Command], _Comma
         type=_queue,
         required=required,
         metavar="KEY|@NAME",
+        shell_complete=names_of_keys,
         help="The queue of this key: whole, as tables show it, or @NAME of one in the config.",
     )
 

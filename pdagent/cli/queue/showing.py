@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from pdagent.cli.completion import ids_of_events
 from pdagent.cli.output import CommandFailed, echo_json
 from pdagent.cli.queue.selection import event_id, json_option, show_keys_option
 from pdagent.cli.queue.words import STYLES as RECORD_STYLES
@@ -43,7 +44,7 @@ class Shown(EventRow, frozen=True, kw_only=True):
     short_help="Show one event with its body and history.",
     epilog="\b\nExample:\n  pagerduty-agent queue show 0198f2c4-71a3",
 )
-@click.argument("event", type=event_id, metavar="ID")
+@click.argument("event", type=event_id, metavar="ID", shell_complete=ids_of_events)
 @show_keys_option
 @json_option
 @pass_session
