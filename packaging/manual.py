@@ -28,7 +28,8 @@ _COMPLETIONS = {
 }
 _EXIT_STATUS = """\
 .SH EXIT STATUS
-0 done, 1 failed, 2 wrong usage or invalid event, 69 no agent and nothing stored, 75 refused for now.
+0 done, 1 failed, 2 wrong usage or invalid event, 69 no agent and nothing stored,
+75 refused for now.
 """
 
 
