@@ -69,7 +69,8 @@ class JournalDamagedError(JournalError):
         self.where = f"record {seq} of {journal}" if seq else journal
         super().__init__(
             f"{self.where} is damaged: {what}. Nothing was changed; "
-            "'pagerduty-agent journal verify' lists all damage, 'pagerduty-agent help damaged-journal' says how to go on"
+            "'pagerduty-agent journal verify' lists all damage, "
+            "'pagerduty-agent help damaged-journal' says how to go on"
         )
         self.seq = seq
         self.what = what

@@ -131,6 +131,7 @@ def queue_full(state: QueueState, policy: Policy) -> Refusal | None:
         return None
     return Refusal(
         reason="queue_full",
-        message=f"{limit}: see why with 'pagerduty-agent status', and what to do with 'pagerduty-agent help full-queue'",
+        message=f"{limit}: 'pagerduty-agent status' says why, 'pagerduty-agent help full-queue' "
+        "what to do",
         retry_after=30,
     )
