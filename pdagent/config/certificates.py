@@ -5,10 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import ssl
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+
+from pdagent.config import ConfigError
 
 VALID_DAYS = 3650
 """Ten years: nothing renews it, and an expired certificate would lose alerts."""
@@ -18,6 +23,35 @@ _LONGEST_COMMON_NAME = 64
 _DNS_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9_-]+)*"
 )
+_PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_SUBJECT_ALT_NAME = b"\x06\x03\x55\x1d\x11"
+"""The extension's object identifier, 2.5.29.17, as DER has it."""
+_BOOLEAN, _DNS = 0x01, 0x82
+_SETTINGS = """\
+[req]
+prompt = no
+distinguished_name = subject
+[subject]
+CN = {common}
+[ca]
+default_ca = self
+[self]
+database = {folder}/index
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+x509_extensions = extensions
+[any]
+commonName = supplied
+[extensions]
+subjectAltName = {alternatives}
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+"""
 
 
 class Pair(NamedTuple):
@@ -37,13 +71,10 @@ def names_in(certificate: Path) -> frozenset[str]:
 
     Names with a `*` are left out.
     """
-    from cryptography import x509
-
     try:
-        parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
-        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = found.get_values_for_type(x509.DNSName)
-    except (OSError, ValueError, x509.ExtensionNotFound):
+        found = _PEM.search(certificate.read_text("latin-1"))
+        names = _dns_names(ssl.PEM_cert_to_DER_cert(found[0])) if found else []
+    except (OSError, ValueError, IndexError):
         return frozenset()
     return frozenset(name.lower() for name in names if "*" not in name)
 
@@ -52,61 +83,72 @@ def self_signed(more_names: Sequence[str] = ()) -> Pair:
     """Make a certificate for loopback, this host's name and `more_names`, and its key.
 
     It can't sign others: a client that trusts it trusts this agent, and no other host.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    Raises:
+        ConfigError: The program openssl, which makes it, is missing or failed.
+    """
     names = dict.fromkeys([*_LOOPBACK, *filter(is_name, [socket.gethostname()]), *more_names])
     common = next((name for name in more_names if len(name) <= _LONGEST_COMMON_NAME), "localhost")
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-    now = datetime.now(UTC)
-    alternatives: list[x509.GeneralName] = [
-        x509.IPAddress(ipaddress.ip_address(name)) if is_address(name) else x509.DNSName(name)
-        for name in names
-    ]
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        # Clocks of clients may be behind.
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(identifier, critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
-            critical=False,
+    alternatives = ",".join(f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names)
+    with tempfile.TemporaryDirectory(prefix="pagerduty-agent-") as folder:
+        place = Path(folder)
+        text = _SETTINGS.format(folder=folder, common=common, alternatives=alternatives)
+        (place / "settings").write_text(text)
+        (place / "index").touch()
+        settings = ("-config", f"{place}/settings")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+        _openssl(
+            "req", "-new", *settings, *curve, "-keyout", f"{place}/key", "-out", f"{place}/csr"
         )
-        .sign(key, hashes.SHA256())
+        # Clocks of clients may be behind.
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        validity = ("-startdate", f"{yesterday:%Y%m%d%H%M%SZ}", "-days", str(VALID_DAYS))
+        signing = ("-selfsign", "-create_serial", "-batch", "-notext", "-keyfile", f"{place}/key")
+        _openssl(
+            "ca", *settings, *signing, *validity, "-in", f"{place}/csr", "-out", f"{place}/cert"
+        )
+        certificate, key = ((place / name).read_bytes() for name in ("cert", "key"))
+        return Pair(certificate, key)
+
+
+def _openssl(*arguments: str) -> None:
+    try:
+        done = subprocess.run(("openssl", *arguments), capture_output=True, text=True, check=False)
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if done.returncode == 0:
+            return
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    raise ConfigError(
+        f"can't run openssl, which makes the certificate ({reason}): install the package openssl, "
+        "or set tls_cert and tls_key to a certificate and a key of your own"
     )
-    return Pair(
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+
+
+def _dns_names(certificate: bytes) -> list[str]:
+    """The DNS names among the subject's alternative names of a certificate (DER)."""
+    _, at, after = certificate.partition(_SUBJECT_ALT_NAME)
+    if not at:
+        return []
+    if after[0] == _BOOLEAN:  # whether the extension is critical
+        after = _element(after)[2]
+    alternatives = _element(_element(after)[1])[1]
+    names = []
+    while alternatives:
+        tag, value, alternatives = _element(alternatives)
+        if tag == _DNS:
+            names.append(value.decode("ascii"))
+    return names
+
+
+def _element(data: bytes) -> tuple[int, bytes, bytes]:
+    """The tag and the value of the first element of `data` (DER), and what follows it."""
+    start, length = 2, data[1]
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[2:start])
+    return data[0], data[start : start + length], data[start + length :]
 
 
 def is_address(text: str) -> bool:

@@ -27,7 +27,7 @@ OF_TOOLS = [NAGIOS, NAGIOS_OLD, ZABBIX]
 
 # Each of these takes longer to load than what a single event needs of it is worth.
 UNWANTED = {
-    *("asyncio", "cryptography", "email", "falcon", "hashlib", "http.client", "importlib.metadata"),
+    *("asyncio", "email", "falcon", "hashlib", "http.client", "importlib.metadata"),
     *("lmdb", "logging", "msgspec", "pykka", "requests", "rich", "ssl", "subprocess", "tempfile"),
     *("typing_extensions", "urllib.request", "urllib3", "uvicorn", "uvloop", "yaml"),
 }

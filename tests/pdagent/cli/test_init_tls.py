@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
-from pdagent.config.certificates import self_signed
+from pdagent.config.certificates import names_in, self_signed
 from pdagent.config.loading import load
 from tests.pdagent.cli.command_line import CommandLine
 from tests.pdagent.cli.test_init_and_server import KEY, offline, server
@@ -20,10 +20,10 @@ from tests.pdagent.cli.test_init_and_server import KEY, offline, server
 __all__ = ["offline"]
 
 
-def names_of(certificate: Path) -> list[str]:
-    parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
-    names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return [str(name.value) for name in names]
+def openssl(*arguments: str | Path) -> str:
+    return subprocess.run(
+        ["openssl", *arguments], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_the_pair_lies_next_to_the_config_which_uses_it(cli: CommandLine) -> None:
@@ -45,11 +45,38 @@ def test_the_certificate_is_for_loopback_this_host_and_the_names_given(cli: Comm
     assert cli("--config", "my agent.yaml", "init", "--tls", *names).code == 0
     loaded = load({}, {}, config_file=str(cli.home / "my agent.yaml"))
     assert loaded.config.tls_cert == cli.home / "my agent.cert.pem"
-    certified = names_of(loaded.config.tls_cert)
-    assert {"localhost", "127.0.0.1", "::1", "agent.example.com", "192.0.2.7"} <= set(certified)
-    parsed = x509.load_pem_x509_certificate(loaded.config.tls_cert.read_bytes())
-    constraints = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-    assert not constraints.ca, "a client that trusts it must not trust what its key would sign"
+    assert names_in(loaded.config.tls_cert) >= {"localhost", "agent.example.com"}
+    text = openssl("x509", "-noout", "-text", "-in", loaded.config.tls_cert)
+    for address in ("127.0.0.1", "0:0:0:0:0:0:0:1", "192.0.2.7"):
+        assert f"IP Address:{address}" in text
+    assert "CA:FALSE" in text, "a client that trusts it must not trust what its key would sign"
+    valid = ssl.cert_time_to_seconds(text.partition("Not Before: ")[2].partition("\n")[0])
+    assert valid < time.time() - 80_000, "clocks of clients may be behind"
+
+
+def test_without_openssl_a_line_says_what_to_do_and_nothing_is_written(cli: CommandLine) -> None:
+    cli.env["PATH"] = "/nonexistent"
+    done = cli("init", "--tls")
+    assert done.code == 1
+    assert "install the package openssl, or set tls_cert and tls_key" in done.error
+    assert not list(cli.home.iterdir())
+
+
+def test_names_of_a_certificate_that_others_have_made(tmp_path: Path) -> None:
+    certificate = tmp_path / "cert.pem"
+    names = "DNS:A.example.com, DNS:*.example.com, IP:192.0.2.7, email:a@example.com, DNS:b.example"
+    made = ("-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", tmp_path / "key.pem")
+    for critical in ("", "critical, "):
+        extension = ("-addext", f"subjectAltName = {critical}{names}")
+        openssl("req", "-x509", *made, *extension, "-out", certificate)
+        assert names_in(certificate) == {"a.example.com", "b.example"}
+    for rubbish in (
+        b"",
+        b"\xff",
+        b"-----BEGIN CERTIFICATE-----\nBgNVHREw\n-----END CERTIFICATE-----",
+    ):
+        certificate.write_bytes(rubbish)
+        assert names_in(certificate) == frozenset()
 
 
 def test_the_lines_of_a_second_config_beside_it_can_be_copied(cli: CommandLine) -> None:
@@ -132,10 +159,8 @@ def test_a_pair_that_can_not_be_used_stops_the_start_with_one_line(
         case "no key":
             key.write_text("")
         case "an encrypted key":
-            parsed = serialization.load_pem_private_key(key.read_bytes(), None)
-            form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
-            secret = serialization.BestAvailableEncryption(b"open sesame")
-            key.write_bytes(parsed.private_bytes(*form, secret))
+            secret = ("-topk8", "-passout", "pass:open sesame")
+            key.write_text(openssl("pkcs8", *secret, "-in", key))
         case "no certificate":
             cert.write_text("rubbish")
     done = offline("server")
