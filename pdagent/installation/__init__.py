@@ -12,7 +12,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -41,7 +40,8 @@ SECRET_FILE = _CREDENTIALS / "secret"
 ROUTING_KEYS_FILE = _CREDENTIALS / "routing-keys.yaml"
 SOCKET = Path("/run/pagerduty-agent/agent.sock")
 UNIT = Path("/etc/systemd/system/pagerduty-agent.service")
-_TEMPLATES = ("pagerduty-onfailure@.service", "pagerduty-onsuccess@.service")
+_PACKAGED_UNIT = Path("/usr/lib/systemd/system") / UNIT.name
+TEMPLATES = ("pagerduty-onfailure@.service", "pagerduty-onsuccess@.service")
 
 _STATE = Path("/var/lib/pagerduty-agent")
 _SPOOL = Path("/var/spool/pagerduty-agent")
@@ -106,9 +106,14 @@ def install(tls_names: Sequence[str] | None, old: Converted | None = None) -> It
     # After the files that it names.
     text = config_text({**as_yaml(taken), **settings}, old.notes() if old else ())
     yield _new({SYSTEM_FILE: NewFile(text.encode(), 0o644, root)})
-    if _has_systemd():
-        for name in (UNIT.name, *_TEMPLATES):
-            yield _new({UNIT.with_name(name): NewFile(_unit(name).encode(), 0o644, root)})
+    if _PACKAGED_UNIT.exists():
+        if UNIT.exists():
+            yield f"Warning: {UNIT} replaces the package's {_PACKAGED_UNIT}: remove it."
+    elif _has_systemd():
+        for name in (UNIT.name, *TEMPLATES):
+            yield _new(
+                {UNIT.with_name(name): NewFile(unit(name, _program()).encode(), 0o644, root)}
+            )
     yield from _missing(settings)
     yield from _hidden_from_the_service()
 
@@ -203,13 +208,14 @@ def _new(made: Mapping[Path, NewFile]) -> str:
     return f"Wrote {' and '.join(map(str, made))}."
 
 
-def _unit(name: str) -> str:
+def unit(name: str, program: Path) -> str:
+    """The text of one of the units, which runs `program`."""
     text = (files(__name__) / name).read_text("utf-8")
-    return text.replace(_PROGRAM_IN_UNIT, str(_program()))
+    return text.replace(_PROGRAM_IN_UNIT, str(program))
 
 
 def _program() -> Path:
-    installed = Path(sysconfig.get_path("scripts")) / ACCOUNT
+    installed = Path(sys.executable).with_name(ACCOUNT)
     return installed if os.access(installed, os.X_OK) else Path(_PROGRAM_IN_UNIT)
 
 
