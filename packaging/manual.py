@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
-from click_man.core import generate_man_page
+from click_man.core import generate_man_page  # type: ignore[import-untyped]
 
 import pdagent.cli.bash  # noqa: F401 - click takes it instead of its own
 from pdagent import __version__
