@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak lint format clean
+.PHONY: help demo test bench soak docs lint format clean
 
 help:
 	@echo "make demo     watch an outage and a crash: nothing lost, nothing out of order"
 	@echo "make test     run all tests"
 	@echo "make lint     check style (ruff) and types (mypy)"
+	@echo "make docs     build the documentation as a site, in build/site"
 	@echo "make format   put the code into the style that lint asks for"
 	@echo "make bench    measure accepting and delivering against LMDB alone, then soak;"
 	@echo "              with BASE=COMMIT, compare with that commit in the same run"
@@ -39,6 +40,11 @@ endif
 
 soak: $(INSTALLED)
 	$(BIN)/python tests/bench/soak.py
+
+# A link to a page or a section that is not there fails.
+docs: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/zensical build --clean --strict
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
