@@ -182,7 +182,10 @@ class Janitor(SupervisedActor):
 
     def _shorten_attempts(self, entry: QueueEntry) -> None:
         """It reads all that waits behind the head: only after many more attempts, not each time."""
-        head = next(iter(list(entry.state.waiting.values())[:1]), None)
+        try:
+            head = entry.state.waiting.head()
+        except (RuntimeError, LookupError):
+            return  # its Sequencer changes it right now: another round will do
         if head is None or head.attempts <= 2 * ATTEMPTS_KEPT:
             return
         event, attempts = self._shortened.get(entry.id, (None, 0))

@@ -122,13 +122,14 @@ class _Choice(Replay):
         lost = [event for event, _ in index if event not in known]
         for state in self.states.values():
             for event in [id_ for id_ in state.waiting if id_ not in self.accepted]:
-                del state.waiting[event]
+                state.waiting.take(event)
                 self.lost.append(event)
             for event in [id_ for id_ in state.dead if id_ not in self.accepted]:
                 state.dead.take(event)
                 self.lost.append(event)
             state.in_flight = None
-            for waiting in state.waiting.values():
+            for waiting in list(state.waiting.values()):
                 if waiting.state == "in_flight":
-                    waiting.state = "queued"
+                    trials = msgspec.structs.replace(waiting.trials, state="queued")
+                    state.waiting.change(waiting.after(trials))
         self.lost = list(dict.fromkeys([*self.lost, *lost]))

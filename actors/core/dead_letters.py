@@ -15,7 +15,7 @@ from store.records import EventId, EventKind
 SUPERSEDED_BY = {"trigger": "resolve", "acknowledge": "trigger", "resolve": "trigger"}
 
 
-class DeadLetter(msgspec.Struct, kw_only=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that can't be delivered as it is.
 
     `superseded_by` names the first event that was delivered later for the same alert, and after
@@ -36,7 +36,7 @@ class DeadLetter(msgspec.Struct, kw_only=True):
 
 
 class DeadLetters(OrderedDict[EventId, DeadLetter]):
-    """By id, in the order in which they died. `add`, `take` and `supersede` alone change it.
+    """By id, in the order in which they died. `add`, `change`, `take` and `supersede` change it.
 
     `room` is how many bytes of the journal all of them take.
 
@@ -58,6 +58,11 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
         what = _what_supersedes(letter)
         if what is not None:
             self._by_what_supersedes.setdefault(what, {})[letter.id] = None
+
+    def change(self, letter: DeadLetter) -> None:
+        """Replace the letter with this id by one that differs in its room."""
+        self.room += letter.room - self[letter.id].room
+        self[letter.id] = letter
 
     def take(self, event: EventId) -> DeadLetter | None:
         """The letter of this event, which is none any more; None if it wasn't one."""
@@ -101,7 +106,7 @@ class DeadLetters(OrderedDict[EventId, DeadLetter]):
     def supersede(self, action: str, dedup_key: str, by: EventId) -> None:
         """Event `by` was delivered: note it with each letter that it supersedes."""
         for event in self._by_what_supersedes.pop((action, dedup_key), ()):
-            self[event].superseded_by = by
+            self[event] = msgspec.structs.replace(self[event], superseded_by=by)
 
 
 def _what_supersedes(letter: DeadLetter) -> tuple[str, str] | None:

@@ -31,8 +31,9 @@ from actors.core.commands import (
 from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
 from actors.core.pace import backoff, remaining
-from actors.core.state import QueueState, WaitingEvent
+from actors.core.state import QueueState
 from actors.core.verdict import NOT_AT_PAGERDUTY, Deferred, Delivered, Rejected
+from actors.core.waiting import WaitingEvent
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -156,7 +157,7 @@ def _gives_up(
     event: WaitingEvent, command: FinishDelivery, now: float, policy: Policy
 ) -> str | None:
     """Why the event is given up after this attempt; None if it is not."""
-    strikes, lasts = event.strikes + command.counts, event.failing_for_until(now)
+    strikes, lasts = event.trials.strikes + command.counts, event.failing_for_until(now)
     if command.counts and strikes >= policy.max_attempts and lasts >= policy.least_failing:
         return (
             f"max_attempts: {strikes} attempts failed in {lasts / 60:.0f} minutes, while PagerDuty "
@@ -190,10 +191,10 @@ def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] 
             chosen.append((letter.id, by))
         elif command.ids is not None and len(command.ids) == 1:
             return superseded(letter, by)
-    if state.waits_after_failure:
-        head = next(iter(state.waiting))  # no other is tried, so no other is deferred
-        if command.ids is None or head in command.ids:
-            chosen.append((head, None))
+    head = state.waiting.head() if state.waits_after_failure else None
+    # No other is tried, so no other is deferred.
+    if head is not None and (command.ids is None or head.id in command.ids):
+        chosen.append((head.id, None))
     return [
         EventRetried(
             event=id_,
@@ -249,7 +250,8 @@ def superseded(letter: DeadLetter, by: EventId) -> Refusal:
 
 def resume(state: QueueState, now: float) -> Owed:
     """What is owed at `now`: after recovery, and after every change."""
-    if state.in_flight is not None or state.hold is not None or not state.waiting:
+    head = state.waiting.head()
+    if state.in_flight is not None or state.hold is not None or head is None:
         return None
     wait = max(
         remaining(state.deferred_at, state.not_before, now),
@@ -257,4 +259,4 @@ def resume(state: QueueState, now: float) -> Owed:
     )
     if wait > 0:
         return WakeAfter(wait)
-    return Deliver(next(iter(state.waiting)))
+    return Deliver(head.id)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from actors.core.dead_letters import DeadLetter
-from actors.core.state import ATTEMPTS_KEPT, QueueState, WaitingEvent
+from actors.core.state import ATTEMPTS_KEPT, QueueState
 from actors.core.verdict import NOT_AT_PAGERDUTY
+from actors.core.waiting import Sort, Trials, WaitingEvent
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -32,16 +35,9 @@ def evolve(state: QueueState, record: Record) -> QueueState:
     """Apply one record. The given state is changed in place and returned; don't keep the old."""
     match record:
         case EventAccepted():
-            state.waiting[record.event] = WaitingEvent(
-                id=record.event,
-                position=record.position,
-                kind=record.kind,
-                action=record.action,
-                dedup_key=record.dedup_key,
-                accepted_at=record.at,
-                room=record.room,
-            )
-            state.waiting_room += record.room
+            event = WaitingEvent.accepted(record)
+            state.waiting.add(event)
+            state.waiting_room += event.room
             if (record.job is not None or state.jobs) and not _is_late(state, record):
                 state.jobs.note(record)
             if record.occurred_at is not None or state.alerts:
@@ -49,17 +45,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
             state.next_position = record.position + 1
             state.counters.accepted += 1
         case DeliveryStarted():
-            event = state.waiting[record.event]
-            event.state = "in_flight"
-            event.attempts = record.attempt
-            if record.attempt <= 2 * ATTEMPTS_KEPT:
-                event.room += _ROOM_OF_ATTEMPT
-                state.waiting_room += _ROOM_OF_ATTEMPT
-            event.next_attempt_at = None
-            state.in_flight = record.event
-            _end_wait(state)
-            state.last_started_at = record.at
-            state.counters.started += 1
+            _start(state, record)
         case DeliveryDeferred():
             _defer(state, record)
         case EventDelivered():
@@ -82,7 +68,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
                     attempts=event.attempts,
                     error=error,
                     room=event.room,
-                    superseded_by=event.superseded_by,
+                    superseded_by=event.trials.superseded_by,
                 )
             )
             state.in_flight = None
@@ -101,8 +87,8 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case ActorRestarted():
             if state.in_flight is not None:
                 event = state.waiting[state.in_flight]
-                event.state = "queued"
-                event.last_error = error_of(record)
+                trials = replace(event.trials, state="queued", last_error=error_of(record))
+                state.waiting.change(event.after(trials))
                 state.in_flight = None
             state.counters.restarts += 1
         case _:
@@ -120,11 +106,11 @@ def supply_room(state: QueueState, record: EventAccepted) -> None:
     """A snapshot that an earlier version has saved does not say how much room its events take."""
     waiting, letter = state.waiting.get(record.event), state.dead.get(record.event)
     if waiting is not None and not waiting.room:
-        waiting.room = record.room
+        sort = Sort.of(waiting.kind, waiting.action, record.room)
+        state.waiting.change(replace(waiting, sort=sort))
         state.waiting_room += record.room
     if letter is not None and not letter.room:
-        letter.room = record.room
-        state.dead.room += record.room
+        state.dead.change(replace(letter, room=record.room))
 
 
 def error_of(record: DeliveryDeferred | EventDeadLettered | ActorRestarted) -> str:
@@ -136,26 +122,54 @@ def error_of(record: DeliveryDeferred | EventDeadLettered | ActorRestarted) -> s
 
 def _take(state: QueueState, event: EventId) -> WaitingEvent:
     """An event leaves those that wait."""
-    taken = state.waiting.pop(event)
+    taken = state.waiting.take(event)
     state.waiting_room -= taken.room
     return taken
 
 
+def _start(state: QueueState, record: DeliveryStarted) -> None:
+    event = state.waiting[record.event]
+    before = event.trials
+    room = _ROOM_OF_ATTEMPT if record.attempt <= 2 * ATTEMPTS_KEPT else 0
+    trials = Trials(
+        state="in_flight",
+        attempts=record.attempt,
+        strikes=before.strikes,
+        failing_for=before.failing_for,
+        failed_at=before.failed_at,
+        last_error=before.last_error,
+        superseded_by=before.superseded_by,
+    )
+    state.waiting.change(event.after(trials, room=room))
+    state.waiting_room += room
+    state.in_flight = record.event
+    _end_wait(state)
+    state.last_started_at = record.at
+    state.counters.started += 1
+
+
 def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     event = state.waiting[record.event]
-    error = error_of(record)
-    event.state = "deferred"
-    event.next_attempt_at = record.retry_at
-    event.last_error = error
+    error, before = error_of(record), event.trials
+    strikes, failing_for, failed_at = before.strikes, before.failing_for, before.failed_at
     if record.reason in MAYBE_THE_EVENT:
-        event.strikes += record.counts is not False
+        strikes += record.counts is not False
         if record.counts is not None:
-            event.failing_for = event.failing_for_until(record.at)
-            event.failed_at = record.at
+            failing_for, failed_at = event.failing_for_until(record.at), record.at
     if record.reason in NOT_AT_PAGERDUTY:
-        event.failed_at = None
+        failed_at = None
     elif not record.link_failing:
         state.failures += 1
+    trials = replace(
+        before,
+        state="deferred",
+        strikes=strikes,
+        failing_for=failing_for,
+        failed_at=failed_at,
+        next_attempt_at=record.retry_at,
+        last_error=error,
+    )
+    state.waiting.change(event.after(trials))
     if record.reason == "rate_limited":
         state.pace.call_refused(record.at)
     state.in_flight = None
@@ -191,20 +205,23 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
     state.counters.retried += 1
     state.next_position = record.position + 1
     if letter is None:
-        state.waiting[record.event].next_attempt_at = record.at
+        event = state.waiting[record.event]
+        state.waiting.change(event.after(replace(event.trials, next_attempt_at=record.at)))
         _end_wait(state)
         return
-    state.waiting[letter.id] = WaitingEvent(
-        id=letter.id,
-        position=record.position,
-        kind=letter.kind,
-        action=letter.action,
-        dedup_key=letter.dedup_key,
-        accepted_at=letter.accepted_at,
-        room=letter.room,
-        attempts=letter.attempts,
-        last_error=letter.error,
-        superseded_by=record.superseded_by,
+    state.waiting.add(
+        WaitingEvent(
+            letter.id,
+            record.position,
+            Sort.of(letter.kind, letter.action, letter.room),
+            letter.dedup_key,
+            letter.accepted_at,
+            Trials(
+                attempts=letter.attempts,
+                last_error=letter.error,
+                superseded_by=record.superseded_by,
+            ),
+        )
     )
     state.waiting_room += letter.room
 

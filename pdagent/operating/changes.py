@@ -8,7 +8,7 @@ import msgspec
 
 from actors.core.decide import superseded
 from actors.core.state import QueueState
-from pdagent.operating.reading import first, steady
+from pdagent.operating.reading import steady
 from store.records import EventId
 
 Change = Literal["retry", "discard"]
@@ -56,5 +56,5 @@ def obstacle(state: QueueState, event: EventId, change: Change, *, force: bool) 
 
 def _is_waiting_head(state: QueueState, event: EventId) -> bool:
     """Whether it is tried again later, so that a retry means now: never another than the first."""
-    head = first(state.waiting, 1)
-    return bool(head) and head[0].id == event and steady(lambda: state.waits_after_failure)
+    head = steady(state.waiting.head)
+    return head is not None and head.id == event and steady(lambda: state.waits_after_failure)

@@ -66,7 +66,7 @@ def condition(entry: QueueEntry) -> str:
 
 def deferral(state: QueueState) -> str | None:
     """Why the event at the head of the queue was deferred, None if it was not."""
-    head = steady(lambda: next(iter(state.waiting.values()), None))
+    head = steady(state.waiting.head)
     if head is None or head.state != "deferred" or head.last_error is None:
         return None
     reason = head.last_error.partition(":")[0]

@@ -18,7 +18,7 @@ def steady(read: Callable[[], _T]) -> _T:
     while True:
         try:
             return read()
-        except (RuntimeError, KeyError, StopIteration):
+        except (RuntimeError, LookupError, StopIteration):
             continue
 
 

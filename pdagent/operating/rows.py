@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.core.dead_letters import DeadLetter
-from actors.core.state import WaitingEvent
+from actors.core.waiting import WaitingEvent
 from pdagent.events import summary_of
 from pdagent.occurrence import utc_timestamp
 from store.port import Journal

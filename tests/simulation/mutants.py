@@ -17,8 +17,9 @@ from actors.core.jobs import Jobs
 from actors.core.occurrence import Alerts
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.restarts import RestartPolicy
-from actors.core.state import QueueState, WaitingEvent
+from actors.core.state import QueueState
 from actors.core.verdict import Deferred, Verdict
+from actors.core.waiting import WaitingEvent
 from actors.janitor import Janitor
 from actors.journal_writer import JournalWriter
 from actors.messages import SenderId, Write

@@ -15,7 +15,7 @@ from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent, perform
 from pdagent.operating.changes import Change, UnchangedEvent, obstacle
 from pdagent.operating.lives import NoSuchEvent, UnknownId, find
-from pdagent.operating.reading import first
+from pdagent.operating.reading import first, steady
 from store.records import EventId, QueueId
 
 _encode = msgspec.json.Encoder().encode
@@ -164,8 +164,9 @@ class Changes:
 def _failed_in(entry: QueueEntry, *, force: bool) -> list[EventId]:
     """Dead letters that may be retried, then the head, which alone is ever deferred."""
     state = entry.state
-    head = [event.id for event in first(state.waiting, 1)]
-    failed = [id_ for id_ in head if obstacle(state, id_, "retry", force=force) is None]
+    head = steady(state.waiting.head)
+    heads = [] if head is None else [head.id]
+    failed = [id_ for id_ in heads if obstacle(state, id_, "retry", force=force) is None]
     letters = first(state.dead, len(state.dead))
     return [each.id for each in letters if force or each.superseded_by is None] + failed
 

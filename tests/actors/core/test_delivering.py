@@ -116,7 +116,7 @@ def test_what_a_deferral_counts_for(reason: DeferReason) -> None:
     strikes, backs_off, paces = POLICY[reason]
     state = given(*TWO, started(A), deferred(A, reason))
     assert state.waiting[A].attempts == 1
-    assert state.waiting[A].strikes == int(strikes)
+    assert state.waiting[A].trials.strikes == int(strikes)
     assert state.failures == int(backs_off)
     assert bool(state.pace.interval) == paces
 
@@ -193,7 +193,7 @@ def test_a_clock_that_jumps_or_days_without_the_agent_count_as_an_hour_at_most()
     history = failed("server_error", NOW, NOW + 5 * 24 * HOUR, counts=False)
     late = fate(history, NOW + 10 * 24 * HOUR, "server_error", counts=False)
     assert isinstance(late, DeliveryDeferred)
-    assert given(*history).waiting[A].failing_for == HOUR
+    assert given(*history).waiting[A].trials.failing_for == HOUR
 
 
 def test_a_weekend_without_network_does_not_count() -> None:
@@ -202,12 +202,12 @@ def test_a_weekend_without_network_does_not_count() -> None:
         at = NOW + attempt * HOUR
         history += [started(A, attempt, at), deferred(A, "unreachable", at=at)]
     assert isinstance(fate(history, NOW + 60 * HOUR, "server_error"), DeliveryDeferred)
-    assert given(*history).waiting[A].failing_for == 0
+    assert given(*history).waiting[A].trials.failing_for == 0
 
 
 def test_records_of_the_previous_version_count_as_they_did() -> None:
     state = given(accepted(A), started(A), deferred(A, counts=None))
-    event = state.waiting[A]
+    event = state.waiting[A].trials
     assert (event.strikes, event.failing_for, event.failed_at) == (1, 0.0, None)
 
 

@@ -27,6 +27,7 @@ from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
 from actors.core.verdict import Deferred, Delivered, Rejected
+from actors.core.waiting import stored
 from store import codec
 from store.records import ActorRestarted, EventId, Record
 from tests.actors.core.life import NOW, QUEUE, A, accepted, after, deferred, given, started
@@ -227,10 +228,10 @@ TestLife.settings = settings(max_examples=80, stateful_step_count=50, deadline=N
 
 def test_a_restart_of_queue_or_agent_keeps_what_counts_towards_giving_up() -> None:
     state = given(accepted(A), started(A), deferred(A), started(A, 2), deferred(A), started(A, 3))
-    before = msgspec.structs.asdict(state.waiting[A])
+    before = msgspec.structs.asdict(stored(state.waiting[A]))
     assert before["strikes"] == 2
     restarted = after(state, ActorRestarted(reason="the agent ended", at=NOW))
-    kept = msgspec.structs.asdict(from_snapshot(to_snapshot(restarted)).waiting[A])
+    kept = msgspec.structs.asdict(stored(from_snapshot(to_snapshot(restarted)).waiting[A]))
     for fields in (before, kept):
         del fields["state"], fields["last_error"]
     assert kept == before

@@ -107,7 +107,7 @@ def test_strikes_begin_anew_after_a_retry() -> None:
         history += [started(A, attempt), deferred(A, "server_error")]
     state = given(*history, *died(A, attempt=4))
     state = after(state, retried(A, 2))
-    assert (state.waiting[A].attempts, state.waiting[A].strikes) == (4, 0)
+    assert (state.waiting[A].attempts, state.waiting[A].trials.strikes) == (4, 0)
 
 
 # Superseded dead letters
