@@ -1,120 +1,22 @@
-"""Whether this checkout is slower than another commit: both measured in turn, in one run.
-
-    make bench BASE=COMMIT            (or: python tests/bench/comparing.py COMMIT [ROUNDS])
-
-Each round measures both programs, in changing order, with the same generators and the same
-libraries. The figure of a row is the median over the rounds of this program's speed divided by the
-other's. A row below 0.95 is measured again once, since other work on the machine shows in single
-rounds.
-"""
+"""Measures this checkout and another commit in turn, with the same rows."""
 
 from __future__ import annotations
 
 import io
 import subprocess
-import sys
 import tarfile
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
+from math import isnan
 from pathlib import Path
 from statistics import median
 
-from accepting import ROOT, agent, answering, certificate, count, free_port, load
-from batch import lines, post_batch
-from sending import SEND, cpu_seconds
+from bench.agent import ROOT
+from bench.context import Bench
+from bench.measuring import FAILURES
+from bench.results import Result
+from bench.rows import LEAST_TIMES, Group, Row
 
-SECONDS = 4.0
-LEAST = 0.95
-BACKLOG = 4_000
-HISTORY = 30_000
-
-
-class Bench:
-    """Measures one row after the other, each for any checkout."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._cert, self._key = certificate(directory)
-        self._places = 0
-
-    def rows(self) -> dict[str, Callable[[Path], float]]:
-        """By name: what gives the figure of a checkout; more is faster."""
-        return {
-            "accepts/s, PagerDuty down, 64 connections": lambda it: self.accepts(it, 64),
-            "accepts/s, PagerDuty down, 1 connection": lambda it: self.accepts(it, 1),
-            "accepts/s, delivering, 64 connections": lambda it: self.delivering(it, 64)[0],
-            "deliveries/s meanwhile": lambda it: self.delivering(it, 64)[1],
-            "accepts/s, delivering, 1 connection": lambda it: self.delivering(it, 1)[0],
-            "batch, events/s": self.batch,
-            "backlog of 200 keys, deliveries/s": self.backlog,
-            "starts/s with 30,000 events waiting": self.start,
-            "sends/s of CPU time": self.send,
-        }
-
-    def accepts(self, program: Path, connections: int) -> float:
-        """Events accepted per second while nothing can be delivered."""
-        with agent(self._place(), self._nowhere(), program) as address:
-            return load(address, connections, SECONDS)["per_second"]
-
-    def delivering(self, program: Path, connections: int) -> tuple[float, float]:
-        """Events accepted, and delivered, per second at the same time."""
-        port = free_port()
-        with (
-            answering(port, self._cert, self._key),
-            agent(self._place(), self._url(port), program, **self._trust()) as address,
-        ):
-            report = load(address, connections, SECONDS)
-            return report["per_second"], count(port, self._cert) / SECONDS
-
-    def batch(self, program: Path) -> float:
-        """Events per second in one request."""
-        with agent(self._place(), self._nowhere(), program) as address:
-            return 10_000 / post_batch(address, lines(10_000))[0]
-
-    def backlog(self, program: Path) -> float:
-        """Deliveries per second once PagerDuty is there again, without latency."""
-        port = free_port()
-        with agent(self._place(), self._url(port), program, **self._trust()) as address:
-            post_batch(address, lines(BACKLOG))
-            with answering(port, self._cert, self._key):
-                while (first := count(port, self._cert)) == 0:
-                    time.sleep(0.01)
-                began = time.perf_counter()
-                while (delivered := count(port, self._cert)) < BACKLOG:
-                    time.sleep(0.02)
-                return (delivered - first) / (time.perf_counter() - began)
-
-    def start(self, program: Path) -> float:
-        """One divided by the seconds until `/health` answers."""
-        place = self._place()
-        with agent(place, self._nowhere(), program) as address:
-            post_batch(address, lines(HISTORY))
-        began = time.perf_counter()
-        with agent(place, self._nowhere(), program):
-            return 1 / (time.perf_counter() - began)
-
-    def send(self, program: Path) -> float:
-        """One divided by the CPU seconds of a `send`, the median of some."""
-        place = self._place()
-        with agent(place, self._nowhere(), program):
-            command = [sys.executable, "-m", "pdagent", "--config", str(place / "config.yaml")]
-            command += [*SEND, f"{0:032d}"]
-            return 1 / median(cpu_seconds(command, program) for _ in range(7))
-
-    def _place(self) -> Path:
-        self._places += 1
-        return self._directory / f"{self._places}"
-
-    def _trust(self) -> dict[str, str]:
-        return {"REQUESTS_CA_BUNDLE": str(self._cert)}
-
-    @staticmethod
-    def _url(port: int) -> str:
-        return f"https://127.0.0.1:{port}"
-
-    def _nowhere(self) -> str:
-        return self._url(free_port())
+_Pairs = list[tuple[Sequence[float], Sequence[float]]]
 
 
 def checked_out(commit: str, directory: Path) -> Path:
@@ -127,42 +29,59 @@ def checked_out(commit: str, directory: Path) -> Path:
     return directory
 
 
-def compared(
-    measure: Callable[[Path], float], base: Path, rounds: int
-) -> tuple[float, float, float]:
-    """Medians: this program's figure, the other's, and the ratio of the two."""
-    pairs = []
-    for number in range(rounds):
-        order = (ROOT, base) if number % 2 else (base, ROOT)
-        figures = {program: measure(program) for program in order}
-        pairs.append((figures[ROOT], figures[base]))
-    return (
-        median(new for new, _ in pairs),
-        median(old for _, old in pairs),
-        median(new / old for new, old in pairs),
+def compare(
+    bench: Bench,
+    groups: Iterable[tuple[Group, frozenset[Row]]],
+    base: Path,
+    rounds: int,
+    *,
+    is_reference: bool,
+) -> list[Result]:
+    """Measure and print all rows that can be compared; a group below its limit once more, longer.
+
+    A round measures both checkouts, in changing order. A row's figure is the median over the rounds
+    of how many times as good this checkout is as `base`.
+    """
+    results = []
+    for group, rows in groups:
+        compared = {row for row in rows if row.compared}
+        if not compared:
+            continue
+        found = _compared(bench, group, base, rounds, is_reference=is_reference)
+        if not all(result.is_ok for result in found if result.row in compared):
+            found = _compared(bench, group, base, 2 * rounds, is_reference=is_reference)
+        for result in found:
+            if result.row in compared:
+                print(result.line(), flush=True)
+                results.append(result)
+    return results
+
+
+def _compared(
+    bench: Bench, group: Group, base: Path, rounds: int, *, is_reference: bool
+) -> list[Result]:
+    pairs: _Pairs = []
+    try:
+        for number in range(rounds):
+            order = (ROOT, base) if number % 2 else (base, ROOT)
+            figures = {program: group.measure(bench, program) for program in order}
+            pairs.append((figures[ROOT], figures[base]))
+    except FAILURES as error:
+        return [Result(row=row, problem=str(error)) for row in group.rows]
+    return [
+        _result(row, [(ours[place], others[place]) for ours, others in pairs], is_reference)
+        for place, row in enumerate(group.rows)
+    ]
+
+
+def _result(row: Row, pairs: Sequence[tuple[float, float]], is_reference: bool) -> Result:
+    known = [pair for pair in pairs if not any(map(isnan, pair))]
+    least = row.times_reference if is_reference else None
+    result = Result(
+        row=row, figures=[ours for ours, _ in pairs], least=LEAST_TIMES if least is None else least
     )
-
-
-def main(commit: str, rounds: int) -> int:
-    """Compare all rows; 0 if none is slower by more than 5 %."""
-    missed = 0
-    with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
-        directory = Path(name)
-        base = checked_out(commit, directory / "base")
-        for label, measure in Bench(directory).rows().items():
-            new, old, ratio = compared(measure, base, rounds)
-            if ratio < LEAST:
-                new, old, ratio = compared(measure, base, 2 * rounds)
-            missed += ratio < LEAST
-            verdict = "ok" if ratio >= LEAST else "SLOWER"
-            print(
-                f"{label:<44} {new:8.1f}  {commit[:10]} {old:8.1f}  {ratio:5.2f} times  {verdict}",
-                flush=True,
-            )
-    return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("Name the commit to compare with: python tests/bench/comparing.py COMMIT [ROUNDS]")
-    sys.exit(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5))
+    result.figure = median(result.figures)
+    if known:
+        result.base_figure = median(other for _, other in known)
+        result.times = median(row.times(ours, other) for ours, other in known)
+    return result

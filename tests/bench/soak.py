@@ -1,6 +1,6 @@
 """A soak: a real agent under constant load, whose PagerDuty throttles and flaps all the time.
 
-    make bench            (or: python tests/bench/soak.py [SECONDS], 10 minutes by default)
+    make soak            (or: cd tests; python -m bench.soak [SECONDS], 10 minutes by default)
 
 300 events/s over 500 keys. PagerDuty takes 120 calls of a key in any 60 s and repeats 75 s of
 trouble: calm, rate limits for all keys, a port that closes and opens, 503, lost answers. Then it
@@ -20,7 +20,8 @@ from collections import deque
 from pathlib import Path
 
 import uvloop
-from accepting import ROOT, SECRET, agent, free_port
+
+from bench.agent import ROOT, SECRET, Agent, free_port, running
 
 PER_SECOND = 300
 KEYS = 500
@@ -172,18 +173,11 @@ def _request(key: int, number: int) -> bytes:
     ).encode() + body
 
 
-def memory_mb(pid: int) -> tuple[float, float]:
-    """Resident memory of a process: all, and without the pages of the journal's file."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]
-
-
-async def watch(pid: int, pagerduty: PagerDuty, load: Load, samples: list[float]) -> None:
+async def watch(agent: Agent, pagerduty: PagerDuty, load: Load, samples: list[float]) -> None:
     """One line per 30 s, one sample of the memory per second, until cancelled."""
     started = time.monotonic()
     while True:
-        resident, anonymous = memory_mb(pid)
+        resident, anonymous = (size / (1 << 20) for size in agent.memory())
         samples.append(anonymous)
         if len(samples) % LINE_SECONDS == 0:
             accepted, taken = sum(load.accepted), sum(pagerduty.taken)
@@ -198,12 +192,13 @@ async def watch(pid: int, pagerduty: PagerDuty, load: Load, samples: list[float]
         await asyncio.sleep(1.0)
 
 
-async def soak(seconds: float, address: str, port: int, pid: int) -> list[str]:
+async def soak(seconds: float, agent: Agent, port: int) -> list[str]:
     """Load, drain, and say what was missed."""
-    pagerduty, load, samples = PagerDuty(port), Load(address), []
+    pagerduty, load = PagerDuty(port), Load(agent.address)
+    samples: list[float] = []
     tasks = [asyncio.create_task(pagerduty.run())]
     pagerduty.begun = time.monotonic()
-    tasks.append(asyncio.create_task(watch(pid, pagerduty, load, samples)))
+    tasks.append(asyncio.create_task(watch(agent, pagerduty, load, samples)))
     await asyncio.gather(*(load.run(number, seconds) for number in range(CONNECTIONS)))
     pagerduty.begun, under_load, ended = None, len(samples), time.monotonic()
     while pagerduty.taken != load.accepted and time.monotonic() < ended + DRAIN_SECONDS:
@@ -234,11 +229,13 @@ def main(seconds: float) -> int:
     """Run the soak; 0 if nothing was missed."""
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
         directory, port = Path(name) / "agent", free_port()
-        settings = {"RETENTION": "60s", "LOG_LEVEL": "error", "MAX_IN_FLIGHT": "64"}
-        settings = {f"PAGERDUTY_AGENT_{name}": value for name, value in settings.items()}
-        with agent(directory, f"http://127.0.0.1:{port}", **settings) as address:
-            pid = int((directory / "pidfile").read_text(encoding="ascii").split()[0])
-            missed = uvloop.run(soak(seconds, address, port, pid))
+        settings: dict[str, object] = {
+            "retention": "60s",
+            "log_level": "error",
+            "max_in_flight": 64,
+        }
+        with running(directory, f"http://127.0.0.1:{port}", settings=settings) as agent:
+            missed = uvloop.run(soak(seconds, agent, port))
     print("ok" if not missed else "MISSED: " + "; ".join(missed))
     return 1 if missed else 0
 

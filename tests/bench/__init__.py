@@ -1,0 +1,1 @@
+"""The bench: how fast the agent is and how much memory it needs, next to its goals."""

@@ -1,0 +1,1 @@
+"""What is measured: each function measures one checkout once, and returns one figure per row."""
