@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _UNWELL = 503
 _HEALTH_SECONDS = 5.0
-_ROWS_ON_A_TERMINAL = 20
 _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
 
@@ -44,7 +43,7 @@ _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
     "--limit",
     type=click.IntRange(0),
     metavar="N",
-    help=f"Print at most N keys; 0: all (default: {_ROWS_ON_A_TERMINAL} on a terminal, else all).",
+    help="Print at most N keys; 0: all (default: as many as fit on a terminal, else all).",
 )
 @click.option(
     "--interval",
@@ -84,8 +83,9 @@ def status(
 
         view = View(sort=sort or _SORTS[0], match=match or "")
         context.exit(_watched(session, console, view, interval, show_keys=show_keys))
-    if limit is None and console.is_terminal and not as_json:
-        limit = _ROWS_ON_A_TERMINAL
+    fit = limit is None
+    if fit and console.is_terminal and not as_json:
+        limit = console.height
     query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
     query |= {"limit": str(limit) if limit else "", "show_keys": "1" if show_keys else ""}
     with session.agent(LOOKED) as client:
@@ -100,7 +100,7 @@ def status(
         report = status_report(answer)
     except ValueError:
         raise CommandFailed("the agent's answer isn't a status: it is of another version") from None
-    print_status(report, console, datetime.now(UTC), session.with_options)
+    print_status(report, console, datetime.now(UTC), session.with_options, fit=fit)
 
 
 def _watched(

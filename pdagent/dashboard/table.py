@@ -28,16 +28,29 @@ _WIDEST_CHARTS = 80
 
 
 def print_status(
-    report: StatusReport, console: Console, now: datetime, options: Callable[[str], str] = str
+    report: StatusReport,
+    console: Console,
+    now: datetime,
+    options: Callable[[str], str] = str,
+    *,
+    fit: bool = False,
 ) -> None:
     """Print the whole status; `now` (aware) is what ages are counted from.
 
     `options` completes command lines that texts name with the global options that are needed.
+    With `fit`, a terminal shows only as many rows as leave its first line on the screen.
 
-    If the agent has more queues than there are rows in `report`, a last line says so.
+    If the agent has more queues than there are rows, a last line says so.
     """
     width = console.width if console.is_terminal else None
-    _print(console, printed_status(report, now, width, options))
+    rows = len(report.queues)
+    parts = _parts(report, now, width, options, rows)
+    if fit and console.is_terminal:
+        room = console.height - 1  # the prompt
+        while rows > 1 and (beyond := len(console.render_lines(Group(*parts))) - room) > 0:
+            rows = max(1, rows - beyond)
+            parts = _parts(report, now, width, options, rows)
+    _print(console, parts)
 
 
 def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime) -> None:
@@ -46,10 +59,14 @@ def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime)
     _print(console, [_table(by_need(queues), now, width, None)])
 
 
-def printed_status(
-    report: StatusReport, now: datetime, width: int | None, options: Callable[[str], str] = str
+def _parts(
+    report: StatusReport,
+    now: datetime,
+    width: int | None,
+    options: Callable[[str], str],
+    rows: int,
 ) -> list[RenderableType]:
-    """What `print_status` prints: for a terminal of `width` columns, or plain if that is None."""
+    """For a terminal of `width` columns, or plain if that is None, with at most `rows` keys."""
     head = Table.grid(padding=(0, 2))
     head.add_column(min_width=_LABEL_WIDTH - 2)
     head.add_column(overflow="fold")
@@ -77,10 +94,10 @@ def printed_status(
         Text(options(str(finding)), style="" if width is None else FINDING_STYLES[finding.level])
         for finding in findings(report, now)
     ]
-    parts += [Text(), _table(by_need(report.queues), now, width, report)]
+    parts += [Text(), _table(report.queues[:rows], now, width, report)]
     known = report.agent.queues.matching
-    if known > len(report.queues):
-        more = counted(known - len(report.queues), "more key")
+    if known > rows:
+        more = counted(known - rows, "more key")
         parts.append(Text(f"and {more}: --limit 0 shows all", style="dim"))
     return parts
 

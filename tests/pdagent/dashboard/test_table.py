@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pdagent.dashboard.report import QueueReport, queue_reports, status_report
-from pdagent.dashboard.table import print_queues
+from pdagent.dashboard.table import print_queues, print_status
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 SOME_SECONDS_AGO, LONG_AGO = NOW - timedelta(seconds=3), NOW - timedelta(seconds=15)
@@ -104,3 +104,22 @@ def test_an_answer_of_another_shape_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="Object missing"):
         status_report({"agent": {}})
     assert queue_reports({"status_items": [{"from_a_newer_agent": 1}]}) == (QueueReport(),)
+
+
+@pytest.mark.parametrize("height", [16, 24, 60])
+def test_on_a_terminal_the_first_line_stays_on_the_screen(height: int) -> None:
+    queues = [{"queue": f"key-{number}", "pending": 1} for number in range(40)]
+    answer = {
+        "agent": {"address": "127.0.0.1:1", "queues": {"matching": 40}, "warnings": ["w " * 60]},
+        "pagerduty": {"state": "unreachable"},
+        "totals": {"waiting": 40},
+        "queues": queues,
+    }
+    buffer = io.StringIO()
+    console = Console(file=buffer, force_terminal=True, width=80, height=height)
+    print_status(status_report(answer), console, NOW, fit=True)
+    lines = buffer.getvalue().splitlines()
+    assert len(lines) < height
+    assert "unreachable" in lines[1]
+    assert ("more keys" in lines[-1]) == (height < 60)
+    assert len(lines) == height - 1 or height == 60
