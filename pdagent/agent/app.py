@@ -31,8 +31,9 @@ from pdagent.events import with_routing_key
 from pdagent.eventsapi.client import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
-from pdagent.httpapi.agent import Agent, Replies
+from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.intake.spooled import SpoolIntake
+from pdagent.httpapi.replies import Replies
 from pdagent.metrics import Sources, exposition
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from pdagent.notify import Notifications
@@ -227,7 +228,7 @@ async def _answer(
             await intake.take_in()  # first: it came before whatever will come by HTTP
             tasks.append(asyncio.create_task(intake.take_in_for_ever()))
         await server.serve(
-            application.build(agent),
+            *application.build(agent),
             config,
             listeners,
             on_ready=ready,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -20,19 +19,12 @@ from pdagent.config import Config
 from pdagent.events import AgentStamp, ParsedEvent, complete, resolve_of
 from pdagent.events.ids import new_event_id, repeatable_event_id
 from pdagent.httpapi.jobs import Reported, reported
+from pdagent.httpapi.replies import Replies
 from pdagent.metrics.measuring import IntakeMeasurements
-from pdagent.operating.followers import Followers, wake
+from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from store.port import Journal
 from store.records import EventId, RoutingKey
-
-ANSWER_WITHIN = 20.0
-
-NO_ANSWER = Refusal(
-    reason="unconfirmed",
-    message=f"the agent could not confirm this within {ANSWER_WITHIN:.0f} s",
-    retry_after=5,
-)
 
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
@@ -60,68 +52,6 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """Uses each channel of `notify` once; by channel, why it failed, None if it did not."""
     warnings: Callable[[], list[str]] = list
     """What needs attention while the agent works, one sentence each."""
-
-
-Ask = Callable[[Callable[[Answer], None]], None]
-"""Sends an actor a message; its argument is the function to call with the answer."""
-
-
-class Replies:
-    """Carries questions to the actors' threads, and their answers into the event loop.
-
-    Waking another thread costs a system call and the interpreter lock. So the questions of one
-    turn of the loop go out together, and the answers of one commit come back together.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ready: deque[tuple[Callable[[Answer], None], Answer]] = deque()
-        self._woken = False
-        self._asked: list[tuple[Ask, asyncio.Future[Answer], Callable[[Answer], None]]] = []
-
-    async def ask(self, send: Ask) -> Answer:
-        """Call `send` with a reply function, soon, and wait for what it is called with."""
-        future: asyncio.Future[Answer] = self._loop.create_future()
-
-        def settle(answer: Answer) -> None:
-            if not future.done():
-                future.set_result(answer)
-
-        if not self._asked:
-            self._loop.call_soon(self._send)
-        self._asked.append((send, future, settle))
-        expiry = self._loop.call_later(ANSWER_WITHIN, settle, NO_ANSWER)
-        try:
-            return await future
-        finally:
-            expiry.cancel()
-
-    def _send(self) -> None:
-        asked, self._asked = self._asked, []
-        for send, future, settle in asked:
-            try:
-                send(self.to(settle))
-            except Exception as error:  # noqa: BLE001 - it is raised where it was asked
-                if not future.done():
-                    future.set_exception(error)
-
-    def to(self, take: Callable[[Answer], None]) -> Callable[[Answer], None]:
-        """A function for any thread that has `take` called with its argument in the event loop."""
-
-        def reply(answer: Answer) -> None:
-            self._ready.append((take, answer))
-            if not self._woken:
-                self._woken = True
-                wake(self._loop, self._deliver)
-
-        return reply
-
-    def _deliver(self) -> None:
-        # First the flag: an answer that arrives from here on wakes the loop once more.
-        self._woken = False
-        while self._ready:
-            take, answer = self._ready.popleft()
-            take(answer)
 
 
 class Sender(NamedTuple):
@@ -213,6 +143,23 @@ def _fingerprint(event: ParsedEvent) -> bytes:
     return hashlib.blake2b(event.kind.encode() + body, digest_size=16).digest()
 
 
+def submit(
+    agent: Agent, key: RoutingKey, new: NewEvent, done: Callable[[Receipt | Refusal], None]
+) -> None:
+    """Have a completed event stored; a receipt means that it is on disk.
+
+    `done` is called once, later, in the event loop.
+    """
+    began = time.perf_counter()
+
+    def take(answer: Answer) -> None:
+        assert isinstance(answer, Receipt | Refusal)
+        agent.intake.note(answer, time.perf_counter() - began)
+        done(answer)
+
+    agent.replies.submit(partial(agent.system.accept, key, new), take)
+
+
 async def accept(
     agent: Agent,
     event: ParsedEvent,
@@ -220,21 +167,14 @@ async def accept(
     sender: Sender,
     idempotency_key: str | None,
     occurred: str | None = None,
-    passed: tuple[str, ...] = (),
     job: Mapping[str, str] | None = None,
 ) -> Receipt | Refusal:
     """Complete a checked event and have it stored; the receipt means that it is on disk."""
     key, new = completed(
-        agent,
-        event,
-        sender=sender,
-        idempotency_key=idempotency_key,
-        occurred=occurred,
-        passed=passed,
-        job=job,
+        agent, event, sender=sender, idempotency_key=idempotency_key, occurred=occurred, job=job
     )
     began = time.perf_counter()
-    answer = await agent.replies.ask(lambda reply: agent.system.accept(key, new, reply))
+    answer = await agent.replies.ask(partial(agent.system.accept, key, new))
     assert isinstance(answer, Receipt | Refusal)
     agent.intake.note(answer, time.perf_counter() - began)
     return answer
@@ -242,4 +182,4 @@ async def accept(
 
 async def perform(agent: Agent, key: RoutingKey, command: Command) -> Answer:
     """Have a queue carry out an operator's command."""
-    return await agent.replies.ask(lambda reply: agent.system.perform(key, command, reply))
+    return await agent.replies.ask(partial(agent.system.perform, key, command))

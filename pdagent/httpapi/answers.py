@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,14 @@ _TEMPORARY = {
 _encode = msgspec.json.Encoder().encode
 
 
+class Outcome(NamedTuple):
+    """An answer: its HTTP status, its JSON, and `Retry-After` in seconds."""
+
+    status: int
+    body: bytes
+    retry_after: int | None = None
+
+
 def processed(kind: EventKind, receipt: Receipt) -> bytes:
     """PagerDuty's answer to the event of `receipt`, with the agent's `warnings` if any."""
     return _encode(
@@ -35,9 +43,9 @@ def processed(kind: EventKind, receipt: Receipt) -> bytes:
     )
 
 
-def nothing_sent(why: str) -> str:
+def nothing_sent(why: str) -> bytes:
     """PagerDuty's answer to a Nagios notification that needs no event."""
-    return _encode({"status": "success", "message": why, "incident_key": ""}).decode()
+    return _encode({"status": "success", "message": why, "incident_key": ""})
 
 
 def stored(kind: EventKind, receipt: Receipt, **line: int) -> bytes:
@@ -114,3 +122,8 @@ def _sentence(status: int, reason: str, *, uncertain: bool) -> str:
             f"({reason})"
         )
     return f"{reason}; retry later" if status in _TEMPORARY else reason
+
+
+def mistake(path: str) -> Outcome:
+    """For an error of the agent itself."""
+    return Outcome(500, error_body(path, 500, "the agent made a mistake: its log says where"))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import falcon
 import falcon.asgi
 
 from pdagent.events.kinds import EVENT_PATHS
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH, error_body
+from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH, Outcome, error_body, mistake
 from pdagent.httpapi.guard import BrowserGuard, Secret
 from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
+from pdagent.httpapi.intake.direct import DirectIntake
 from pdagent.httpapi.intake.nagios_form import NagiosForm
-from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent
+from pdagent.httpapi.intake.resource import SingleEventsResource, respond
+from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent, SingleEvents
 from pdagent.httpapi.loop_guard import LoopGuard
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
 from pdagent.httpapi.operators.commands import QueueCommands
@@ -27,38 +30,50 @@ from store.errors import JournalError
 
 logger = logging.getLogger(__name__)
 # Seconds: a journal that is full or failing needs attention.
-_RETRY_AFTER = "30"
+_RETRY_AFTER = 30
 
 
 FalconApp = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
-def build(agent: Agent) -> AsgiApplication:
-    """The ASGI application for one agent."""
-    return whole_requests(with_routes(agent))
+def build(agent: Agent) -> tuple[AsgiApplication, DirectIntake]:
+    """The ASGI application for one agent, and the way past it."""
+    loops, browsers = LoopGuard(agent), BrowserGuard(agent.config)
+    paths = single_events(agent)
+    app = whole_requests(with_routes(agent, paths, [loops, browsers]))
+    return app, DirectIntake(paths, loops, browsers)
 
 
-def with_routes(agent: Agent) -> FalconApp:
+def single_events(agent: Agent) -> dict[str, SingleEvents]:
+    """The paths that take one event per request."""
+    sending = Secret(agent.config.secret, local=True)
+    needed = sending if agent.config.require_secret else Secret("")
+    return {
+        "/send": SendEvent(agent, sending),
+        **{path: PagerDutyPath(agent, kind, needed) for kind, path in EVENT_PATHS.items()},
+        INTEGRATION_PATH: PagerDutyPath(agent, "v2", needed),
+        NAGIOS_PATH: NagiosForm(agent, "v1", needed),
+    }
+
+
+def with_routes(
+    agent: Agent, paths: Mapping[str, SingleEvents], guards: list[LoopGuard | BrowserGuard]
+) -> FalconApp:
     """The application with all routes; `openapi.json` describes each."""
-    app: FalconApp = falcon.asgi.App(middleware=[LoopGuard(agent), BrowserGuard(agent.config)])
+    app: FalconApp = falcon.asgi.App(middleware=guards)
     app.req_options.strip_url_path_trailing_slash = True
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(SenderGone, _gone)
     app.add_error_handler(JournalError, _journal_trouble)
+    for path, single in paths.items():
+        app.add_route(path, SingleEventsResource(single, has_jobs=path == "/send"))
     secret = Secret(agent.config.secret)
     selection = Selection(agent)
     status = Status(agent, secret, selection)
     commands = QueueCommands(agent, secret, selection)
     events = Events(agent, secret, selection)
-    sending = Secret(agent.config.secret, local=True)
-    app.add_route("/send", SendEvent(agent, sending))
-    app.add_route("/send/batch", SendBatch(agent, sending))
-    needed = sending if agent.config.require_secret else Secret("")
-    for kind, path in EVENT_PATHS.items():
-        app.add_route(path, PagerDutyPath(agent, kind, needed))
-    app.add_route(INTEGRATION_PATH, PagerDutyPath(agent, "v2", needed))
-    app.add_route(NAGIOS_PATH, NagiosForm(agent, "v1", needed))
+    app.add_route("/send/batch", SendBatch(agent, Secret(agent.config.secret, local=True)))
     app.add_route("/status", status)
     app.add_route("/queue/status", status, suffix="queues")
     app.add_route("/queue/events", events)
@@ -110,9 +125,7 @@ async def _journal_trouble(
 ) -> None:
     """503 with the journal's reason."""
     logger.error("%s %s: %s", request.method, _shown(request), error)
-    response.status = falcon.HTTP_503
-    response.set_header("Retry-After", _RETRY_AFTER)
-    response.data = error_body(request.path, 503, str(error))
+    respond(response, Outcome(503, error_body(request.path, 503, str(error)), _RETRY_AFTER))
 
 
 def _shown(request: falcon.asgi.Request) -> str:
@@ -128,5 +141,4 @@ async def _unexpected(
 ) -> None:
     """A bug: 500 without details; the traceback goes to the log, without the event."""
     logger.error("%s %s failed", request.method, _shown(request), exc_info=error)
-    response.status = falcon.HTTP_500
-    response.data = error_body(request.path, 500, "the agent made a mistake: its log says where")
+    respond(response, mistake(request.path))

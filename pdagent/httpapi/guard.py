@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import falcon
@@ -20,6 +21,9 @@ from pdagent.config.certificates import is_address, names_in
 from pdagent.config.listener import is_of_this_host
 
 logger = logging.getLogger(__name__)
+
+Header = Callable[[str], str | None]
+"""The value of the header with this name, which is in lower case, or None."""
 
 _HOST = re.compile(
     r"(?:([a-z0-9_][a-z0-9._-]*)|\[([0-9a-f:.]+)\]|([0-9a-f:.]*:[0-9a-f:.]*))(?::[0-9]{1,5})?"
@@ -51,7 +55,8 @@ class BrowserGuard:
             self._names.add(listener.host.lower())
             if listener.tls_cert is not None:
                 self._names |= names_in(listener.tls_cert)
-        self._known: set[str] = set()
+        # Hosts that were let in, each with whether it came where any name is let in.
+        self._known: set[tuple[str, bool]] = set()
         self._looking_up = asyncio.Lock()
         self._look_up_at = self._log_at = 0.0
 
@@ -59,26 +64,34 @@ class BrowserGuard:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Falcon calls this before routing."""
-        if request.get_header("Origin") is not None or _is_from_elsewhere(request):
+        _, port = request.scope.get("server") or (None, None)
+        if not self.lets_in(request.get_header, port):
+            await self._check(request.get_header("Host") or "", self._takes_any_name(port))
+
+    def lets_in(self, header: Header, port: int | None) -> bool:
+        """Whether a request with these headers is let in; False if its `Host` must be looked at.
+
+        `port` is the agent's. Raises 403 for a request of a web page.
+        """
+        if header("origin") is not None or _is_from_elsewhere(header):
             raise self._refusal(
                 "requests from web pages (Origin header) are refused: "
                 "use the command line or a tool on this host"
             )
-        host = request.get_header("Host")
-        if host and host not in self._known:
-            _, port = request.scope.get("server") or (None, None)
-            await self._check(host, any_name=port in self._ports_for_any_name)
+        host = header("host")
+        return not host or (host, self._takes_any_name(port)) in self._known
 
-    async def _check(self, header: str, *, any_name: bool) -> None:
+    def _takes_any_name(self, port: int | None) -> bool:
+        return port in self._ports_for_any_name
+
+    async def _check(self, header: str, any_name: bool) -> None:
         match = _HOST.fullmatch(header.lower())
         if match is None:
             raise self._refusal("the Host header is malformed: it must be HOST or HOST:PORT")
         name = (match[1] or match[2] or match[3]).rstrip(".")
-        if any_name:
-            return
-        if is_address(name) or await self._is_ours(name):
+        if any_name or is_address(name) or await self._is_ours(name):
             if len(self._known) < 100:
-                self._known.add(header)
+                self._known.add((header, any_name))
             return
         raise self._refusal(
             f"the Host header names another host ({name:.253}): use the agent's address as it "
@@ -128,9 +141,9 @@ def names_of_this_host(hosts_file: Path = _HOSTS_FILE) -> set[str]:
     return {name.lower().rstrip(".") for name in names} - {""}
 
 
-def _is_from_elsewhere(request: falcon.asgi.Request) -> bool:
+def _is_from_elsewhere(header: Header) -> bool:
     # "none" is an address that the browser's user has typed in.
-    return request.get_header("Sec-Fetch-Site") not in (None, "none", "same-origin")
+    return header("sec-fetch-site") not in (None, "none", "same-origin")
 
 
 PEER = "pdagent.peer_uid"
@@ -155,12 +168,14 @@ class Secret:
         self._secret = secret.encode()
         self._local = local
 
-    def check(self, request: falcon.asgi.Request) -> None:
-        """Raise 401 unless the request brings the secret, needs none, or none is configured."""
-        uid = peer_of(request)
+    def check(self, header: Header, uid: int | None) -> None:
+        """Raise 401 unless a request brings the secret, needs none, or none is configured.
+
+        `uid` is the user id of its sender, None over TCP.
+        """
         if not self._secret or (uid is not None and (self._local or uid in (0, os.geteuid()))):
             return
-        scheme, _, given = (request.get_header("Authorization") or "").partition(" ")
+        scheme, _, given = (header("authorization") or "").partition(" ")
         if not hmac.compare_digest(_secret_in(scheme.lower(), given.strip()), self._secret):
             raise falcon.HTTPUnauthorized(
                 description="the secret is missing or wrong: send 'Authorization: token SECRET' "

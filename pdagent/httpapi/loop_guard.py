@@ -10,11 +10,13 @@ import falcon
 import falcon.asgi
 
 from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.guard import Header
 from pdagent.loops import HEADER, MOST_AGENTS, agents_in
 
 logger = logging.getLogger(__name__)
 
 _LOG_AGAIN_AFTER = 3600.0
+_HEADER = HEADER.lower()
 
 
 class LoopGuard:
@@ -37,13 +39,19 @@ class LoopGuard:
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
     ) -> None:
         """Falcon calls this before routing."""
-        header = request.get_header(HEADER)
-        if header is None:
-            return
-        passed = agents_in(header)
+        request.context.passed = self.passed(request.get_header)
+
+    def passed(self, header: Header) -> tuple[str, ...]:
+        """The ids of the agents that have delivered the event of a request, the latest first.
+
+        Raises 508 for an event that must not go on.
+        """
+        value = header(_HEADER)
+        if value is None:
+            return ()
+        passed = agents_in(value)
         if self._id not in passed and len(passed) < MOST_AGENTS:
-            request.context.passed = passed
-            return
+            return passed
         why = self._reason(passed)
         if time.monotonic() >= self._log_at:
             self._log_at = time.monotonic() + _LOG_AGAIN_AFTER
@@ -60,9 +68,3 @@ class LoopGuard:
             f"agents deliver to each other (the event has passed {len(passed)}, the last was "
             f"agent {passed[0]}): point events_url of one of them to PagerDuty"
         )
-
-
-def passed_by(request: falcon.asgi.Request) -> tuple[str, ...]:
-    """The ids of the agents that have delivered the event of `request`, the latest first."""
-    passed: tuple[str, ...] = getattr(request.context, "passed", ())
-    return passed

@@ -16,9 +16,11 @@ import uvicorn
 from pdagent.agent.stopping import stop_signals
 from pdagent.config import Config, StartRefused
 from pdagent.config.listener import Listener
+from pdagent.httpapi.connection.direct import DirectProtocol
 from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
 from pdagent.httpapi.connection.protocol import GuardedProtocol
 from pdagent.httpapi.intake.bodies import AsgiApplication
+from pdagent.httpapi.intake.direct import DirectIntake
 from pdagent.httpapi.unix_socket import unix_listener
 
 logger = logging.getLogger(__name__)
@@ -120,10 +122,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _settings(app: AsgiApplication, limits: Limits) -> uvicorn.Config:
+def _settings(app: AsgiApplication, intake: DirectIntake, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=type("LimitedProtocol", (GuardedProtocol,), {"limits": limits}),
+        http=type("LimitedProtocol", (DirectProtocol,), {"limits": limits, "intake": intake}),
         ws="none",
         log_config=None,
         interface="asgi3",
@@ -132,7 +134,6 @@ def _settings(app: AsgiApplication, limits: Limits) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         date_header=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=_STOPPED_WITHIN,
     )
 
@@ -164,6 +165,7 @@ def _look_at_connections(server: uvicorn.Server, now: float) -> None:
 
 async def serve(
     app: AsgiApplication,
+    intake: DirectIntake,
     config: Config,
     listeners: list[socket.socket],
     *,
@@ -173,12 +175,13 @@ async def serve(
 ) -> None:
     """Answer requests until a signal to stop or `failed` ends it; then finish those begun.
 
+    `intake` answers what it can, `app` everything else.
     `on_stop` is called first, to end answers that have no end of their own. Raises
     `StartRefused` if the certificate and its key can't be used.
     """
     limits = limits_of_this_process(config.max_in_flight)
     tls = [_tls_of(listener) for listener in config.listeners]
-    server = _Server(_settings(app, limits), tls, handshake_seconds=limits.head_seconds)
+    server = _Server(_settings(app, intake, limits), tls, handshake_seconds=limits.head_seconds)
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -83,8 +83,8 @@ def install(fault: str) -> None:
             system.COMMIT_WITHIN = 0.5
             LmdbJournal.commit = hanging(LmdbJournal.commit)  # type: ignore[method-assign]
         case "commit" | "slow commit" | "endless commit":
-            from pdagent.httpapi import agent
-            from pdagent.httpapi.intake import batch_run, spooled
+            from pdagent.httpapi import replies
+            from pdagent.httpapi.intake import spooled
             from store.errors import CommitFailedError
 
             def trouble() -> None:
@@ -95,7 +95,7 @@ def install(fault: str) -> None:
             after_commits_with_events(trouble)
             spooled._LOOK_EVERY = 0.2
             if fault != "endless commit":
-                agent.ANSWER_WITHIN = batch_run.ANSWER_WITHIN = 0.3  # type: ignore[attr-defined]
+                replies.ANSWER_WITHIN = 0.3
         case _:
             raise SystemExit(f"no such fault: {fault}")
 

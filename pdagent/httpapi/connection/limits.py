@@ -16,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     `head_seconds` is from the connection, or a request's first byte, to the end of its headers.
     `body_seconds` is for the rest of a request; of a streamed body only pauses are limited, by
-    `pause_seconds`. `stall_seconds` is how long a client may leave an answer unread.
+    `pause_seconds`. `idle_seconds` is from an answer to the next request. `stall_seconds` is how
+    long a client may leave an answer unread.
     `linger_seconds` and `linger_bytes` are what is still read, and thrown away, of a request that
     was answered before it was complete: closing at once would take the answer away from a client
     that still sends. `warning` says so where the process may open too few files for these limits.
@@ -28,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     pause_seconds: float = 300.0
+    idle_seconds: float = 75.0
     stall_seconds: float = 60.0
     linger_seconds: float = 5.0
     linger_bytes: int = 64 << 20

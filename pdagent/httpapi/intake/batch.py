@@ -10,10 +10,11 @@ import falcon.asgi
 from pdagent.events import EventKind, rawjson
 from pdagent.events.ndjson import decides, why_not_lines
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.guard import Header, Secret, peer_of
 from pdagent.httpapi.intake.batch_run import BatchRun
 from pdagent.httpapi.intake.bodies import check_type
 from pdagent.httpapi.intake.single import (
+    EVENT_VERSION,
     OCCURRED_AT,
     idempotency_key_of,
     kind_in_header,
@@ -57,15 +58,16 @@ class SendBatch:
 
         400 for a JSON array, or an event on several lines.
         """
-        self._secret.check(request)
-        check_type(request)
-        first_line = _first_line(request)
+        header = request.get_header
+        self._secret.check(header, peer_of(request))
+        check_type(header)
+        first_line = _first_line(header)
         run = BatchRun(
             self._agent,
-            kind_of=_kind_of_each(request),
-            sender=sender_of(request),
-            idempotency_key=idempotency_key_of(request),
-            occurred=request.get_header(OCCURRED_AT),
+            kind_of=_kind_of_each(header),
+            sender=sender_of(header, peer_of(request)),
+            idempotency_key=idempotency_key_of(header),
+            occurred=header(OCCURRED_AT),
             first_line=first_line,
         )
         stream = aiter(request.stream)
@@ -84,20 +86,20 @@ async def _chained(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterato
         yield piece
 
 
-def _kind_of_each(request: falcon.asgi.Request) -> Callable[[bytes], EventKind]:
-    kind = kind_in_header(request)
+def _kind_of_each(header: Header) -> Callable[[bytes], EventKind]:
+    kind = kind_in_header(header)
     if kind is not None:
         return lambda line: kind
-    if request.get_header("Pd-Event-Version") is None:
+    if header(EVENT_VERSION) is None:
         return kind_of
     raise falcon.HTTPBadRequest(
         description="the header Pd-Event-Version is unknown: send v1, v2 or change, or leave it out"
     )
 
 
-def _first_line(request: falcon.asgi.Request) -> int:
+def _first_line(header: Header) -> int:
     """What to count from, for callers who send one file in several requests."""
-    text = request.get_header("Pd-First-Line") or "1"
+    text = header("pd-first-line") or "1"
     if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) > 0):
         raise falcon.HTTPBadRequest(description="Pd-First-Line: a number from 1 is allowed")
     return int(text)

@@ -19,7 +19,7 @@ import msgspec
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
 from pdagent.events.ndjson import LineSplitter, TooLong
-from pdagent.httpapi.agent import ANSWER_WITHIN, NO_ANSWER, Agent, Sender, completed
+from pdagent.httpapi.agent import Agent, Sender, completed
 from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
 
@@ -49,13 +49,12 @@ class _Line:
 class _Group:
     """Lines of one key that were handed over together."""
 
-    __slots__ = ("began", "expiry", "key", "lines")
+    __slots__ = ("began", "key", "lines")
 
     def __init__(self, key: RoutingKey, lines: list[_Line]) -> None:
         self.key = key
         self.lines = lines
         self.began = time.perf_counter()
-        self.expiry: asyncio.TimerHandle | None = None
 
 
 class BatchRun:
@@ -77,7 +76,6 @@ class BatchRun:
         first_line: int,
     ) -> None:
         self._agent = agent
-        self._loop = asyncio.get_running_loop()
         self._kind_of = kind_of
         self._sender = sender
         self._idempotency_key = idempotency_key
@@ -85,7 +83,7 @@ class BatchRun:
         self._next_number = first_line
         self._lines: deque[_Line] = deque()
         self._gathered: dict[RoutingKey, tuple[list[_Line], list[NewEvent]]] = {}
-        self._under_way: dict[RoutingKey, _Group] = {}
+        self._under_way: set[RoutingKey] = set()
         self._barred: dict[RoutingKey, Refusal] = {}
         self._open = 0
         self._open_bytes = 0
@@ -193,18 +191,15 @@ class BatchRun:
 
     def _hand_over_key(self, key: RoutingKey) -> None:
         lines, events = self._gathered.pop(key)
-        group = self._under_way[key] = _Group(key, lines)
-        settle = partial(self._settle, group)
-        self._agent.system.accept_all(key, events, self._agent.replies.to(settle))
-        group.expiry = self._loop.call_later(ANSWER_WITHIN, settle, NO_ANSWER)
+        self._under_way.add(key)
+        self._agent.replies.submit(
+            partial(self._agent.system.accept_all, key, events),
+            partial(self._settle, _Group(key, lines)),
+        )
 
     def _settle(self, group: _Group, answer: Answer) -> None:
         key, lines = group.key, group.lines
-        if self._under_way.get(key) is not group:
-            return  # it had expired
-        assert group.expiry is not None
-        group.expiry.cancel()
-        del self._under_way[key]
+        self._under_way.remove(key)
         seconds = time.perf_counter() - group.began
         answers = answer.each if isinstance(answer, Answers) else (answer,) * len(lines)
         for line, each in zip(lines, answers, strict=True):

@@ -11,6 +11,7 @@ import falcon
 import falcon.asgi
 
 from pdagent.events import MAX_EVENT_BYTES
+from pdagent.httpapi.guard import Header
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -46,7 +47,7 @@ async def read_body(request: falcon.asgi.Request) -> bytes:
     Raises 413 when there is more, 415 for a type or encoding that isn't plain JSON, and
     `SenderGone` when it ends early.
     """
-    check_type(request)
+    check_type(request.get_header)
     if (request.content_length or 0) > MAX_EVENT_BYTES:
         raise _too_large()
     body = await request.stream.read(MAX_EVENT_BYTES + 1)
@@ -55,16 +56,16 @@ async def read_body(request: falcon.asgi.Request) -> bytes:
     return bytes(body)
 
 
-def check_type(request: falcon.asgi.Request) -> None:
+def check_type(header: Header) -> None:
     """Raise 415 if the headers say that the body is no JSON, or that it is compressed."""
-    encoding = request.get_header("Content-Encoding")
+    encoding = header("content-encoding")
     if encoding is not None and (compression := _COMPRESSIONS.search(encoding)):
         raise falcon.HTTPUnsupportedMediaType(
             description=f"compressed bodies (Content-Encoding: {compression[0]}) are not accepted: "
             "send the JSON uncompressed, without this header",
             headers={"Accept-Encoding": "identity"},
         )
-    media_type = request.content_type
+    media_type = header("content-type")
     if media_type is not None and _NOT_JSON.match(media_type):
         raise falcon.HTTPUnsupportedMediaType(
             description="this Content-Type is not JSON: send application/json",

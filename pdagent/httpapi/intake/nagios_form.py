@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-import falcon
-import falcon.asgi
 import msgspec
 
 from pdagent.events import InvalidEvent, ParsedEvent, parse
-from pdagent.httpapi.answers import nothing_sent
-from pdagent.httpapi.intake.single import PagerDutyPath
+from pdagent.httpapi.answers import Outcome, nothing_sent
+from pdagent.httpapi.intake.single import Call, PagerDutyPath
 from pdagent.integrations.event import Nothing, Unusable
 from pdagent.integrations.nagios import OBJECTS, v1_event
 
@@ -21,7 +19,7 @@ _MOST_FIELDS = 1_000
 class NagiosForm(PagerDutyPath):
     """`POST /nagios/2010-04-15/create_event`; the script counts any 2xx as success."""
 
-    def _event(self, request: falcon.asgi.Request, body: bytes, key: str | None) -> ParsedEvent:
+    def event(self, call: Call, body: bytes) -> ParsedEvent | Outcome:
         """An event of v1, like that of the command `pd-nagios`."""
         fields = _fields_of(body)
         service_key = fields.pop(_KEY, "")
@@ -33,7 +31,7 @@ class NagiosForm(PagerDutyPath):
         except Unusable as error:
             raise InvalidEvent((str(error),)) from None
         if isinstance(made, Nothing):
-            raise falcon.HTTPStatus(falcon.HTTP_200, text=nothing_sent(made.why))
+            return Outcome(200, nothing_sent(made.why))
         try:
             return parse("v1", msgspec.json.encode({"service_key": service_key, **made.body}))
         except InvalidEvent as error:

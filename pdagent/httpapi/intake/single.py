@@ -1,34 +1,38 @@
-"""Single events: `/send`, and PagerDuty's own paths for tools that use its API."""
+"""Single events: `/send`, and PagerDuty's own paths for tools that use its API.
+
+What a request may say and what it is answered, whoever has read it: `direct.py`, or falcon.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
-from functools import partial
+from typing import NamedTuple
 
 import falcon
-import falcon.asgi
 import msgspec
 
 from actors.core.commands import Receipt, Refusal
 from pdagent.events import KINDS, EventKind, InvalidEvent, ParsedEvent, parse
-from pdagent.httpapi.agent import Agent, Sender, accept
-from pdagent.httpapi.answers import error_body, is_uncertain, processed, status_of, stored
-from pdagent.httpapi.guard import Secret, peer_of
-from pdagent.httpapi.intake.bodies import read_body
-from pdagent.httpapi.jobs import parameters_of
-from pdagent.httpapi.loop_guard import passed_by
+from pdagent.httpapi.agent import Agent, Sender, completed, submit
+from pdagent.httpapi.answers import Outcome, error_body, is_uncertain, processed, status_of, stored
+from pdagent.httpapi.guard import Header, Secret
 from pdagent.masking import is_routing_key
 
-OCCURRED_AT = "Pd-Occurred-At"
+OCCURRED_AT = "pd-occurred-at"
 """The header with the time of occurrence of the events in a request."""
 
+EVENT_VERSION = "pd-event-version"
+"""The header that names a kind of event."""
+
+_ROUTING_KEY = "x-routing-key"
 _LONGEST_IDEMPOTENCY_KEY = 255
 _KINDS: dict[str, EventKind] = {kind: kind for kind in KINDS}
 
 
-def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
+def idempotency_key_of(header: Header) -> str | None:
     """The `Idempotency-Key` header, or None; 400 if it is longer than 255 characters."""
-    key = request.get_header("Idempotency-Key")
+    key = header("idempotency-key")
     if key is not None and not 0 < len(key) <= _LONGEST_IDEMPOTENCY_KEY:
         raise falcon.HTTPBadRequest(
             description=f"Idempotency-Key: 1 to {_LONGEST_IDEMPOTENCY_KEY} characters are allowed"
@@ -36,112 +40,150 @@ def idempotency_key_of(request: falcon.asgi.Request) -> str | None:
     return key
 
 
-def kind_in_header(request: falcon.asgi.Request) -> EventKind | None:
+def kind_in_header(header: Header) -> EventKind | None:
     """The `Pd-Event-Version` header if it names a kind of event."""
-    return _KINDS.get(request.get_header("Pd-Event-Version") or "")
+    return _KINDS.get(header(EVENT_VERSION) or "")
 
 
-class SendEvent:
-    """`POST /send`: one event of any kind; the answer has its id."""
+def sender_of(header: Header, uid: int | None) -> Sender:
+    """The sending program, by its own word, and its user, by the kernel's."""
+    agent = header("pd-queued-by") or header("user-agent") or ""
+    name = agent.partition("/")[0].strip()
+    known = name.isascii() and name.isprintable() and 0 < len(name) <= 64
+    return Sender(name if known else "pdagent", uid)
+
+
+class Call(NamedTuple):
+    """What a request says besides its body.
+
+    `uid` is its sender's, None over TCP; `passed` are the agents that have delivered its event;
+    `key` is the routing key in its path if it has one; `job` are the parameters of a job's report.
+    """
+
+    path: str
+    header: Header
+    uid: int | None
+    passed: tuple[str, ...] = ()
+    key: str | None = None
+    job: Mapping[str, str] | None = None
+
+
+Done = Callable[[Outcome], object]
+
+
+class SingleEvents:
+    """A path that takes one event per request."""
+
+    invalid = ""
+    """The `message` for an event that is not valid."""
 
     def __init__(self, agent: Agent, secret: Secret) -> None:
         self._agent = agent
         self._secret = secret
 
-    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`."""
-        self._secret.check(request)
-        kind = kind_in_header(request)
-        if kind is None:
+    def check(self, call: Call) -> None:
+        """Raise a `falcon.HTTPError` for what needs no body to be refused."""
+        self._secret.check(call.header, call.uid)
+
+    def take(self, call: Call, body: bytes, done: Done) -> None:
+        """Have the event in `body` stored; `done` is called once, later, in the event loop.
+
+        Raises 400 for an `Idempotency-Key` that is too long.
+        """
+        try:
+            event = self.event(call, body)
+        except InvalidEvent as error:
+            event = Outcome(400, error_body(call.path, 400, *error.errors, message=self.invalid))
+        if isinstance(event, Outcome):
+            asyncio.get_running_loop().call_soon(done, event)
+            return
+        key, new = completed(
+            self._agent,
+            event,
+            sender=sender_of(call.header, call.uid),
+            idempotency_key=idempotency_key_of(call.header),
+            occurred=call.header(OCCURRED_AT),
+            passed=call.passed,
+            job=call.job,
+        )
+
+        def settle(answer: Receipt | Refusal) -> None:
+            if isinstance(answer, Receipt):
+                done(self.stored(call, answer))
+            else:
+                done(self.refused(call, answer))
+
+        submit(self._agent, key, new, settle)
+
+    def event(self, call: Call, body: bytes) -> ParsedEvent | Outcome:
+        """The event, or the answer where none is to be stored; raises `InvalidEvent`."""
+        raise NotImplementedError
+
+    def stored(self, call: Call, receipt: Receipt) -> Outcome:
+        """The answer for a stored event."""
+        raise NotImplementedError
+
+    def refused(self, call: Call, refusal: Refusal) -> Outcome:
+        """The answer for a valid event that the agent does not take."""
+        # A full queue looks like PagerDuty's rate limit, which clients know to wait out.
+        status, uncertain = status_of(refusal), is_uncertain(refusal)
+        body = error_body(call.path, status, refusal.message, may_have_been_stored=uncertain)
+        return Outcome(status, body, refusal.retry_after)
+
+
+class SendEvent(SingleEvents):
+    """`POST /send`: one event of any kind.
+
+    200 with `key` (the event's id) and, for an alert, `dedup_key` or `incident_key`.
+    """
+
+    def check(self, call: Call) -> None:
+        """400 without a known version, too."""
+        super().check(call)
+        if kind_in_header(call.header) is None:
             raise falcon.HTTPBadRequest(
                 description="the header Pd-Event-Version is missing or unknown: "
                 "send v1, v2 or change"
             )
-        read = partial(_event_of, request, kind)
-        job = parameters_of(request.get_param) if request.query_string else None
-        answer = await _accepted(self._agent, read, request, response, job=job)
-        if isinstance(answer, Receipt):
-            response.data = stored(kind, answer)
+
+    def event(self, call: Call, body: bytes) -> ParsedEvent:
+        """An event of the kind that the header names."""
+        return parse(_kind_of(call), body, call.header(_ROUTING_KEY))
+
+    def stored(self, call: Call, receipt: Receipt) -> Outcome:
+        """200 with the event's id."""
+        return Outcome(200, stored(_kind_of(call), receipt))
 
 
-class PagerDutyPath:
+class PagerDutyPath(SingleEvents):
     """One of PagerDuty's own paths: status codes and bodies exactly as PagerDuty answers."""
 
+    invalid = "Event object is invalid"
+
     def __init__(self, agent: Agent, kind: EventKind, secret: Secret) -> None:
-        self._agent = agent
-        self._secret = secret
-        self._kind = kind
+        super().__init__(agent, secret)
+        self._kind: EventKind = kind
 
-    async def on_post(
-        self, request: falcon.asgi.Request, response: falcon.asgi.Response, key: str | None = None
-    ) -> None:
-        """202 (v1: 200) once the event is on disk; `key` is that of the path if it has one."""
-        self._secret.check(request)
-        read = partial(self._event, request, key=key)
-        answer = await _accepted(
-            self._agent, read, request, response, invalid="Event object is invalid"
-        )
-        if isinstance(answer, Receipt):
-            response.status = falcon.HTTP_200 if self._kind == "v1" else falcon.HTTP_202
-            response.data = processed(self._kind, answer)
-        elif answer is not None and self._kind == "v1" and answer.reason == "queue_full":
-            response.status = falcon.HTTP_403
-
-    def _event(self, request: falcon.asgi.Request, body: bytes, key: str | None) -> ParsedEvent:
-        if key is None:
-            return _event_of(request, self._kind, body)
-        if not is_routing_key(key):
+    def event(self, call: Call, body: bytes) -> ParsedEvent | Outcome:
+        """An event of this path's kind; a key in the path counts."""
+        if call.key is None:
+            return parse(self._kind, body, call.header(_ROUTING_KEY))
+        if not is_routing_key(call.key):
             raise InvalidEvent(("the key in the path is not 32 letters and digits",))
-        return msgspec.structs.replace(parse(self._kind, body, key), routing_key=key)
+        return msgspec.structs.replace(parse(self._kind, body, call.key), routing_key=call.key)
+
+    def stored(self, call: Call, receipt: Receipt) -> Outcome:
+        """202, for v1 200."""
+        return Outcome(200 if self._kind == "v1" else 202, processed(self._kind, receipt))
+
+    def refused(self, call: Call, refusal: Refusal) -> Outcome:
+        """As everywhere, except that v1's rate limit is a 403."""
+        outcome = super().refused(call, refusal)
+        is_v1s_limit = self._kind == "v1" and refusal.reason == "queue_full"
+        return outcome._replace(status=403) if is_v1s_limit else outcome
 
 
-def _event_of(request: falcon.asgi.Request, kind: EventKind, body: bytes) -> ParsedEvent:
-    return parse(kind, body, request.get_header("X-Routing-Key"))
-
-
-async def _accepted(
-    agent: Agent,
-    read: Callable[[bytes], ParsedEvent],
-    request: falcon.asgi.Request,
-    response: falcon.asgi.Response,
-    invalid: str = "",
-    job: Mapping[str, str] | None = None,
-) -> Receipt | Refusal | None:
-    """Have the event that `read` finds stored; None if it is not valid. Answers all but a receipt.
-
-    `invalid` is the `message` for an event that is not valid, `job` makes it the report of a job.
-    """
-    body = await read_body(request)
-    try:
-        event = read(body)
-    except InvalidEvent as error:
-        response.status = falcon.HTTP_400
-        response.data = error_body(request.path, 400, *error.errors, message=invalid)
-        return None
-    answer = await accept(
-        agent,
-        event,
-        sender=sender_of(request),
-        idempotency_key=idempotency_key_of(request),
-        occurred=request.get_header(OCCURRED_AT),
-        passed=passed_by(request),
-        job=job,
-    )
-    if isinstance(answer, Refusal):
-        # A full queue looks like PagerDuty's rate limit, which clients know to wait out.
-        status = status_of(answer)
-        response.status = falcon.code_to_http_status(status)
-        if answer.retry_after is not None:
-            response.set_header("Retry-After", str(answer.retry_after))
-        response.data = error_body(
-            request.path, status, answer.message, may_have_been_stored=is_uncertain(answer)
-        )
-    return answer
-
-
-def sender_of(request: falcon.asgi.Request) -> Sender:
-    """The sending program, by its own word, and its user, by the kernel's."""
-    agent = request.get_header("Pd-Queued-By") or request.get_header("User-Agent") or ""
-    name = agent.partition("/")[0].strip()
-    known = name.isascii() and name.isprintable() and 0 < len(name) <= 64
-    return Sender(name if known else "pdagent", peer_of(request))
+def _kind_of(call: Call) -> EventKind:
+    kind = kind_in_header(call.header)
+    assert kind is not None  # `check` has seen to that
+    return kind

@@ -7,7 +7,7 @@ import falcon.asgi
 
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
-from pdagent.httpapi.guard import Secret
+from pdagent.httpapi.guard import Secret, peer_of
 from pdagent.operating.names import QueueNames
 from store.records import RoutingKey
 
@@ -90,7 +90,7 @@ async def with_secret(
 ) -> None:
     """A hook for `falcon.before`: 401 unless the request brings the secret."""
     assert isinstance(resource, OperatorsResource)
-    resource.secret.check(request)
+    resource.secret.check(request.get_header, peer_of(request))
 
 
 def number_in(request: falcon.asgi.Request, name: str, least: int, most: int) -> int | None:

@@ -12,9 +12,10 @@ import falcon.asgi
 import falcon.testing
 
 from pdagent.config import Config
-from pdagent.httpapi.agent import Agent, Replies
+from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret
 from pdagent.httpapi.operators.selection import Selection
+from pdagent.httpapi.replies import Replies
 from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from tests.actors.running_actors import RunningActors

@@ -55,7 +55,9 @@ def test_every_route_is_described_and_nothing_else_is(
 ) -> None:
     async def routes() -> set[str]:
         with RunningActors(tmp_path / "journal") as actors:
-            found = falcon.inspect.inspect_routes(application.with_routes(agent_around(actors)))
+            agent = agent_around(actors)
+            app = application.with_routes(agent, application.single_events(agent), [])
+            found = falcon.inspect.inspect_routes(app)
         return {
             f"{method.method} {route.path}"
             for route in found

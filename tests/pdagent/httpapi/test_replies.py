@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from actors.core.commands import Answer, Done
-from pdagent.httpapi.agent import Replies
+from pdagent.httpapi.replies import Replies
 from pdagent.operating.followers import Followers
 from store.records import EventDelivered, EventId, QueueId
 
@@ -24,7 +24,7 @@ def test_an_answer_after_the_end_of_the_event_loop_is_dropped(
 
     async def main() -> Answer:
         replies = Replies()
-        late.append(replies.to(lambda answer: None))
+        replies.submit(late.append, lambda answer: None)
         return await replies.ask(lambda reply: reply(Done()))
 
     with asyncio.Runner(loop_factory=loop) as runner:

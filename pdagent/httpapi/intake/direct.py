@@ -1,0 +1,76 @@
+"""The way past the framework for plain requests with single events, which are nearly all.
+
+Falcon and ASGI cost several times as much as the rest of the way of an event. What is refused
+before its body is read, what has to wait for anything but its body, and whatever is rare (a second
+header of a name, a chunked body, a query) is left to the application. Both ways use the same
+checks, and the same `SingleEvents`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import falcon
+
+from pdagent.events import MAX_EVENT_BYTES
+from pdagent.httpapi.answers import mistake
+from pdagent.httpapi.guard import BrowserGuard
+from pdagent.httpapi.intake.bodies import check_type
+from pdagent.httpapi.intake.single import Call, Done, SingleEvents, idempotency_key_of
+from pdagent.httpapi.loop_guard import LoopGuard
+
+logger = logging.getLogger(__name__)
+
+
+class Admitted(NamedTuple):
+    """A request whose body alone is missing."""
+
+    events: SingleEvents
+    call: Call
+
+    def take(self, body: bytes, done: Done) -> None:
+        """As `SingleEvents.take`, but raises nothing."""
+        try:
+            self.events.take(self.call, body, done)
+        except Exception:
+            logger.exception("POST %s failed", self.call.path)
+            done(mistake(self.call.path))
+
+
+class DirectIntake:
+    """`paths` are falcon's; those with a parameter are left to it."""
+
+    def __init__(
+        self, paths: Mapping[str, SingleEvents], loops: LoopGuard, browsers: BrowserGuard
+    ) -> None:
+        self._paths = {path.encode(): events for path, events in paths.items() if "{" not in path}
+        self._loops = loops
+        self._browsers = browsers
+
+    def admitted(
+        self, url: bytes, headers: Sequence[tuple[bytes, bytes]], uid: int | None, port: int | None
+    ) -> Admitted | None:
+        """The `POST` with these headers, names in lower case; None leaves it to the application.
+
+        `uid` is the sender's, None over TCP; `port` is the agent's.
+        """
+        events = self._paths.get(url)
+        if events is None:
+            return None
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        if len(found) != len(headers) or int(found.get("content-length", "-1")) not in _SIZES:
+            return None
+        header = found.get
+        try:
+            call = Call(url.decode(), header, uid, self._loops.passed(header))
+            events.check(call)
+            check_type(header)
+            idempotency_key_of(header)
+            return Admitted(events, call) if self._browsers.lets_in(header, port) else None
+        except falcon.HTTPError:
+            return None
+
+
+_SIZES = range(MAX_EVENT_BYTES + 1)
