@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gc
 
+from pdagent.cli.deferring import defer_what_click_loads
+
 # What is loaded stays: the collector would look through it again and again while it loads.
 gc.set_threshold(50_000, 10, 10)
+defer_what_click_loads()
 
 from pdagent.cli.program import main  # noqa: E402
 

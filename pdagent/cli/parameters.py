@@ -20,9 +20,9 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 # PagerDuty takes no more for a whole event; details beyond it can only be a mistake.
 _LARGEST_DETAILS = 512_000
 # Each parameter of a URL's query keeps its own '='; the first '=' beyond that begins the text.
-_LINK = re.compile(
-    r"(?P<href>[^=?#]*(?:[?#](?:[^=&]*(?:=[^=&]*)?&)*[^=&]*(?:=[^=&]*)?)?)(?:=(?P<text>.*))?",
-    re.DOTALL,
+_LINK = (
+    r"(?s)(?P<href>[^=?#]*(?:[?#](?:[^=&]*(?:=[^=&]*)?&)*[^=&]*(?:=[^=&]*)?)?)"
+    r"(?:=(?P<text>.*))?"
 )
 
 
@@ -87,7 +87,7 @@ def duration_or_never(value: str) -> float | str:
 def link(value: str) -> Link:
     """`HREF` or `HREF=TEXT`; a text made of nothing but `=` belongs to the address."""
     whole = text(value)
-    match = _LINK.fullmatch(whole)
+    match = re.fullmatch(_LINK, whole)
     if match is None or match["text"] is None or not match["text"].strip("="):
         return Link(whole, None)
     return Link(match["href"], match["text"])

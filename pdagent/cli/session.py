@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pdagent.localclient import LocalClient
     from pdagent.localclient.errors import AgentError, NoAnswer
 
-_SERVER = re.compile(rf"\b{PROGRAM} server(?: stop)?\b")
-_COMMAND_LINE = re.compile(rf"\b{PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)")
+# Patterns that few commands use: compiling them takes longer than most of the rest.
+_SERVER = rf"\b{PROGRAM} server(?: stop)?\b"
+_COMMAND_LINE = rf"\b{PROGRAM} (?=(?:queue|status|health|journal|server|init)\b)"
 _UNAUTHORIZED = 401
 _ABOUT_WHAT_IS_NAMED = (404, 409)
 _INVALID = (400, 413, 422)
@@ -173,9 +174,9 @@ class Session:
     def with_options(self, text: str) -> str:
         """`text` with the global options of this command in the command lines that it names."""
         if self.is_of_the_host:
-            text = _SERVER.sub(lambda found: self.command(*found[0].split()[1:]), text)
+            text = re.sub(_SERVER, lambda found: self.command(*found[0].split()[1:]), text)
         command = self.command()
-        return _COMMAND_LINE.sub(lambda found: f"{command} ", text)
+        return re.sub(_COMMAND_LINE, lambda found: f"{command} ", text)
 
     @property
     def is_given(self) -> bool:

@@ -23,9 +23,10 @@ from pdagent.masking import is_routing_key
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 3650 * 86400.0
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
-_KEY_NAME = re.compile(r"[\w.-]{1,64}")
+# Compiled when a setting is read: most commands read few of them.
+_HOST = r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)"
+_KEY_NAME = r"[\w.-]{1,64}"
 
 
 class Kind(NamedTuple):
@@ -54,7 +55,7 @@ def _address(text: str, _: Path) -> str:
         raise ValueError(text)
     if host.startswith("[") and host.endswith("]"):
         ipaddress.IPv6Address(host[1:-1])
-    elif not _HOST.fullmatch(host):
+    elif not re.fullmatch(_HOST, host):
         raise ValueError(text)
     return f"{host}:{int(port)}"
 
@@ -89,7 +90,7 @@ def _url(text: str, _: Path) -> str:
 
 def seconds_of(text: str) -> float:
     """The length of a time such as `90m` or `45s`, or of a number of seconds. Raises ValueError."""
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     if not match:
         raise ValueError(text)
     seconds = float(match[1]) * _SECONDS[match[2]]
@@ -131,7 +132,7 @@ def _one_of(*words: str) -> Kind:
 
 def _hosts(text: str, _: Path) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
-    if not all(map(_HOST.fullmatch, names)):
+    if not all(re.fullmatch(_HOST, name) for name in names):
         raise ValueError
     return names
 
@@ -154,7 +155,7 @@ def _listeners(text: str, base: Path) -> tuple[Listener, ...]:
 
 def _key_or_name(text: str, _: Path) -> str:
     key = text.strip()
-    if not (_KEY_NAME.fullmatch(key[1:]) if key.startswith("@") else is_routing_key(key)):
+    if not (re.fullmatch(_KEY_NAME, key[1:]) if key.startswith("@") else is_routing_key(key)):
         raise ValueError
     return key
 
@@ -178,7 +179,7 @@ def _routing_keys_in_one_line(text: str, _: Path) -> dict[str, str]:
 
 def check_routing_key(name: str, key: str) -> str | None:
     """What is wrong with an entry of `routing_keys`, without telling the key; None if nothing."""
-    if not _KEY_NAME.fullmatch(name):
+    if not re.fullmatch(_KEY_NAME, name):
         return "a name is 1 to 64 letters, digits, '.', '_' or '-'"
     if not is_routing_key(key):
         return "the key must be 32 letters and digits"

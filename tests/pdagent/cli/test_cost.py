@@ -27,9 +27,10 @@ OF_TOOLS = [NAGIOS, NAGIOS_OLD, ZABBIX]
 
 # Each of these takes longer to load than what a single event needs of it is worth.
 UNWANTED = {
-    *("asyncio", "email", "falcon", "hashlib", "http.client", "importlib.metadata"),
-    *("lmdb", "logging", "msgspec", "pykka", "requests", "rich", "ssl", "subprocess", "tempfile"),
-    *("typing_extensions", "urllib.request", "urllib3", "uvicorn", "uvloop", "yaml"),
+    *("asyncio", "difflib", "email", "falcon", "hashlib", "http.client", "importlib.metadata"),
+    *("inspect", "lmdb", "logging", "msgspec", "platform", "pykka", "requests", "rich", "ssl"),
+    *("subprocess", "tempfile", "typing_extensions", "urllib.request", "urllib3", "uvicorn"),
+    *("uvloop", "yaml"),
 }
 # Loading is what the time goes into, so whatever is new here has to be worth it.
 OF_OTHERS = {"click", "httptools"}
