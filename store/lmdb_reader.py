@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -146,9 +147,9 @@ class LmdbReader:
             self._damaged(key, "the index of events says that it accepts one")
         return AcceptedEntry(entry.seq, entry.queue, entry.record)
 
-    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+    def find_events(self, part: str, limit: int) -> list[EventId]:
         """As `store.port.Journal.find_events`."""
-        wanted = prefix.encode()
+        wanted = part.encode()
         events: list[EventId] = []
         if len(wanted) > _LONGEST_KEY:
             return events
@@ -159,6 +160,9 @@ class LmdbReader:
                     if len(events) == limit or not key.startswith(wanted):
                         break
                     events.append(EventId(key.decode()))
+            if not events and len(wanted) < _LONGEST_KEY:
+                containing = (key for key in txn.cursor().iternext(values=False) if wanted in key)
+                events = [EventId(key.decode()) for key in islice(containing, limit)]
         return events
 
     @contextmanager

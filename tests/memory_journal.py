@@ -120,8 +120,9 @@ class MemoryJournal:
         for seq in reversed([s for s in seqs if before is None or s < before]):
             yield self._entry(seq)
 
-    def find_events(self, prefix: str, limit: int) -> list[EventId]:
-        return sorted(event for event in self._events if event.startswith(prefix))[:limit]
+    def find_events(self, part: str, limit: int) -> list[EventId]:
+        found = [event for event in self._events if event.startswith(part)]
+        return sorted(found or [event for event in self._events if part in event])[:limit]
 
     def recover(self) -> None:
         """Nothing to do."""

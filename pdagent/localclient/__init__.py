@@ -150,7 +150,7 @@ class LocalClient:
         return self._decoded(answer, EventPage)
 
     def event(self, event: str, *, show_keys: bool = False) -> bytes:
-        """One event, by its id or the beginning of it, as the agent's JSON object."""
+        """One event, by its id or a part of it, as the agent's JSON object."""
         path = f"/queue/events/{quote(event, safe='')}"
         answer = self.call(path, show_keys="1" if show_keys else "")
         self._object(answer)

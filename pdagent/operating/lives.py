@@ -1,4 +1,4 @@
-"""Finds an event by the beginning of its id, and reads its whole life from the journal."""
+"""Finds an event by a part of its id, and reads its whole life from the journal."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from store.records import (
 
 _TIMES = ("at", "retry_at", "occurred_at")
 _CANDIDATES = 10
+_WHOLE_ID = 36
 _NOT_SHOWN = ("event", "body", "fingerprint")
 
 
@@ -38,30 +39,31 @@ class NoSuchEvent(Exception):
 
 
 class UnknownId(NoSuchEvent):
-    """No event that the journal still knows begins like this."""
+    """No event that the journal still knows has this in its id."""
 
     def __init__(self, given: str) -> None:
         super().__init__(
-            f"no event has an id that begins with {given!r}: 'pagerduty-agent queue list' shows "
+            f"no event has an id with {given!r} in it: 'pagerduty-agent queue list' shows "
             "what there is (events are forgotten some time after their end, see 'retention')"
         )
 
 
 class AmbiguousId(NoSuchEvent):
-    """Several events begin like this; `candidates` are some of their ids."""
+    """Several events are meant; `candidates` are some of their ids."""
 
     def __init__(self, given: str, candidates: list[EventId]) -> None:
         self.candidates = candidates[:_CANDIDATES]
         more = " and more" if len(candidates) > _CANDIDATES else ""
         super().__init__(
-            f"{given!r} is the beginning of several ids, give more of the one you mean: "
+            f"{given!r} is part of several ids, give more of the one you mean, such as its end: "
             f"{', '.join(self.candidates)}{more}"
         )
 
 
 def find(journal: Journal, given: str) -> AcceptedEntry:
-    """The event that `given`, its id or the beginning of it, means.
+    """The event that `given`, its id or a part of it that no other id has, means.
 
+    If any ids begin with `given`, those that have it elsewhere don't count.
     Raises `UnknownId`, `AmbiguousId` or `store.errors.JournalError`.
     """
     wanted = given.strip().lower()
@@ -69,7 +71,8 @@ def find(journal: Journal, given: str) -> AcceptedEntry:
         raise UnknownId(given)
     known = journal.accepted(EventId(wanted))
     if known is None:
-        found = journal.find_events(wanted, _CANDIDATES + 1)
+        # What is as long as an id and none need not be looked for in all ids.
+        found = journal.find_events(wanted, _CANDIDATES + 1) if len(wanted) < _WHOLE_ID else []
         if len(found) > 1:
             raise AmbiguousId(given, found)
         known = journal.accepted(found[0]) if found else None

@@ -82,8 +82,8 @@ class FaultyJournal:
         self.before_accepted(event)
         return self._journal.accepted(event)
 
-    def find_events(self, prefix: str, limit: int) -> list[EventId]:
-        return self._journal.find_events(prefix, limit)
+    def find_events(self, part: str, limit: int) -> list[EventId]:
+        return self._journal.find_events(part, limit)
 
     def recover(self) -> None:
         self.before_recover()

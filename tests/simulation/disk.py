@@ -169,9 +169,9 @@ class SimulatedDisk:
         """Of the journal."""
         return self._inner.backwards(before, queue)
 
-    def find_events(self, prefix: str, limit: int) -> list[EventId]:
+    def find_events(self, part: str, limit: int) -> list[EventId]:
         """Of the journal."""
-        return self._inner.find_events(prefix, limit)
+        return self._inner.find_events(part, limit)
 
     def recover(self) -> None:
         """Works again once the disk does."""

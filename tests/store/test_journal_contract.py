@@ -177,6 +177,14 @@ def test_event_ids_are_found_by_prefix_in_order_up_to_a_limit(journal: Journal) 
     assert journal.find_events("d", 10) == []
 
 
+def test_event_ids_are_found_by_a_part_if_none_begins_with_it(journal: Journal) -> None:
+    commit(journal, FIRST, *(accepted(event) for event in ("b2", "a1", "b1", "2c")))
+
+    assert journal.find_events("1", 10) == ["a1", "b1"]
+    assert journal.find_events("1", 1) == ["a1"]
+    assert journal.find_events("2", 10) == ["2c"]
+
+
 def test_a_removed_entry_is_gone_from_every_index(shelf: Shelf) -> None:
     commit(shelf.journal, FIRST, accepted("e1"), started("e1"), delivered("e1"), accepted("e2"))
     shelf.journal.remove(list(shelf.journal.entries(FIRST))[:3])

@@ -92,7 +92,7 @@ def test_what_is_refused_has_a_line_each_and_the_rest_is_done(
     done = shell.run("pagerduty-agent queue retry -", stdin=stdin)
     assert (done.returncode, done.stdout) == (1, "Retrying 2 events.\n")
     [line] = done.stderr.splitlines()
-    assert line.startswith("error: no event has an id that begins with 'zz': ")
+    assert line.startswith("error: no event has an id with 'zz' in it: ")
     agent.wait_for(lambda: "EventDelivered" in agent.get(f"/queue/events/{first}").text, "its end")
     ended = shell.run(f"pagerduty-agent queue discard --yes {first} --json")
     assert ended.returncode == 1

@@ -36,7 +36,7 @@ _NOT_FOUND, _NOT_CLEAR = 404, 409
 @click.command(
     "retry",
     short_help="Retry events that failed.",
-    epilog="\b\nExamples:\n  pagerduty-agent queue retry 0198f2c4-71a3"
+    epilog="\b\nExamples:\n  pagerduty-agent queue retry 5e0f8c21d7b4"
     "\n  pagerduty-agent queue list --json | jq 'select(.attempts < 3)' -c | "
     "pagerduty-agent queue retry -",
 )
@@ -61,7 +61,7 @@ def retry(
 ) -> None:
     """Retry events: dead letters go to the tail of their queue, deferred ones are tried at once.
 
-    Name them by id (any unique beginning of it), by '-' for ids on standard input, by -k for all
+    Name them by id (any unique part of it), by '-' for ids on standard input, by -k for all
     failed events of one key, or by --all.
     """
     ways = bool(ids) + bool(routing_key) + every
@@ -89,7 +89,7 @@ def retry(
 @click.command(
     "discard",
     short_help="Discard events: they will not be delivered.",
-    epilog="\b\nExample:\n  pagerduty-agent queue discard 0198f2c4-71a3",
+    epilog="\b\nExample:\n  pagerduty-agent queue discard 5e0f8c21d7b4",
 )
 @ids_argument
 @routing_key_option()
@@ -110,7 +110,7 @@ def discard(
 ) -> None:
     """Discard events that wait or are dead letters: they will never reach PagerDuty.
 
-    Name them by id (any unique beginning of it), by '-' for ids on standard input, or by -k for
+    Name them by id (any unique part of it), by '-' for ids on standard input, or by -k for
     all events of one key or those in the STATEs given. An event in flight can't be discarded.
     """
     if ids and routing_key:

@@ -21,14 +21,14 @@ STYLES = {
     "delivered": "green",
     "discarded": "magenta",
 }
-_SHORT_ID = 18
+_SHORT_ID = 12
 _WIDEST = 60
 _HEADER = ("ID", "STATE", "QUEUE", "AGE", "TRIES", "SUMMARY", "LAST ERROR")
 
 
 def short(event_id: str) -> str:
-    """The beginning of an id that is nearly always unique: time and chance, or chance alone."""
-    return event_id[:_SHORT_ID]
+    """The end of an id: chance alone, while ids of the same time begin alike."""
+    return event_id[-_SHORT_ID:]
 
 
 def moment(text: str | None) -> datetime | None:

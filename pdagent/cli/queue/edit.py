@@ -33,9 +33,9 @@ _LARGEST = 1 << 20
 @click.command(
     "edit",
     short_help="Correct an event: send it anew, discard the old one.",
-    epilog="\b\nExamples:\n  pagerduty-agent queue edit 0198f2c4-71a3"
-    "\n  pagerduty-agent queue show 0198f2c4-71a3 --json | jq .event > event.json"
-    "\n  pagerduty-agent queue edit 0198f2c4-71a3 --from event.json",
+    epilog="\b\nExamples:\n  pagerduty-agent queue edit 5e0f8c21d7b4"
+    "\n  pagerduty-agent queue show 5e0f8c21d7b4 --json | jq .event > event.json"
+    "\n  pagerduty-agent queue edit 5e0f8c21d7b4 --from event.json",
 )
 @click.argument("event", type=event_id, metavar="ID", shell_complete=ids_of_events)
 @click.option("--from", "source", metavar="FILE|-", help="Take the corrected JSON from here.")

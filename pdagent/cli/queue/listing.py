@@ -78,7 +78,7 @@ def list_command(
         table.say(f"There are more: --limit {10 * table.count} shows them.")
     if table.on_terminal and table.count:
         shown = session.command("queue", "show")
-        table.say(f"All about one: {shown} ID (its beginning will do)")
+        table.say(f"All about one: {shown} ID (any part of it will do)")
 
 
 def _pages(

@@ -37,10 +37,10 @@ show_keys_option = click.option(
 
 
 def event_id(value: str) -> str:
-    """An id, or the beginning of one."""
+    """An id, or a part of one."""
     word = value.strip()
     if not word:
-        raise click.BadParameter("It is empty: give an event's id, or the beginning of it.")
+        raise click.BadParameter("It is empty: give an event's id, or a part of it.")
     if not (word.isascii() and word.isprintable()):
         raise click.BadParameter(f"{word!r} is no event's id.")
     return word

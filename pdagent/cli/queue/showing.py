@@ -42,7 +42,7 @@ class Shown(EventRow, frozen=True, kw_only=True):
 @click.command(
     "show",
     short_help="Show one event with its body and history.",
-    epilog="\b\nExample:\n  pagerduty-agent queue show 0198f2c4-71a3",
+    epilog="\b\nExample:\n  pagerduty-agent queue show 5e0f8c21d7b4",
 )
 @click.argument("event", type=event_id, metavar="ID", shell_complete=ids_of_events)
 @show_keys_option
@@ -51,7 +51,7 @@ class Shown(EventRow, frozen=True, kw_only=True):
 def show(session: Session, *, event: str, show_keys: bool, as_json: bool) -> None:
     """Show one event, its history line by line, and what can be done about it.
 
-    ID may be any beginning of the id that no other event has.
+    ID may be any part of the id that no other event has.
     """
     with session.agent(LOOKED) as client:
         answer = client.event(event, show_keys=show_keys)

@@ -48,7 +48,7 @@ class Changes:
         self._explains = True
 
     async def of_ids(self, given: Sequence[str]) -> ChangeResult:
-        """Change the events that these ids, or beginnings of ids, mean.
+        """Change the events that these ids, or parts of ids, mean.
 
         Raises `store.errors.JournalError`, before anything is changed.
         """

@@ -172,14 +172,16 @@ def test_a_life_is_told_from_the_acceptance_on_with_the_key_masked(
     assert shown["history"][-1]["status"] == 202
 
 
-def test_an_event_is_found_by_any_beginning_that_no_other_has(
+def test_an_event_is_found_by_any_part_that_no_other_has(
     agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
     first, _ = dead(agent, sandbox, event(), event(NAMED, "load"))
     assert life(agent, first[:18])["id"] == first
+    assert life(agent, first[-12:])["id"] == first
+    assert life(agent, first[9:-4].upper())["id"] == first
     assert life(agent, first.upper())["id"] == first
     several = error_of(agent.get(f"/queue/events/{first[:6]}"), 409)
-    assert "is the beginning of several ids" in several
+    assert "is part of several ids" in several
     assert several.count(first[:6]) >= 3, "some of them are named"
     for unknown in (first + "0", "zz", "%20", "x" * 600, "é"):
         error = error_of(agent.get(f"/queue/events/{unknown}"), 404)
