@@ -43,7 +43,8 @@ class OperatorShell:
         programs.mkdir(exist_ok=True)
         script = programs / "pagerduty-agent"
         script.write_text(
-            f'#!/bin/sh\ncd {REPOSITORY}\nexec {sys.executable} -m pdagent "$@"\n', encoding="utf-8"
+            f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m pdagent "$@"\n',
+            encoding="utf-8",
         )
         script.chmod(0o755)
         self._environment["PATH"] = f"{programs}:{os.environ['PATH']}"

@@ -21,6 +21,7 @@ PAGES = sorted(
 OURS = re.compile(r"(?<![\w./-])(?:tests|actors|store|pdagent|docs)/[\w./-]*\w/?")
 MENTION = re.compile(r"\bdocs/[a-z/-]+\.md\b")
 HINT = re.compile(r"pagerduty-agent help ([\w/#.-]*\w)")
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 TEST = re.compile(r"`(tests/[\w./-]+)::(\w+)")
 
 
@@ -34,6 +35,16 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
 def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     for file, test in TEST.findall((REPOSITORY / page).read_text("utf-8")):
         assert f"def {test}(" in (REPOSITORY / file).read_text("utf-8"), f"{file}::{test}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_link_leads_to_a_file_and_a_section(page: Path) -> None:
+    for target, anchor in LINK.findall((REPOSITORY / page).read_text("utf-8")):
+        path = (REPOSITORY / page).parent / target if target else REPOSITORY / page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+            assert anchor in map(topics.anchor_of, headings), f"{target}#{anchor}"
 
 
 def test_each_guarantee_names_a_test() -> None:
