@@ -15,6 +15,21 @@ from tests.simulation.witness import Violation
 
 SEEDS = 2_000
 
+# Seeds that have found the rarest faults. They only save the search: a change of the simulation
+# may make others find them.
+FOUND_BY = {
+    "answered_while_a_commit_hangs": 579,
+    "quarantined_singles": 1_029,
+    "lost_wakeup_after_restart": 21,
+    "given_up_within_the_hour": 531,
+    "never_given_up_after_all": 45,
+    "retry_after_of_limits_alone": 45,
+    "full_journal_by_time_alone": 126,
+    "dead_letters_without_a_share": 41,
+    "events_without_a_time_are_overlooked": 19,
+    "late_reports_of_jobs_count": 52,
+}
+
 # Where a rule plays no part, a fault in it can't be found, and a run would only take time.
 PLAYS_A_PART: dict[str, Callable[[Scenario], bool]] = {
     "acknowledged and is lost": lambda it: bool(it.disk.hang),
@@ -78,7 +93,7 @@ def test_a_fault_in_the_program_is_found(
     mutant: Callable[[], list[Substitute]], found: str
 ) -> None:
     plays_a_part = PLAYS_A_PART.get(found, lambda scenario: True)
-    for seed in range(SEEDS):
+    for seed in (FOUND_BY.get(mutant.__name__, 0), *range(SEEDS)):
         simulation = Simulation(seed, mutations=mutant())
         if not plays_a_part(simulation.scenario):
             continue
