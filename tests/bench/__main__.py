@@ -20,8 +20,8 @@ from bench.measuring import measure
 from bench.results import Result, markdown
 from bench.rows import REFERENCE, chosen
 
-_QUICK = 0.1
-_COMPARED = 0.2  # both checkouts, some rounds
+_QUICK, _COMPARED, _FULL = (0.1, 0.5), (0.2, 0.5), (1.0, 1.0)
+"""Scale of journals, and pace; a comparison measures both checkouts in some rounds."""
 
 
 def main() -> int:
@@ -41,8 +41,8 @@ def main() -> int:
     }
     load = machine.load_average()
     with tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-") as name:
-        scale = _QUICK if options.quick else _COMPARED if base else 1.0
-        bench = Bench(Path(name), scale)
+        scale, pace = _QUICK if options.quick else _COMPARED if base else _FULL
+        bench = Bench(Path(name), scale=scale, pace=pace)
         before = machine.calibrate(bench.directory / "lmdb")
         print(_told(before))
         if base is None:

@@ -82,6 +82,7 @@ def _result(row: Row, pairs: Sequence[tuple[float, float]], is_reference: bool) 
     )
     result.figure = median(result.figures)
     if known:
-        result.base_figure = median(other for _, other in known)
+        result.base_figures = [other for _, other in known]
+        result.base_figure = median(result.base_figures)
         result.times = median(row.times(ours, other) for ours, other in known)
     return result

@@ -13,16 +13,21 @@ from bench.answering import PagerDuty, answering
 
 
 class Bench:
-    """Gives places and agents to what measures. `scale` shrinks journals and backlogs."""
+    """Gives places and agents to what measures: `scale` shrinks journals, `pace` times."""
 
-    def __init__(self, directory: Path, scale: float) -> None:
+    def __init__(self, directory: Path, *, scale: float, pace: float) -> None:
         self.directory = directory
         self._scale = scale
+        self._pace = pace
         agent.make_certificate(directory)
 
     def scaled(self, count: int) -> int:
-        """A number of events or keys."""
+        """A number of events or keys in a journal."""
         return max(1, int(count * self._scale))
+
+    def seconds(self, full: float) -> float:
+        """How long to look at something that goes on for as long as one likes."""
+        return full * self._pace
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Path]:

@@ -20,6 +20,7 @@ class Result(msgspec.Struct, kw_only=True):
     row: Row
     figure: float = nan
     figures: list[float] = []
+    base_figures: list[float] = []
     base_figure: float = nan
     times: float = nan
     least: float | None = None
@@ -43,7 +44,8 @@ class Result(msgspec.Struct, kw_only=True):
         if self.least is not None:
             text += f"base {_number(self.base_figure):>8}  {self.times:5.2f} times as good"
             text += f" (>= {self.least})" if not isnan(self.times) else ""
-            return f"{text:<118} {'ok' if self.is_ok else 'SLOWER'}"
+            below = "SLOWER" if self.least <= 1.0 else "MISSED"
+            return f"{text:<118} {'ok' if self.is_ok else below}"
         goal = "" if row.goal is None else f"{'<=' if row.less else '>='} {_number(row.goal)}"
         verdict = "" if row.goal is None else "ok" if self.is_ok else "MISSED"
         return f"{text} {goal:<10} {verdict}"
@@ -56,6 +58,8 @@ class Result(msgspec.Struct, kw_only=True):
             "ok": self.is_ok,
             "figures": self.figures,
         }
+        if self.base_figures:
+            known["base_figures"] = self.base_figures
         for name in ("figure", "base_figure", "times"):
             if not isnan(value := getattr(self, name)):
                 known[name] = value

@@ -30,7 +30,7 @@ def delivering(bench: Bench, program: Path, *, connections: int) -> list[float]:
 def _ratio(bench: Bench, agent: Agent, connections: int) -> tuple[float, Report]:
     """Accepts/s in times of LMDB's, which is measured before and after."""
     before = lmdb_alone(bench.directory / "lmdb", _LMDB_SECONDS)
-    report = load(agent, connections, _KEYS, _SECONDS)
+    report = load(agent, connections, _KEYS, bench.seconds(_SECONDS))
     after = lmdb_alone(bench.directory / "lmdb", _LMDB_SECONDS)
     return 2 * report.per_second / (before + after), report
 

@@ -47,7 +47,7 @@ def _drained(
 ) -> tuple[float, list[_Use]]:
     """Deliveries/s from the first to the last one of a backlog, and what they took meanwhile.
 
-    A long backlog is looked at for 6 s.
+    A backlog that takes long is looked at for its first seconds.
     """
     port = agents.free_port()
     with (
@@ -56,20 +56,20 @@ def _drained(
     ):
         batch(agent, count, keys)
         with answering(port, bench.directory, latency) as pagerduty:
-            uses = _until(agent, pagerduty, count)
+            uses = _until(agent, pagerduty, count, bench.seconds(_WINDOW_SECONDS))
     times = pagerduty.answered
     return (len(times) - 1) / (times[-1] - times[0]), uses
 
 
-def _until(agent: Agent, pagerduty: PagerDuty, count: int) -> list[_Use]:
-    """Look at the agent until `count` events are delivered, or the window has passed."""
+def _until(agent: Agent, pagerduty: PagerDuty, count: int, seconds: float) -> list[_Use]:
+    """Look at the agent until `count` events are delivered, or `seconds` after the first."""
     uses: list[_Use] = []
     began = time.monotonic()
     while (delivered := pagerduty.look()) < count:
         now = time.monotonic()
         if delivered:
             uses.append(_Use(delivered, agent.cpu_seconds(), agent.switches()))
-            if now > pagerduty.answered[0] + _WINDOW_SECONDS:
+            if now > pagerduty.answered[0] + seconds:
                 break
         elif now > began + _START_SECONDS:
             raise BenchError(f"nothing was delivered within {_START_SECONDS} s")
@@ -83,7 +83,7 @@ def beside_intake(bench: Bench, program: Path) -> list[float]:
     """Deliveries/s while 64 connections post, and during a batch, in times of the drain rate."""
     drain, _ = _drained(bench, program, 6_000, _KEYS, 0.0)
     with bench.delivering(program) as (agent, pagerduty):
-        report = load(agent, 64, _KEYS, _FLOOD_SECONDS)
+        report = load(agent, 64, _KEYS, bench.seconds(_FLOOD_SECONDS))
         pagerduty.look()
         posting = _rate(pagerduty.answered, report.began, report.ended)
     with bench.delivering(program) as (agent, pagerduty):

@@ -40,7 +40,7 @@ def many_keys(bench: Bench, program: Path) -> list[float]:
             time.sleep(_SETTLE_SECONDS)
             per_key = (agent.memory().anonymous - without) / keys
             used, began = agent.cpu_seconds(), time.monotonic()
-            time.sleep(_IDLE_SECONDS)
+            time.sleep(bench.seconds(_IDLE_SECONDS))
             load = (agent.cpu_seconds() - used) / (time.monotonic() - began)
             status = median(_ms(lambda: agent.get("/status?limit=20")) for _ in range(7))
             return [per_key, 100 * load, status, agent.start_seconds]
