@@ -42,8 +42,10 @@ class Result(msgspec.Struct, kw_only=True):
         if self.problem:
             return f"{text} FAILED: {self.problem}"
         if self.least is not None:
+            if isnan(self.times):
+                return f"{text}not comparable"
             text += f"base {_number(self.base_figure):>8}  {self.times:5.2f} times as good"
-            text += f" (>= {self.least})" if not isnan(self.times) else ""
+            text += f" (>= {self.least})"
             below = "SLOWER" if self.least <= 1.0 else "MISSED"
             return f"{text:<118} {'ok' if self.is_ok else below}"
         goal = "" if row.goal is None else f"{'<=' if row.less else '>='} {_number(row.goal)}"
