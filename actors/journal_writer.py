@@ -1,7 +1,8 @@
 """The only writer of the journal: group commit.
 
 pykka can't hand over an inbox at once, so writes gather in a buffer, and one `Flush` to self
-commits all of them: what arrives while a commit runs joins the next one.
+commits all of them: what arrives while a commit runs joins the next one. A Sender that has caused a
+write commits it in its own thread, unless a commit is under way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from actors.core.commands import Refusal
+from actors.dispatcher import DispatchedActor, Dispatcher
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
@@ -29,7 +31,6 @@ from actors.messages import (
     tell,
     unconfirmed,
 )
-from actors.supervised import SupervisedActor
 from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
@@ -73,7 +74,7 @@ class WriterStatistics(msgspec.Struct, kw_only=True):
     sizes: list[int] = msgspec.field(default_factory=lambda: [0] * COMMIT_SIZES)
 
 
-class JournalWriter(SupervisedActor):
+class JournalWriter(DispatchedActor):
     """Commits in the order of arrival; one transaction, one fsync for all that wait.
 
     After a failed commit nothing is known about what was persisted. Each Sequencer concerned ends,
@@ -83,13 +84,15 @@ class JournalWriter(SupervisedActor):
     def __init__(
         self,
         report: Report,
+        dispatcher: Dispatcher,
         journal: Journal,
         admission: Admission,
         statistics: WriterStatistics,
         hand_over: Callable[[Delivery], None],
         observe: Callable[[QueueId, Record], None],
     ) -> None:
-        super().__init__(report)
+        super().__init__(report, dispatcher)
+        self._dispatcher = dispatcher
         self._journal = journal
         self._admission = admission
         self._statistics = statistics
@@ -262,7 +265,7 @@ class JournalWriter(SupervisedActor):
 
     def _look_again(self) -> None:
         """Check every second, also when nothing is written, so that health stays current."""
-        self.actor_inbox.deadline = time.monotonic() + _LOOK_AGAIN
+        self._dispatcher.tell_later(self.actor_ref, Due(), _LOOK_AGAIN)
         if self._broken is not None:
             try:
                 self._journal.recover()

@@ -10,12 +10,11 @@ from typing import Any
 import pykka
 
 from actors.core.verdict import Verdict
-from actors.directory import Directory
 from actors.messages import Delivery, Grant, Report, SenderId, Wake, tell
 from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots
 from actors.supervised import SupervisedActor
-from store.port import Journal
+from actors.surroundings import Surroundings
 from store.records import QueueId
 
 PortFactory = Callable[[], DeliveryPort]
@@ -30,15 +29,11 @@ class Sender(SupervisedActor):
         self,
         report: Report,
         port: DeliveryPort,
-        journal: Journal,
-        slots: DeliverySlots,
-        directory: Directory,
+        around: Surroundings,
     ) -> None:
         super().__init__(report)
         self._port = port
-        self._journal = journal
-        self._slots = slots
-        self._directory = directory
+        self._around = around
 
     def receive(self, message: Any) -> None:
         """Deliver, then grant the next turns."""
@@ -54,24 +49,28 @@ class Sender(SupervisedActor):
         self._port.close()
 
     def _outgoing(self, delivery: Delivery) -> OutgoingEvent:
-        entry = self._journal.accepted(delivery.event)
+        entry = self._around.journal.accepted(delivery.event)
         if entry is None:
             raise LookupError(f"event {delivery.event} waits, but its body is not in the journal")
         return OutgoingEvent(
             kind=entry.record.kind,
-            routing_key=self._directory.by_id(delivery.queue).routing_key,
+            routing_key=self._around.directory.by_id(delivery.queue).routing_key,
             body=entry.record.body,
             event_id=delivery.event,
             passed=entry.record.passed,
         )
 
     def _finish(self, delivery: Delivery, verdict: Verdict) -> None:
-        grants = self._slots.finish(delivery.queue, delivery.event, delivery.attempt, verdict)
+        self._around.see_through(lambda: self._leave(delivery, verdict))
+
+    def _leave(self, delivery: Delivery, verdict: Verdict) -> None:
+        slots, directory = self._around.slots, self._around.directory
+        grants = slots.finish(delivery.queue, delivery.event, delivery.attempt, verdict)
         if grants is None:
             return  # it took so long that the Supervisor gave it up
-        self._directory.tell(delivery.queue, Wake())
+        directory.tell(delivery.queue, Wake())
         for grant in grants:
-            self._directory.tell(grant.queue, grant)
+            directory.tell(grant.queue, grant)
 
 
 class SenderPool:

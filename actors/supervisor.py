@@ -148,14 +148,11 @@ class Supervisor(SupervisedActor):
 
     def _start_sender(self, number: SenderId) -> None:
         port = self._make_port()
-        around = self._around
         self._sender_incarnations[number] += 1
         ref = Sender.start(
             self._reporter(_SENDER, number, self._sender_incarnations[number]),
             port,
-            around.journal,
-            around.slots,
-            around.directory,
+            self._around,
         )
         queues, grants = self._pool.put(number, port, ref)
         self._tell_given_up(queues)

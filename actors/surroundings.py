@@ -20,12 +20,14 @@ from store.records import QueueId, RoutingKey
 class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     """Shared by all Sequencers, the Supervisor and the Janitor.
 
-    `overdue_from` (of `time.monotonic`): before, no job is overdue, as its report may wait in the
-    spool. The refs are asked for at each use: actors get restarted.
+    `dispatcher` runs the Sequencers, `committing` the JournalWriter alone. `overdue_from` (of
+    `time.monotonic`): before, no job is overdue, as its report may wait in the spool. The refs are
+    asked for at each use: actors get restarted.
     """
 
     journal: Journal
     dispatcher: Dispatcher
+    committing: Dispatcher
     slots: DeliverySlots
     directory: Directory
     policy: Policy
@@ -48,6 +50,13 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     def tell_writer(self, message: Any) -> bool:
         """False if the writer died; with a new one all Sequencers read their queues again."""
         return tell(self.writer(), message)
+
+    def see_through(self, step: Callable[[], None]) -> None:
+        """Do `step`, and what it leads to at Sequencers and JournalWriter, as far as they are free.
+
+        So the caller's thread need not wake two others. It must be one that may wait for the disk.
+        """
+        self.committing.help(lambda: self.dispatcher.help(step))
 
     def ask_for_successor(self, queue: QueueId) -> None:
         """Have a Sequencer started for this queue. Without a Supervisor, the agent stops."""

@@ -71,11 +71,13 @@ class ActorSystem:
         self._retention = retention
         self._heartbeat = heartbeat
         self._singles: Singles = {}
-        self._dispatcher = Dispatcher()
+        self._dispatcher = Dispatcher("sequencers")
+        self._committing = Dispatcher("writer")
         self._pool = SenderPool(self.slots)
         self._around = Surroundings(
             journal=journal,
             dispatcher=self._dispatcher,
+            committing=self._committing,
             slots=self.slots,
             directory=self.directory,
             policy=self.policy,
@@ -162,8 +164,8 @@ class ActorSystem:
             for name, ref in list(self._singles.items())
             if not ref.is_alive()
         ]
-        if not self._dispatcher.is_alive():
-            reasons.append("the dispatcher thread is not running")
+        if not (self._dispatcher.is_alive() and self._committing.is_alive()):
+            reasons.append("a dispatcher thread is not running")
         return reasons
 
     def supervisor_failure(self) -> BaseException | None:
@@ -199,6 +201,7 @@ class ActorSystem:
         _stop([e.sequencer for e in self.directory.active() if e.sequencer is not None])
         _stop([ref for name, ref in self._singles.items() if name != HEARTBEAT])
         self._dispatcher.stop()
+        self._committing.stop()
         for command in self.directory.close():
             command.reply(STOPPING)
 
@@ -206,6 +209,7 @@ class ActorSystem:
         starts: dict[str, Start] = {
             WRITER: lambda report: JournalWriter.start(
                 report,
+                self._committing,
                 self._journal,
                 self.admission,
                 self.writer_statistics,

@@ -91,13 +91,13 @@ class Runtime:
         self.steps = 0
         self.crashing = False
         self.violation: BaseException | None = None
-        self.running: SupervisedActor | None = None
         self.trace: list[str] | None = None
         self.disturb: Callable[[SupervisedActor], Moment | None] = lambda actor: None
         self.before_step: Callable[[], None] = lambda: None
         self.calm: Callable[[], None] = lambda: None
         self._ready: list[SupervisedActor] = []
         self._listed: set[SupervisedActor] = set()
+        self._running: list[SupervisedActor] = []
         self._blocked: set[SupervisedActor] = set()
         self._first: dict[SupervisedActor, Any] = {}
         self._timed: list[tuple[DeadlineInbox, SupervisedActor]] = []
@@ -130,9 +130,15 @@ class Runtime:
         self._list(actor)
 
     def schedule(self, actor: DispatchedActor) -> None:
-        """In place of the dispatcher's thread."""
+        """In place of a dispatcher's thread."""
         self._alive.add(actor)
         self._list(actor)
+
+    def run_now(self, actor: DispatchedActor) -> None:
+        """Within the step of another actor, whose thread gives this one its turn."""
+        if actor in self._listed and not self.crashing:
+            self._ready.remove(actor)
+            self._run(actor)
 
     def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
         """In place of the dispatcher's delayed messages, which end with the process."""
@@ -157,13 +163,17 @@ class Runtime:
             self._list(actor)
 
     def hang(self, seconds: float) -> None:
-        """The actor that handles a message just now takes so long; meanwhile the others go on."""
-        actor = self.running
-        assert actor is not None
-        self.block(actor)
+        """What handles a message just now takes so long; meanwhile the others go on.
+
+        That may be an actor in the thread of another, which then hangs as well.
+        """
+        hanging = [actor for actor in self._running if actor not in self._blocked]
+        assert hanging
+        self._blocked.update(hanging)
         self.run_for(seconds)
-        self._blocked.discard(actor)
-        self._list(actor)
+        self._blocked.difference_update(hanging)
+        for actor in hanging:
+            self._list(actor)
 
     def crash(self, where: str) -> NoReturn:
         """End the process here. Actors may try to catch it; from now on nothing leaves them."""
@@ -180,6 +190,7 @@ class Runtime:
         self._alive.clear()
         self._ready.clear()
         self._listed.clear()
+        self._running.clear()
         self._blocked.clear()
         self._first.clear()
         self._timed.clear()
@@ -245,12 +256,12 @@ class Runtime:
         self.note(lambda: f"{type(actor).__name__}{f' fails {moment}' if moment else ''}")
         if moment is not None:
             _let_fail(actor, moment)
-        outer, self.running = self.running, actor
+        self._running.append(actor)
         if isinstance(actor, DispatchedActor):
             actor.run_turn()
         else:
             self._run_thread(actor)
-        self.running = outer
+        self._running.pop()
         if moment is not None:
             for name in ("begin", "receive", "see_to"):
                 actor.__dict__.pop(name, None)

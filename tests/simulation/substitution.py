@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from actors import (
     system,
 )
 from actors.core.verdict import Verdict
+from actors.dispatcher import DispatchedActor
 from actors.messages import Delivery
 from actors.sender import Sender
 from actors.supervised import SupervisedActor
@@ -35,12 +36,28 @@ Substitute = tuple[Any, str, Any]
 
 
 class SimulatedDispatcher:
-    """Has Sequencers take their turns when the runtime draws them."""
+    """Has its actors take their turns when the runtime draws them."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.schedule = runtime.schedule
+    def __init__(self, runtime: Runtime, chance: random.Random) -> None:
         self.tell_later = runtime.tell_later
+        self._runtime = runtime
+        self._draw = chance.random
+        self._scheduled: list[DispatchedActor] = []
         self._alive = True
+
+    def schedule(self, actor: DispatchedActor) -> None:
+        """As the program's."""
+        self._scheduled.append(actor)
+        self._runtime.schedule(actor)
+
+    def help(self, step: Callable[[], None]) -> None:
+        """Some turns that `step` leads to are given at once; those left come in drawn order."""
+        self._scheduled.clear()
+        step()
+        led_to = self._scheduled[::-1]
+        for actor in led_to:
+            if self._draw() < 0.7:
+                self._runtime.run_now(actor)
 
     def is_alive(self) -> bool:
         """Whether it was not stopped."""
@@ -114,7 +131,7 @@ def substitutes(
         (supervisor, "TICK", tick),
         (janitor, "_BELIEVED_AFTER", 30),
         (supervisor, "Sender", SimulatedSender),
-        (system, "Dispatcher", lambda: SimulatedDispatcher(runtime)),
+        (system, "Dispatcher", lambda name: SimulatedDispatcher(runtime, chance)),
         (SupervisedActor, "_start_actor_loop", lambda actor: runtime.adopt(actor)),
         (SupervisedActor, "_fail", fail),
         (supervisor.Supervisor, "survive", survive),
