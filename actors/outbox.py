@@ -88,7 +88,7 @@ class Outbox:
                 queue=self._entry.id,
                 records=tuple(self.records),
                 routing_key=self._entry.routing_key if names else None,
-                snapshot=snapshot,
+                snapshot=None if snapshot is None else [snapshot],
                 forget=forget,
             ),
             incarnation=self._incarnation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, compact, expand, from_snapshot
 from store.errors import JournalDamagedError
-from store.port import IndexSums, Journal
+from store.port import Journal
 from store.records import Entry, EventAccepted, QueueId
 
 
@@ -26,28 +26,28 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
     """What `recover_queue` gives, for all queues, in one pass that checks every record's checksum.
 
     The states are compact: most of many queues are idle. Raises `store.errors.JournalDamagedError`
-    for the first record that is not intact, and for indexes that don't name all records: an event
-    that isn't found by its id can't be delivered.
+    for a record that is not intact, and for an index that doesn't name all events: one that isn't
+    found by its id can't be delivered.
     """
     begun: dict[QueueId, tuple[QueueState, int]] = {}
     for queue in journal.queues():
         begun[queue] = _from_last_snapshot(journal, queue)
         compact(begun[queue][0])
     tails = dict.fromkeys(begun, 0)
-    sums = IndexSums()
+    state, after = QueueState(queue=QueueId(0)), 0
     for entry in journal.scan():
-        sums.note(entry)
-        if entry.queue not in begun:
-            raise JournalDamagedError(f"its queue {entry.queue} is unknown", seq=entry.seq)
-        state, after = begun[entry.queue]
-        if entry.seq > after:
-            expand(state)
-            _apply(state, entry)
+        if entry.queue != state.queue:
             compact(state)
+            if entry.queue not in begun:
+                raise JournalDamagedError(f"its queue {entry.queue} is unknown", seq=entry.seq)
+            state, after = begun[entry.queue]
+            expand(state)
+        if entry.seq > after:
+            _apply(state, entry)
             tails[entry.queue] += 1
         elif isinstance(entry.record, EventAccepted):
             supply_room(state, entry.record)
-    journal.check_indexes(sums)
+    compact(state)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
 
 
@@ -64,4 +64,4 @@ def _from_last_snapshot(journal: Journal, queue: QueueId) -> tuple[QueueState, i
     snapshot = journal.snapshot(queue)
     if snapshot is None:
         return QueueState(queue=queue), 0
-    return from_snapshot(snapshot.state), snapshot.seq
+    return from_snapshot(*snapshot.pieces), snapshot.seq

@@ -12,7 +12,6 @@ from actors.verification import Replay
 from store.environment import DATA_FILE, give_to_owner_of
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.rebuilding import rebuild
-from store.port import Snapshot
 from store.records import (
     Entry,
     EventAccepted,
@@ -57,7 +56,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         may_have_lost_more = found_first > 0 or len(file.damage) > found_in_records
         agent_id = file.meta.get(AGENT_ID, b"").decode("ascii", "replace")
         sandbox = SANDBOX in file.meta
-        last_seq = max(choice.last, file.last_removed)
+        last_seq = max(choice.last, file.newest)
         damage = file.damage
     with JournalFile(source) as again:
         rebuild(
@@ -65,10 +64,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
             agent_id=agent_id,
             last_seq=last_seq,
             queues=again.queues,
-            snapshots={
-                queue: Snapshot(last_seq, to_snapshot(state))
-                for queue, state in choice.states.items()
-            },
+            snapshots={queue: [to_snapshot(state)] for queue, state in choice.states.items()},
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
             sandbox=sandbox,
@@ -113,13 +109,13 @@ class _Choice(Replay):
         elif not self.fold(entry):
             self.left_out.add(entry.seq)
 
-    def take_out(self, index: Iterable[tuple[EventId, int]]) -> None:
+    def take_out(self, index: Iterable[tuple[EventId, object, int]]) -> None:
         """Take out events that can't be delivered any more; what was under way starts again.
 
         The `index` of events knows those whose acceptance can't be read, unless they have ended.
         """
         known = self.accepted | self._ended | set(self.lost)
-        lost = [event for event, _ in index if event not in known]
+        lost = [event for event, *_ in index if event not in known]
         for state in self.states.values():
             for event in [id_ for id_ in state.waiting if id_ not in self.accepted]:
                 state.waiting.take(event)

@@ -1,82 +1,231 @@
-"""Bytes of a journal value: format version (1 byte), CRC-32 (4 bytes), msgpack of [queue, record].
+"""Bytes of the journal's rows. Each record has a CRC-32, so that damage is known by its number.
 
-The checksum covers the sequence number too, so that a record found at a wrong place is noticed.
+A row holds the records that one queue has appended in one commit, in order: key `queue_key` of the
+first one, value the version (1 byte) and for each record how far its number lies behind the first
+one (2 bytes), its size (4), its CRC-32 (4) and its msgpack. Rows that would be longer than
+`ROW_SIZE` are split between records. The checksums cover queue and number too, so that a record
+found at a wrong place is noticed. Records that are removed leave a row whose key stays.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+from zlib import crc32
 
 import msgspec
 
-from store.port import Snapshot
-from store.records import QUEUE_RECORDS, Entry, EventId, QueueId, Record, RoutingKey
-
-FORMAT_VERSION = 1
-_HEADER = 5
-
-AFTER_ALL = b"\xff" * 8
-"""A key that is greater than that of any entry."""
-
-# The tag is the first field of a record, behind the header and the queue.
-_ABOUT_A_QUEUE = re.compile(
-    "type.(?:{})".format("|".join(kind.__struct_config__.tag for kind in QUEUE_RECORDS)).encode()
+from store.records import (
+    QUEUE_RECORDS,
+    Entry,
+    EventId,
+    QueueId,
+    Record,
+    RoutingKey,
 )
-_TAG_WITHIN = 40
+
+FORMAT_VERSION = 2
+"""Of the journal as a whole; version 1 is converted by `store.conversion`."""
+
+ROW_SIZE = 4 * 4_096 - 16
+"""Bytes of a value that fill four pages of LMDB, less their header."""
+
+QUEUE_BYTES = 4
+SEQ_BYTES = 8
+
+AFTER_ALL = b"\xff" * SEQ_BYTES
+"""The end of a key that is greater than that of any entry of its queue."""
+
+_ROW_VERSION = b"\x02"
+_FRAME = struct.Struct(">HII")
+_frame, _unframed, _FRAME_BYTES = _FRAME.pack, _FRAME.unpack_from, _FRAME.size
+_FIRST_BODY = len(_ROW_VERSION) + _FRAME_BYTES
+_FARTHEST = 0xFFFF
+
+_SEAL = 1
+_SEAL_BYTES = 5
+
+# The tag is the first field of a record.
+_ABOUT_A_QUEUE = re.compile("|".join(kind.__struct_config__.tag for kind in QUEUE_RECORDS).encode())
+_TAG_WITHIN = 20
 
 
-class _Body(msgspec.Struct, array_like=True, frozen=True):
-    queue: QueueId
-    record: Record
+class StoredSnapshot(msgspec.Struct, frozen=True):
+    """The first row of a snapshot: `state` is its first piece, so many `more` have rows behind."""
+
+    seq: int
+    state: bytes
+    more: int = 0
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Body)
-_snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
+_encode = msgspec.msgpack.Encoder().encode
+_record_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_snapshot_decoder = msgspec.msgpack.Decoder(StoredSnapshot)
 _figures_decoder = msgspec.msgpack.Decoder(dict[str, int])
 
 _T = TypeVar("_T")
 
 
 class BadRecordError(Exception):
-    """The bytes are not a record that this program wrote; the text says in which way."""
+    """The bytes are not what this program wrote; the text says in which way.
+
+    `seq` is the number of the record, if they are a row of records.
+    """
+
+    def __init__(self, what: str, seq: int | None = None) -> None:
+        super().__init__(what)
+        self.seq = seq
 
 
 def key_of(seq: int) -> bytes:
-    """A sequence number as a key: 8 bytes big-endian, so that LMDB's order is the journal's."""
-    return seq.to_bytes(8, "big")
+    """A number as 8 bytes big-endian, so that LMDB's order is that of the numbers."""
+    return seq.to_bytes(SEQ_BYTES, "big")
 
 
-def encode(seq: int, queue: QueueId, record: Record) -> bytes:
-    """The value stored under `key_of(seq)`."""
-    return sealed(key_of(seq), _encoder.encode((queue, record)))
+def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
+    """What stands for a queue (4 bytes), or for the place of a record (12 bytes)."""
+    prefix = queue.to_bytes(QUEUE_BYTES, "big")
+    return prefix if seq is None else prefix + seq.to_bytes(SEQ_BYTES, "big")
+
+
+def queue_id(key: bytes) -> QueueId:
+    """The inverse of `queue_key` for the first 4 bytes."""
+    return QueueId(int.from_bytes(key[:QUEUE_BYTES], "big"))
+
+
+def seq_in(key: bytes) -> int:
+    """The inverse of `queue_key` for the last 8 bytes."""
+    return int.from_bytes(key[-SEQ_BYTES:], "big")
+
+
+def row_of(key: bytes, record: Record) -> bytes:
+    """The value of the row `key` of one record."""
+    body = _encode(record)
+    return b"%b%b%b" % (_ROW_VERSION, _frame(0, len(body), crc32(body, crc32(key))), body)
+
+
+def rows_of(
+    queue: QueueId, numbered: Iterable[tuple[int, Record]]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the rows for records of one queue, given with ascending numbers."""
+    parts: list[bytes] = []
+    size = first = seed = 0
+    key = b""
+    for seq, record in numbered:
+        body = _encode(record)
+        size += _FRAME.size + len(body)
+        if parts and (size > ROW_SIZE or seq - first > _FARTHEST):
+            yield key, b"".join(parts)
+            parts = []
+        if not parts:
+            key, first = queue_key(queue, seq), seq
+            seed = crc32(key)
+            parts.append(_ROW_VERSION)
+            size = len(_ROW_VERSION) + _FRAME.size + len(body)
+        behind = seq - first
+        parts += (_frame(behind, len(body), crc32(body, seed ^ behind)), body)
+    if parts:
+        yield key, b"".join(parts)
+
+
+def bodies_in(key: bytes, value: bytes) -> list[tuple[int, bytes | None]]:
+    """Number and msgpack of each record of a row; None for one whose checksum does not match.
+
+    If a record does not even say where it ends, it is the last one. Raises `BadRecordError` for
+    what is no row.
+    """
+    first, seed, size = int.from_bytes(key[QUEUE_BYTES:], "big"), crc32(key), len(value)
+    if size <= _FIRST_BODY:
+        raise BadRecordError("it is too short", first)
+    if value[:1] != _ROW_VERSION:
+        what = f"format {value[0]} is unknown, this program knows {FORMAT_VERSION}"
+        raise BadRecordError(what, first)
+    bodies: list[tuple[int, bytes | None]] = []
+    seq, begin = first, _FIRST_BODY
+    while begin < size:
+        behind, length, crc = _unframed(value, begin - _FRAME_BYTES)
+        seq, end = first + behind, begin + length
+        body = value[begin:end]
+        bodies.append((seq, body if crc32(body, seed ^ behind) == crc else None))
+        begin = end + _FRAME_BYTES
+    if begin != size + _FRAME_BYTES:
+        bodies.append((seq + 1, None))
+    return bodies
+
+
+def without(key: bytes, value: bytes, seqs: set[int]) -> bytes | None:
+    """The value of an intact row after the removal of these records; None if none is left."""
+    first, at, kept = seq_in(key), len(_ROW_VERSION), [_ROW_VERSION]
+    while at < len(value):
+        behind, length, _ = _unframed(value, at)
+        end = at + _FRAME_BYTES + length
+        if first + behind not in seqs:
+            kept.append(value[at:end])
+        at = end
+    return b"".join(kept) if len(kept) > 1 else None
+
+
+def record_in(seq: int, body: bytes | None) -> Record:
+    """The record in what `bodies_in` has given; raises `BadRecordError`."""
+    if body is None:
+        raise BadRecordError("its checksum does not match", seq)
+    try:
+        return _record_decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise BadRecordError(f"it can't be understood ({error})", seq) from None
+
+
+def entries_in(key: bytes, value: bytes) -> list[Entry]:
+    """The entries of a row; raises `BadRecordError` for the first one that is not intact."""
+    queue = queue_id(key)
+    return [Entry(seq, queue, record_in(seq, body)) for seq, body in bodies_in(key, value)]
+
+
+def may_concern(body: bytes | None, event: EventId) -> bool:
+    """False if the record in what `bodies_in` has given is certainly about another event.
+
+    Costs a tenth of decoding it.
+    """
+    return (
+        body is None
+        or event.encode() in body
+        or _ABOUT_A_QUEUE.search(body, 0, _TAG_WITHIN) is not None
+    )
 
 
 def sealed(key: bytes, body: bytes) -> bytes:
     """`body` behind the header that `check` verifies for the same `key`."""
-    crc = zlib.crc32(body, zlib.crc32(key))
-    return b"%c%b%b" % (FORMAT_VERSION, crc.to_bytes(4, "big"), body)
+    crc = crc32(body, crc32(key))
+    return b"%c%b%b" % (_SEAL, crc.to_bytes(4, "big"), body)
 
 
 def check(key: bytes, value: bytes) -> bytes:
-    """Return the msgpack body of a stored value; raise `BadRecordError` if it isn't intact."""
-    if len(value) <= _HEADER:
+    """Return what was sealed; raise `BadRecordError` if it isn't intact."""
+    if len(value) <= _SEAL_BYTES:
         raise BadRecordError("it is too short")
-    if value[0] != FORMAT_VERSION:
-        raise BadRecordError(f"format {value[0]} is unknown, this program knows {FORMAT_VERSION}")
-    body = value[_HEADER:]
-    if zlib.crc32(body, zlib.crc32(key)) != int.from_bytes(value[1:_HEADER], "big"):
+    if value[0] != _SEAL:
+        raise BadRecordError(f"format {value[0]} is unknown, this program knows {_SEAL}")
+    body = value[_SEAL_BYTES:]
+    if crc32(body, crc32(key)) != int.from_bytes(value[1:_SEAL_BYTES], "big"):
         raise BadRecordError("its checksum does not match")
     return body
 
 
-def decode(key: bytes, value: bytes) -> Entry:
-    """The entry stored as `key` -> `value`; raises `BadRecordError`."""
-    decoded = _decoded(_decoder, check(key, value))
-    return Entry(int.from_bytes(key, "big"), decoded.queue, decoded.record)
+def encode_other(key: bytes, row: StoredSnapshot | dict[str, int]) -> bytes:
+    """The value stored under `key` for what is no record."""
+    return sealed(key, _encode(row))
+
+
+def decode_snapshot(key: bytes, value: bytes) -> StoredSnapshot:
+    """The first row of a snapshot, stored as `key` -> `value`; raises `BadRecordError`."""
+    return _decoded(_snapshot_decoder, check(key, value))
+
+
+def decode_figures(key: bytes, value: bytes) -> dict[str, int]:
+    """The numbers by name stored as `key` -> `value`; raises `BadRecordError`."""
+    return _decoded(_figures_decoder, check(key, value))
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes) -> _T:
@@ -86,28 +235,13 @@ def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes) -> _T:
         raise BadRecordError(f"it can't be understood ({error})") from None
 
 
-def encode_other(key: bytes, row: Snapshot | dict[str, int]) -> bytes:
-    """The value stored under `key` for what is no record."""
-    return sealed(key, _encoder.encode(row))
-
-
-def decode_snapshot(key: bytes, value: bytes) -> Snapshot:
-    """The snapshot stored as `key` -> `value`; raises `BadRecordError`."""
-    return _decoded(_snapshot_decoder, check(key, value))
-
-
-def decode_figures(key: bytes, value: bytes) -> dict[str, int]:
-    """The numbers by name stored as `key` -> `value`; raises `BadRecordError`."""
-    return _decoded(_figures_decoder, check(key, value))
-
-
 def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:
     """Name and value of the row in `meta` that vouches for a row of `queues`.
 
     A routing key whose bytes have changed would send a queue's events to another service.
     """
     name = b"queue_%d_crc32" % queue
-    return name, b"%d" % zlib.crc32(key.encode(), zlib.crc32(name))
+    return name, b"%d" % crc32(key.encode(), crc32(name))
 
 
 def routing_key(queue: QueueId, stored: bytes, meta: Callable[[bytes], bytes | None]) -> RoutingKey:
@@ -123,11 +257,3 @@ def routing_key(queue: QueueId, stored: bytes, meta: Callable[[bytes], bytes | N
     if meta(name) not in (None, seal):
         raise BadRecordError("its checksum does not match")
     return key
-
-
-def may_concern(value: bytes, event: EventId) -> bool:
-    """False if the record in a stored value is certainly about another event, else unknown.
-
-    Costs a tenth of decoding it.
-    """
-    return event.encode() in value or _ABOUT_A_QUEUE.search(value, 0, _TAG_WITHIN) is not None

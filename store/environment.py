@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 DATA_FILE = "data.mdb"
 _READERS_FILE = "lock.mdb"
 MARKER_FILE = "format"
-_MARKER_TEXT = "pdagent journal, format 1. Do not edit or delete files here by hand.\n"
+_MARKER_TEXT = "pdagent journal. Do not edit or delete files here by hand.\n"
 
 _SMALLEST_PAGE = 4096
 

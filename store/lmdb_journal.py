@@ -1,16 +1,18 @@
-"""The journal in LMDB: six named databases, all written in one durable transaction per commit."""
+"""The journal in LMDB: five named databases, all written in one durable transaction per commit."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import lmdb
 
-from store import codec, environment, tables
+from store import codec, conversion, environment, tables
+from store.codec import BadRecordError, queue_key
 from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
@@ -23,9 +25,9 @@ from store.headroom import Headroom
 from store.inspection.data_file import refuse_damage
 from store.lmdb_reader import LmdbReader
 from store.lock import JournalLock
-from store.port import Append, Snapshot, Usage
-from store.records import Entry, EventAccepted
-from store.tables import Tables, queue_key
+from store.port import Append, Usage
+from store.records import Entry, EventAccepted, QueueId
+from store.tables import Rows, Tables
 
 _MIB = 1 << 20
 _RESERVE = 16 * _MIB
@@ -60,12 +62,14 @@ class LmdbJournal(LmdbReader):
         self._env = env = environment.open_environment(self.directory, map_size=self._map_size)
         try:
             self._create_missing(env)
+            for _ in conversion.convert(env, self.directory):
+                pass
             self._open_tables()
             environment.mark_complete(self.directory)
             self._headroom = Headroom(self._data_file, _RESERVE)
             self._file_id = _id_of(self._data_file)
             self._page_size: int = env.stat()["psize"]
-            self._last = self._find_last()
+            self._read_figures()
             self._measure()
         except lmdb.Error as error:
             env.close()
@@ -95,49 +99,53 @@ class LmdbJournal(LmdbReader):
             elif (txn.get(tables.SANDBOX) is not None) != self._sandbox:
                 raise SandboxJournalError(self.directory, is_sandbox=not self._sandbox)
 
-    def _find_last(self) -> int:
+    def _read_figures(self) -> None:
         """Numbers are never used twice, even when the newest entries have been removed."""
         with self._reading() as txn:
-            cursor = txn.cursor(self._tables.journal)
-            newest = int.from_bytes(cursor.key(), "big") if cursor.last() else 0
-            removed = int(txn.get(tables.LAST_REMOVED, db=self._tables.meta, default=b"0"))
-        return max(newest, removed)
+            figures = self._figures(txn)
+        self._last, self._entries = figures.get(tables.NEWEST, 0), figures.get(tables.RECORDS, 0)
 
     def commit(self, batch: Sequence[Append]) -> int:
         """As `store.port.Journal.commit`."""
-        seq, written, to = self._last, 0, self._tables
-        if any(isinstance(record, EventAccepted) for append in batch for record in append.records):
+        seq, to, rows = self._last, self._tables, Rows()
+        snapshots: list[tuple[QueueId, int, Iterable[bytes]]] = []
+        for append in batch:
+            if append.records:
+                rows.add(append.queue, seq + 1, append.records)
+                seq += len(append.records)
+            if append.snapshot is not None:
+                snapshots.append((append.queue, seq, append.snapshot))
+        if rows.events:
             # Its sender gets a receipt. Deliveries are recorded wherever the file is.
             self._refuse_if_displaced()
+        entries = self._entries + seq - self._last
         try:
             with self._env.begin(write=True) as txn:
-                put = txn.put
+                written = rows.put(txn, to)
+                for snapshot in snapshots:
+                    written += to.put_snapshot(txn, *snapshot)
                 for append in batch:
-                    queue = append.queue
-                    if append.routing_key is not None:
-                        to.put_queue(put, queue, append.routing_key)
-                    for record in append.records:
-                        seq += 1
-                        written += to.put_record(put, seq, queue, record)
-                    if append.snapshot is not None:
-                        written += to.put_snapshot(put, queue, Snapshot(seq, append.snapshot))
+                    if append.routing_key is not None and append.forget is None:
+                        to.put_queue(txn.put, append.queue, append.routing_key)
                     if append.forget is not None:
                         self._forget(txn, append)
+                if rows.journal:
+                    to.put_figures(txn.put, seq, entries)
         except (lmdb.Error, OSError) as error:
             raise CommitFailedError(f"a commit to the journal failed: {error}") from error
-        self._entries += seq - self._last
-        self._last = seq
+        self._last, self._entries = seq, entries
         self._unmeasured += written
         return seq
 
     def _forget(self, txn: Any, append: Append) -> None:
         queue, key, table = append.queue, append.routing_key, self._tables
         assert key is not None
-        cursor = txn.cursor(table.by_queue)
+        cursor = txn.cursor(table.journal)
         if cursor.set_range(queue_key(queue)) and cursor.key().startswith(queue_key(queue)):
             return  # a queue that is not empty is never removed
         txn.delete(key.encode(), db=table.queues)
         txn.delete(queue_key(queue), db=table.snapshots)
+        table.delete_pieces(txn, queue, 1)
         txn.delete(codec.routing_key_seal(queue, key)[0], db=table.meta)
         sums = Counter(self._forgotten_in(txn))
         sums.update(append.forget)
@@ -145,19 +153,45 @@ class LmdbJournal(LmdbReader):
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """As `store.port.Journal.remove`."""
+        ordered = sorted(entries, key=lambda entry: (entry.queue, entry.seq))
         try:
             with self._env.begin(write=True) as txn:
-                for entry in entries:
-                    seq_key = codec.key_of(entry.seq)
-                    if not txn.delete(seq_key, db=self._tables.journal):
-                        continue  # gone before: its id may belong to a newer entry by now
-                    txn.delete(queue_key(entry.queue, entry.seq), db=self._tables.by_queue)
-                    if isinstance(entry.record, EventAccepted):
-                        txn.delete(entry.record.event.encode(), db=self._tables.events)
+                left = self._entries
+                for queue, of_queue in groupby(ordered, key=lambda entry: entry.queue):
+                    left -= self._remove_of(txn, queue, {entry.seq: entry for entry in of_queue})
+                self._tables.put_figures(txn.put, self._last, left)
                 txn.put(tables.LAST_REMOVED, str(self._last).encode(), db=self._tables.meta)
+        except BadRecordError as error:
+            raise CommitFailedError(f"removing old records failed: {error}") from None
         except (lmdb.Error, OSError) as error:
             raise CommitFailedError(f"removing old records failed: {error}") from error
+        self._entries = left
         self._measure()
+
+    def _remove_of(self, txn: Any, queue: QueueId, entries: dict[int, Entry]) -> int:
+        """Remove a queue's entries, given in order by number; returns how many were there."""
+        cursor, table, prefix = txn.cursor(self._tables.journal), self._tables, queue_key(queue)
+        left, removed = set(entries), 0
+        for wanted in entries:
+            if wanted not in left or not self._to_row_of(cursor, queue_key(queue, wanted)):
+                continue
+            key, value = cursor.key(), cursor.value()
+            if not key.startswith(prefix):
+                continue
+            gone = left.intersection(seq for seq, _ in codec.bodies_in(key, value))
+            if not gone:
+                continue  # gone before: its id may belong to a newer entry by now
+            kept = codec.without(key, value, gone)
+            if kept is None:
+                txn.delete(key, db=table.journal)
+            else:
+                txn.put(key, kept, db=table.journal)
+            left -= gone
+            removed += len(gone)
+            for record in (entries[seq].record for seq in gone):
+                if isinstance(record, EventAccepted):
+                    txn.delete(record.event.encode(), db=table.events)
+        return removed
 
     def admit(self) -> None:
         """As `store.port.Journal.admit`."""
@@ -201,7 +235,7 @@ class LmdbJournal(LmdbReader):
                 self._write_something()
             except lmdb.Error as error:
                 raise CommitFailedError(f"the journal still can't be written: {error}") from None
-        self._last = self._find_last()
+        self._read_figures()
         self._measure()
 
     def _write_something(self) -> None:
@@ -220,7 +254,6 @@ class LmdbJournal(LmdbReader):
             stats = [txn.stat(db) for db in self._tables]
         pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
         self._used = pages * self._page_size
-        self._entries: int = stats[0]["entries"]
         self._unmeasured = 0
 
 

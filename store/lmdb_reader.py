@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -11,8 +12,9 @@ from typing import Any, NoReturn
 import lmdb
 
 from store import codec, tables
+from store.codec import BadRecordError, queue_id, queue_key
 from store.errors import JournalDamagedError, JournalUnavailableError
-from store.port import IndexSums, Snapshot
+from store.port import Snapshot
 from store.records import (
     AcceptedEntry,
     Entry,
@@ -22,7 +24,7 @@ from store.records import (
     RoutingKey,
     of_one_event,
 )
-from store.tables import QUEUE_BYTES, Tables, queue_id, queue_key
+from store.tables import Tables
 
 _LONGEST_KEY = 511  # LMDB's; what is longer, or empty, can't have been stored
 
@@ -63,75 +65,111 @@ class LmdbReader:
 
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""
-        with self._reading(self._tables.snapshots) as txn:
-            value = txn.get(queue_key(queue))
-        with self._intact(f"the snapshot of queue {queue}"):
-            return None if value is None else codec.decode_snapshot(queue_key(queue), value)
+        key = queue_key(queue)
+        with (
+            self._reading(self._tables.snapshots) as txn,
+            self._intact(f"the snapshot of queue {queue}"),
+        ):
+            value = txn.get(key)
+            if value is None:
+                return None
+            return tables.snapshot_of(queue, codec.decode_snapshot(key, value), txn.get)
 
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.entries`."""
-        for seq_key, value in self._values(queue, after):
-            yield self._decode(seq_key, value)
+        for seq, body in self._bodies(queue, after):
+            yield self._entry(seq, queue, body)
 
     def history(self, event: EventId) -> Iterator[Entry]:
         """As `store.port.Journal.history`."""
         accepted = self.accepted(event)
         if accepted is not None:
-            values = self._values(accepted.queue, accepted.seq - 1)
-            concerned = (row for row in values if codec.may_concern(row[1], event))
-            yield from of_one_event(event, (self._decode(*row) for row in concerned))
+            queue = accepted.queue
+            bodies = self._bodies(queue, accepted.seq - 1)
+            concerned = (each for each in bodies if codec.may_concern(each[1], event))
+            yield from of_one_event(event, (self._entry(n, queue, b) for n, b in concerned))
 
     def backwards(self, before: int | None = None, queue: QueueId | None = None) -> Iterator[Entry]:
         """As `store.port.Journal.backwards`."""
         with self._reading() as txn:
-            if queue is None:
-                cursor, prefix = txn.cursor(self._tables.journal), b""
-            else:
-                cursor, prefix = txn.cursor(self._tables.by_queue), queue_key(queue)
-            end = codec.AFTER_ALL if before is None else codec.key_of(before)
-            # To the first key at or behind the end, then one back; without such a key, to the last.
-            found = cursor.prev() if cursor.set_range(prefix + end) else cursor.last()
-            while found and (key := cursor.key()).startswith(prefix):
-                seq_key = key[len(prefix) :]
-                value = cursor.value() if queue is None else self._indexed(txn, seq_key)
-                yield self._decode(seq_key, value)
-                found = cursor.prev()
+            chosen = self._queues_with_entries(txn) if queue is None else [queue]
+            rows = (self._rows_backwards(txn, each, before) for each in chosen)
+            for _, key, value in heapq.merge(*rows):
+                for entry in reversed(self._decode(key, value)):
+                    if before is None or entry.seq < before:
+                        yield entry
 
-    def _values(self, queue: QueueId, after: int) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values of a queue's entries with `seq > after`, oldest first."""
+    def _queues_with_entries(self, txn: Any) -> Iterator[QueueId]:
+        cursor = txn.cursor(self._tables.journal)
+        found = cursor.first()
+        while found:
+            queue = queue_id(cursor.key())
+            yield queue
+            found = cursor.set_range(queue_key(QueueId(queue + 1)))
+
+    def _rows_backwards(
+        self, txn: Any, queue: QueueId, before: int | None
+    ) -> Iterator[tuple[int, bytes, bytes]]:
+        """A queue's rows, the newest first, each behind a number that grows with its age."""
+        cursor, prefix = txn.cursor(self._tables.journal), queue_key(queue)
+        end = prefix + (codec.AFTER_ALL if before is None else codec.key_of(before))
+        # To the first key at or behind the end, then one back; without such a key, to the last.
+        found = cursor.prev() if cursor.set_range(end) else cursor.last()
+        while found and (key := cursor.key()).startswith(prefix):
+            yield -codec.seq_in(key), key, cursor.value()
+            found = cursor.prev()
+
+    def _bodies(self, queue: QueueId, after: int) -> Iterator[tuple[int, bytes | None]]:
+        """Numbers and bodies (see `codec.bodies_in`) of a queue's entries with `seq > after`."""
         prefix = queue_key(queue)
         with self._reading() as txn:
-            cursor = txn.cursor(self._tables.by_queue)
-            found = cursor.set_range(queue_key(queue, after + 1))
+            cursor = txn.cursor(self._tables.journal)
+            found = self._to_row_of(cursor, queue_key(queue, after + 1))
             while found and (key := cursor.key()).startswith(prefix):
-                seq_key = key[QUEUE_BYTES:]
-                yield seq_key, self._indexed(txn, seq_key)
+                try:
+                    for seq, body in codec.bodies_in(key, cursor.value()):
+                        if seq > after:
+                            yield seq, body
+                except BadRecordError as error:
+                    self._damaged(error)
                 found = cursor.next()
 
-    def _indexed(self, txn: Any, seq_key: bytes) -> bytes:
-        """The value of a record that an index names."""
-        value: bytes | None = txn.get(seq_key, db=self._tables.journal)
-        if value is None:
-            self._damaged(seq_key, "the index names it, but it is not there")
-        return value
+    @staticmethod
+    def _to_row_of(cursor: Any, place: bytes) -> bool:
+        """Set a cursor to the row that holds the record at a place, or else one beside it."""
+        behind: bool = cursor.set_range(place)
+        if behind and cursor.key() == place:
+            return True
+        before: bool = cursor.prev() if behind else cursor.last()
+        if before and cursor.key().startswith(place[: codec.QUEUE_BYTES]):
+            return True
+        return bool(cursor.next() if before else cursor.first())
 
     def scan(self) -> Iterator[Entry]:
         """As `store.port.Journal.scan`."""
+        expected = found = count = 0
         with self._reading() as txn:
             for key, value in txn.cursor(self._tables.journal):
-                yield self._decode(key, value)
+                for entry in self._decode(key, value):
+                    count += 1
+                    if type(entry.record) is EventAccepted:
+                        place = queue_key(entry.queue, entry.seq)
+                        expected += hash((entry.record.event.encode(), place))
+                    yield entry
+            for row in txn.cursor(self._tables.events):
+                found += hash(row)
+            records = self._figures(txn).get(tables.RECORDS, 0)
+        if count != records:
+            what = f"{count} of its {records} records are there"
+            raise JournalDamagedError(what, directory=self.directory)
+        if found != expected:  # sums, as the index has an order of its own
+            what = "its index of events does not fit its records"
+            raise JournalDamagedError(what, directory=self.directory)
 
-    def check_indexes(self, records: IndexSums) -> None:
-        """As `store.port.Journal.check_indexes`."""
-        sums = IndexSums()
-        with self._reading() as txn:
-            for key in txn.cursor(self._tables.by_queue).iternext(values=False):
-                sums.note_queue(queue_id(key), int.from_bytes(key[QUEUE_BYTES:], "big"))
-            for event, seq in txn.cursor(self._tables.events):
-                sums.note_event(EventId(event.decode(errors="replace")), int.from_bytes(seq, "big"))
-        difference = records.difference(sums)
-        if difference is not None:
-            raise JournalDamagedError(difference, directory=self.directory)
+    def _figures(self, txn: Any) -> dict[str, int]:
+        with self._intact("the number of its last record"):
+            value = txn.get(tables.FIGURES, db=self._tables.meta)
+            return {} if value is None else codec.decode_figures(tables.FIGURES, value)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         """As `store.port.Journal.accepted`."""
@@ -139,12 +177,17 @@ class LmdbReader:
         if not 0 < len(event_key) <= _LONGEST_KEY:
             return None
         with self._reading() as txn:
-            key = txn.get(event_key, db=self._tables.events)
-            if key is None:
+            place = txn.get(event_key, db=self._tables.events)
+            if place is None:
                 return None
-            entry = self._decode(key, self._indexed(txn, key))
+        queue, wanted = queue_id(place), codec.seq_in(place)
+        found = next(self._bodies(queue, wanted - 1), None)
+        if found is None or found[0] != wanted:
+            self._damaged(BadRecordError("the index names it, but it is not there", wanted))
+        entry = self._entry(wanted, queue, found[1])
         if not isinstance(entry.record, EventAccepted):
-            self._damaged(key, "the index of events says that it accepts one")
+            what = "the index of events says that it accepts one"
+            self._damaged(BadRecordError(what, wanted))
         return AcceptedEntry(entry.seq, entry.queue, entry.record)
 
     def find_events(self, part: str, limit: int) -> list[EventId]:
@@ -183,16 +226,20 @@ class LmdbReader:
         """Raise `JournalDamagedError` for a bad row that is no record."""
         try:
             yield
-        except codec.BadRecordError as error:
+        except BadRecordError as error:
             raise JournalDamagedError(f"{what}: {error}", directory=self.directory) from None
 
-    def _decode(self, key: bytes, value: bytes) -> Entry:
+    def _entry(self, seq: int, queue: QueueId, body: bytes | None) -> Entry:
         try:
-            return codec.decode(key, value)
-        except codec.BadRecordError as error:
-            self._damaged(key, str(error))
+            return Entry(seq, queue, codec.record_in(seq, body))
+        except BadRecordError as error:
+            self._damaged(error)
 
-    def _damaged(self, key: bytes, what: str) -> NoReturn:
-        raise JournalDamagedError(
-            what, directory=self.directory, seq=int.from_bytes(key, "big")
-        ) from None
+    def _decode(self, key: bytes, value: bytes) -> list[Entry]:
+        try:
+            return codec.entries_in(key, value)
+        except BadRecordError as error:
+            self._damaged(error)
+
+    def _damaged(self, error: BadRecordError) -> NoReturn:
+        raise JournalDamagedError(str(error), directory=self.directory, seq=error.seq) from None

@@ -7,29 +7,33 @@ from typing import Protocol
 
 import msgspec
 
-from store.records import AcceptedEntry, Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
+from store.records import AcceptedEntry, Entry, EventId, QueueId, Record, RoutingKey
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """What one queue adds in one transaction.
 
-    `routing_key` is given with a queue's first append, `snapshot` is the folded state after
-    `records` (and all appends before). `forget` removes a queue that has no entries any more; it
+    `routing_key` is given with a queue's first append. `snapshot` is the folded state after
+    `records` (and all appends before) in pieces, which may be made when they are asked for: once,
+    in the thread that commits. `forget` removes a queue that has no entries any more; it
     holds figures that the journal adds up over all such queues.
     """
 
     queue: QueueId
     records: Sequence[Record] = ()
     routing_key: RoutingKey | None = None
-    snapshot: bytes | None = None
+    snapshot: Iterable[bytes] | None = None
     forget: Mapping[str, int] | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A queue's folded state; `seq` is the last journal entry that may be contained in it."""
+    """A queue's folded state, in the pieces in which it was given.
+
+    `seq` is the last journal entry that may be contained in it.
+    """
 
     seq: int
-    state: bytes
+    pieces: tuple[bytes, ...]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,37 +42,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     limit: int
     entries: int
-
-
-class IndexSums:
-    """Sums over index rows, independent of their order.
-
-    If the sums over all records and over the indexes differ, an index row was lost or changed.
-    """
-
-    def __init__(self) -> None:
-        self.by_queue = 0
-        self.events = 0
-
-    def note(self, entry: Entry) -> None:
-        """Add the rows that an entry ought to have."""
-        self.note_queue(entry.queue, entry.seq)
-        if isinstance(entry.record, EventAccepted):
-            self.note_event(entry.record.event, entry.seq)
-
-    def note_queue(self, queue: QueueId, seq: int) -> None:
-        """Add a row of `by_queue`."""
-        self.by_queue += hash((queue, seq))
-
-    def note_event(self, event: EventId, seq: int) -> None:
-        """Add a row of `events`."""
-        self.events += hash((event, seq))
-
-    def difference(self, indexes: IndexSums) -> str | None:
-        """What is wrong with the indexes, if these are the sums of all records."""
-        wrong = ["by queue"] if self.by_queue != indexes.by_queue else []
-        wrong += ["of events"] if self.events != indexes.events else []
-        return f"its index {' and that '.join(wrong)} does not fit its records" if wrong else None
 
 
 class Journal(Protocol):
@@ -109,10 +82,10 @@ class Journal(Protocol):
         """A queue's entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
 
     def scan(self) -> Iterator[Entry]:
-        """All entries, oldest first. Raises `JournalDamagedError`."""
+        """All entries, one queue after the other, oldest first.
 
-    def check_indexes(self, records: IndexSums) -> None:
-        """Compare the indexes with the sums of all entries; raises `JournalDamagedError`."""
+        Raises `JournalDamagedError`, at the end also for an index that does not fit the entries.
+        """
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         """The entry of an event's acceptance, or None if it is unknown or removed."""

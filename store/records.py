@@ -1,8 +1,8 @@
 """Journal records: what happened, in the past tense, tagged and versioned.
 
-A record's tag is its name on disk and never changes; a new field gets a default, so that old
-journals stay readable. `at` is the wall clock in seconds since 1970 (UTC); `queue` is not repeated
-in the record, it stands in the entry around it.
+A record's tag is its name on disk and never changes, nor does the order of its fields; a new field
+comes last and gets a default, so that old journals stay readable. `at` is the wall clock in seconds
+since 1970 (UTC); `queue` is not repeated in the record, it stands in the entry around it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ QueueId = NewType("QueueId", int)
 RoutingKey = NewType("RoutingKey", str)
 
 EventKind = Literal["v1", "v2", "change"]
+
+
+class Recorded(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all records. On disk, the fields stand in their order, without their names."""
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +40,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     expected: Expectation | None = None
 
 
-class EventAccepted(
-    msgspec.Struct, frozen=True, kw_only=True, tag="EventAccepted", omit_defaults=True
-):
+class EventAccepted(Recorded, frozen=True, kw_only=True, tag="EventAccepted"):
     """An event is ours now. `body` is the JSON to deliver with its key blanked to `""`.
 
     `fingerprint` is a digest of the request as it was sent, if it had an Idempotency-Key; empty in
@@ -75,7 +77,7 @@ class EventAccepted(
         return f"EventAccepted(event={self.event!r}, kind={self.kind!r}, action={self.action!r})"
 
 
-class DeliveryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryStarted"):
+class DeliveryStarted(Recorded, frozen=True, kw_only=True, tag="DeliveryStarted"):
     """Attempt number `attempt` (from 1) is on its way to PagerDuty."""
 
     event: EventId
@@ -83,7 +85,7 @@ class DeliveryStarted(msgspec.Struct, frozen=True, kw_only=True, tag="DeliverySt
     at: float
 
 
-class DeliveryDeferred(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryDeferred"):
+class DeliveryDeferred(Recorded, frozen=True, kw_only=True, tag="DeliveryDeferred"):
     """The attempt failed; repeated at `retry_at` or, while no key gets through, as a probe.
 
     `counts`: it counts against the event, because PagerDuty accepted another one since the
@@ -101,7 +103,7 @@ class DeliveryDeferred(msgspec.Struct, frozen=True, kw_only=True, tag="DeliveryD
     link_failing: bool = False
 
 
-class EventDelivered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDelivered"):
+class EventDelivered(Recorded, frozen=True, kw_only=True, tag="EventDelivered"):
     """PagerDuty answered `status`: the event is done."""
 
     event: EventId
@@ -110,7 +112,7 @@ class EventDelivered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDelive
     seconds: float = 0.0
 
 
-class EventDeadLettered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDeadLettered"):
+class EventDeadLettered(Recorded, frozen=True, kw_only=True, tag="EventDeadLettered"):
     """The event can't be delivered as it is; an operator may retry or discard it."""
 
     event: EventId
@@ -120,7 +122,7 @@ class EventDeadLettered(msgspec.Struct, frozen=True, kw_only=True, tag="EventDea
     seconds: float = 0.0
 
 
-class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"):
+class EventRetried(Recorded, frozen=True, kw_only=True, tag="EventRetried"):
     """Asked for by an operator: a dead letter goes to the tail, a deferred event is due now.
 
     `superseded_by` names the later event in spite of which a dead letter is retried, by force.
@@ -133,7 +135,7 @@ class EventRetried(msgspec.Struct, frozen=True, kw_only=True, tag="EventRetried"
     superseded_by: EventId | None = None
 
 
-class EventDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="EventDiscarded"):
+class EventDiscarded(Recorded, frozen=True, kw_only=True, tag="EventDiscarded"):
     """Given up: by an operator, overtaken when it was accepted by a trigger that occurred later, or
     a dead letter after its time or in a full journal (`reason`)."""
 
@@ -142,20 +144,20 @@ class EventDiscarded(msgspec.Struct, frozen=True, kw_only=True, tag="EventDiscar
     at: float
 
 
-class QueueHeld(msgspec.Struct, frozen=True, kw_only=True, tag="QueueHeld"):
+class QueueHeld(Recorded, frozen=True, kw_only=True, tag="QueueHeld"):
     """Deliveries of this queue stop; events are still accepted."""
 
     reason: str
     at: float
 
 
-class QueueReleased(msgspec.Struct, frozen=True, kw_only=True, tag="QueueReleased"):
+class QueueReleased(Recorded, frozen=True, kw_only=True, tag="QueueReleased"):
     """Deliveries of this queue go on."""
 
     at: float
 
 
-class ActorRestarted(msgspec.Struct, frozen=True, kw_only=True, tag="ActorRestarted"):
+class ActorRestarted(Recorded, frozen=True, kw_only=True, tag="ActorRestarted"):
     """A restarted queue actor found a delivery whose outcome is unknown."""
 
     reason: str

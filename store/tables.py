@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple, Self
 
 import lmdb
 
 from store import codec
+from store.codec import StoredSnapshot, key_of, queue_key
 from store.port import Snapshot
-from store.records import EventAccepted, QueueId, Record, RoutingKey
+from store.records import Entry, EventAccepted, QueueId, Record, RoutingKey
 
 # Rows of `meta`.
 FORMAT = b"format"
@@ -18,9 +20,10 @@ SANDBOX = b"sandbox"
 """There if the journal's events are trials, which must not reach PagerDuty."""
 FORGOTTEN = b"forgotten"
 LAST_REMOVED = b"last_seq"
-"""The last sequence number when records were last removed: it is never used again."""
-
-QUEUE_BYTES = 4
+"""The last sequence number when records were last removed."""
+FIGURES = b"figures"
+"""`NEWEST`, the last sequence number ever given, and `RECORDS`, how many records there are."""
+NEWEST, RECORDS = "newest", "records"
 
 Put = Callable[..., object]
 
@@ -28,14 +31,13 @@ Put = Callable[..., object]
 class Tables(NamedTuple):
     """LMDB's handles of the tables, or with `str` in their place, their names.
 
-    `journal` maps sequence numbers to records; `queues` routing keys to queue ids; `by_queue` has a
-    key for each record, `events` the sequence number of each `EventAccepted`; `snapshots` has one
-    row per queue.
+    `journal` holds the records of each queue in order (see `codec`), `queues` maps routing keys to
+    queue ids, `events` ids of events to the places (`codec.queue_key`) of their `EventAccepted`.
+    `snapshots` has for each queue a row with its id as key, and further pieces behind it.
     """
 
     journal: Any
     queues: Any
-    by_queue: Any
     events: Any
     snapshots: Any
     meta: Any
@@ -50,31 +52,96 @@ class Tables(NamedTuple):
         put(key.encode(), queue_key(queue), db=self.queues)
         put(*codec.routing_key_seal(queue, key), db=self.meta)
 
-    def put_record(self, put: Put, seq: int, queue: QueueId, record: Record) -> int:
-        """Write a record behind all others, with its index rows; returns its size in bytes."""
-        seq_key, value = codec.key_of(seq), codec.encode(seq, queue, record)
-        put(seq_key, value, db=self.journal, append=True)
-        put(queue.to_bytes(QUEUE_BYTES, "big") + seq_key, b"", db=self.by_queue)
-        if isinstance(record, EventAccepted):
-            put(record.event.encode(), seq_key, db=self.events)
-        return len(value)
+    def put_figures(self, put: Put, newest: int, records: int) -> None:
+        """Write the row `FIGURES`."""
+        figures = {NEWEST: newest, RECORDS: records}
+        put(FIGURES, codec.encode_other(FIGURES, figures), db=self.meta)
 
-    def put_snapshot(self, put: Put, queue: QueueId, snapshot: Snapshot) -> int:
-        """Write the snapshot of a queue; returns its size in bytes."""
-        value = codec.encode_other(queue_key(queue), snapshot)
-        put(queue_key(queue), value, db=self.snapshots)
-        return len(value)
+    def put_snapshot(self, txn: Any, queue: QueueId, seq: int, pieces: Iterable[bytes]) -> int:
+        """Write the snapshot of a queue in place of the one before; returns its size in bytes.
+
+        Each piece is asked for when it is written, so that other threads get their turn.
+        """
+        key, remaining = queue_key(queue), iter(pieces)
+        first, more, written = next(remaining, b""), 0, 0
+        for more, piece in enumerate(remaining, 1):
+            value = codec.sealed(piece_key(queue, more), piece)
+            txn.put(piece_key(queue, more), value, db=self.snapshots)
+            written += len(value)
+        self.delete_pieces(txn, queue, more + 1)
+        value = codec.encode_other(key, StoredSnapshot(seq, first, more))
+        txn.put(key, value, db=self.snapshots)
+        return written + len(value)
+
+    def delete_pieces(self, txn: Any, queue: QueueId, begin: int) -> None:
+        """Delete the pieces of a queue's snapshot from this number on."""
+        cursor, prefix = txn.cursor(self.snapshots), queue_key(queue)
+        found = cursor.set_range(piece_key(queue, begin))
+        while found and cursor.key().startswith(prefix):
+            found = cursor.delete()
 
 
-def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
-    """Key of `snapshots` and value of `queues` (4 bytes), or key of `by_queue` (12 bytes)."""
-    prefix = queue.to_bytes(QUEUE_BYTES, "big")
-    return prefix if seq is None else prefix + codec.key_of(seq)
+def piece_key(queue: QueueId, number: int) -> bytes:
+    """Key of a piece of a snapshot but for the first."""
+    return queue_key(queue) + number.to_bytes(4, "big")
 
 
-def queue_id(key: bytes) -> QueueId:
-    """The inverse of `queue_key` for the first 4 bytes."""
-    return QueueId(int.from_bytes(key[:QUEUE_BYTES], "big"))
+class Rows:
+    """Rows to be written together: py-lmdb lets go of the interpreter lock for each put."""
+
+    def __init__(self) -> None:
+        self.journal: list[tuple[bytes, bytes]] = []
+        self.events: list[tuple[bytes, bytes]] = []
+
+    def add(self, queue: QueueId, first: int, records: Sequence[Record]) -> None:
+        """Add what one queue appends, with numbers from `first` on."""
+        prefix = queue_key(queue)
+        if len(records) == 1:
+            key = prefix + key_of(first)
+            self.journal.append((key, codec.row_of(key, records[0])))
+        else:
+            self.journal += codec.rows_of(queue, enumerate(records, first))
+        for seq, record in enumerate(records, first):
+            if type(record) is EventAccepted:
+                self.events.append((record.event.encode(), prefix + key_of(seq)))
+
+    def add_entries(self, entries: Iterable[Entry]) -> None:
+        """Add entries, those of each queue in order.
+
+        Rows of different queues never overlap, so only numbers that follow each other share one.
+        """
+        for (queue, _), numbered in groupby(enumerate(entries), key=_run):
+            run = [entry for _, entry in numbered]
+            self.add(queue, run[0].seq, [entry.record for entry in run])
+
+    def put(self, txn: Any, to: Tables) -> int:
+        """Write all; returns the size of the records in bytes."""
+        txn.cursor(to.journal).putmulti(self.journal)
+        txn.cursor(to.events).putmulti(self.events)
+        return sum(len(value) for _, value in self.journal)
+
+
+def _run(numbered: tuple[int, Entry]) -> tuple[QueueId, int]:
+    """The same for entries of one queue whose numbers follow each other."""
+    number, entry = numbered
+    return entry.queue, entry.seq - number
+
+
+def snapshot_of(
+    queue: QueueId, stored: StoredSnapshot, piece: Callable[[bytes], bytes | None]
+) -> Snapshot:
+    """A snapshot from its first row; raises `codec.BadRecordError`.
+
+    `piece` looks up a row of `snapshots`.
+    """
+    pieces = [stored.state]
+    for number in range(1, stored.more + 1):
+        key = piece_key(queue, number)
+        value = piece(key)
+        if value is None:
+            raise codec.BadRecordError(f"its piece {number} is missing")
+        pieces.append(codec.check(key, value))
+    return Snapshot(stored.seq, tuple(pieces))
 
 
 def is_newer(version: str) -> bool:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from store import codec
-from store.errors import JournalDamagedError, JournalFullError
-from store.port import Append, IndexSums, Snapshot, Usage
+from store.errors import JournalFullError
+from store.port import Append, Snapshot, Usage
 from store.records import (
     AcceptedEntry,
     Entry,
@@ -26,7 +26,7 @@ class MemoryJournal:
     def __init__(self, *, limit: int = 1 << 30, agent_id: str = "memory") -> None:
         self.agent_id = agent_id
         self.limit = limit
-        self._rows: dict[int, bytes] = {}
+        self._rows: dict[int, tuple[bytes, bytes]] = {}
         self._by_queue: dict[QueueId, list[int]] = {}
         self._queues: dict[QueueId, RoutingKey] = {}
         self._events: dict[EventId, int] = {}
@@ -42,14 +42,16 @@ class MemoryJournal:
                 self._queues[append.queue] = append.routing_key
             for record in append.records:
                 self._last += 1
-                row = codec.encode(self._last, append.queue, record)
+                [row] = codec.rows_of(append.queue, [(self._last, record)])
                 self._rows[self._last] = row
-                self._used += len(row)
+                self._used += len(row[1])
                 self._by_queue.setdefault(append.queue, []).append(self._last)
                 if isinstance(record, EventAccepted):
                     self._events[record.event] = self._last
             if append.snapshot is not None:
-                self._snapshots[append.queue] = Snapshot(self._last, append.snapshot)
+                self._snapshots[append.queue] = Snapshot(
+                    self._last, tuple(append.snapshot) or (b"",)
+                )
             if append.forget is not None and not self._by_queue.get(append.queue):
                 for table in (self._queues, self._snapshots, self._by_queue):
                     table.pop(append.queue, None)
@@ -61,7 +63,7 @@ class MemoryJournal:
             row = self._rows.pop(entry.seq, None)
             if row is None:
                 continue
-            self._used -= len(row)
+            self._used -= len(row[1])
             self._by_queue[entry.queue].remove(entry.seq)
             if isinstance(entry.record, EventAccepted):
                 self._events.pop(entry.record.event, None)
@@ -88,19 +90,8 @@ class MemoryJournal:
             yield self._entry(seq)
 
     def scan(self) -> Iterator[Entry]:
-        for seq in list(self._rows):
-            yield self._entry(seq)
-
-    def check_indexes(self, records: IndexSums) -> None:
-        sums = IndexSums()
-        for queue, seqs in self._by_queue.items():
-            for seq in seqs:
-                sums.note_queue(queue, seq)
-        for event, seq in self._events.items():
-            sums.note_event(event, seq)
-        difference = records.difference(sums)
-        if difference is not None:
-            raise JournalDamagedError(difference)
+        for queue in sorted(self._by_queue):
+            yield from self.entries(queue)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         seq = self._events.get(event)
@@ -131,4 +122,5 @@ class MemoryJournal:
         """Nothing to do."""
 
     def _entry(self, seq: int) -> Entry:
-        return codec.decode(codec.key_of(seq), self._rows[seq])
+        [entry] = codec.entries_in(*self._rows[seq])
+        return entry

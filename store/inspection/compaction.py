@@ -14,7 +14,7 @@ from pathlib import Path
 
 import lmdb
 
-from store import codec, environment
+from store import codec, environment, version_1
 from store.errors import JournalDamagedError, JournalMissingError, JournalUnavailableError
 from store.inspection.data_file import DataFile, refuse_damage
 from store.lock import JournalLock
@@ -92,17 +92,18 @@ def _refuse_difference(directory: Path, copy: Path) -> None:
 
 
 def _refuse_damaged(directory: Path, table: str, key: bytes, value: bytes) -> None:
-    number = int.from_bytes(key, "big")
     try:
-        if table == "journal":
-            codec.decode(key, value)
+        if table == "journal" and len(key) == codec.SEQ_BYTES:
+            version_1.decode(key, value)
+        elif table == "journal":
+            codec.entries_in(key, value)
         elif table == "snapshots":
             codec.check(key, value)
     except codec.BadRecordError as error:
-        if table == "journal":
-            raise JournalDamagedError(str(error), directory=directory, seq=number) from None
-        what = f"the snapshot of queue {number}: {error}"
-        raise JournalDamagedError(what, directory=directory) from None
+        what = str(error)
+        if table == "snapshots":
+            what = f"the snapshot of queue {codec.queue_id(key)}: {error}"
+        raise JournalDamagedError(what, directory=directory, seq=error.seq) from None
 
 
 def _on_disk(path: Path) -> int:

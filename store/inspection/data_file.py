@@ -65,7 +65,7 @@ class DataFile:
         """The named tables."""
         tables = {}
         if self._main is not None:
-            for key, flags, data in self._rows(self._main):
+            for key, flags, data, _ in self._rows(self._main):
                 name = key.decode("ascii", "replace")
                 if flags != _IS_TABLE or len(data) != _DESCRIPTOR.size:
                     self._report(f"the table {name!r} has no valid descriptor")
@@ -75,11 +75,20 @@ class DataFile:
 
     def rows(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
         """Key and value of each row that can be read, in order."""
-        for key, flags, data in self._rows(table):
+        for key, data, _ in self.placed_rows(table):
+            yield key, data
+
+    def placed_rows(self, table: Table) -> Iterator[tuple[bytes, bytes, int]]:
+        """As `rows`, each with its place, at which `row_at` reads it again."""
+        for key, flags, data, place in self._rows(table):
             if flags:
                 self._report(f"{table.name}: a row has unknown flags {flags:#x}")
             else:
-                yield key, data
+                yield key, data, place
+
+    def row_at(self, place: int) -> tuple[bytes, bytes]:
+        """Key and value of the row at a place that `placed_rows` has named."""
+        return self._pages.row_at(place)
 
     def check(self, table: Table) -> None:
         """Report what would keep LMDB from reading a table, without looking at its rows."""
@@ -145,8 +154,8 @@ class DataFile:
             self._report(f"{name}: unknown flags {flags:#x}")
         return Table(name, expected, depth, count, root)
 
-    def _rows(self, table: Table) -> Iterator[tuple[bytes, int, bytes]]:
-        """Key, flags and data of a table's rows; what can't be read is reported and passed over."""
+    def _rows(self, table: Table) -> Iterator[tuple[bytes, int, bytes, int]]:
+        """Key, flags, data and place of each row; what can't be read is reported."""
         count, last = 0, b""
         for leaf in self._leaves(table):
             for at in leaf.offsets:
@@ -159,7 +168,7 @@ class DataFile:
                     self._report(f"{table.name}: row {count} is not in order")
                 count, last = count + 1, place
                 if data is not None:
-                    yield key, flags, data
+                    yield key, flags, data, self._pages.place(leaf, at)
         self._compare(table, count)
 
     def _compare(self, table: Table, count: int) -> None:

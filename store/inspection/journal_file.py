@@ -6,22 +6,22 @@ look at a journal or save what is left of it; the agent itself never passes over
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from store import codec, tables
+from store import codec, tables, version_1
+from store.codec import BadRecordError, queue_id
 from store.environment import DATA_FILE, unusable
 from store.errors import JournalChangedError, JournalMissingError, JournalNewerError
 from store.inspection.data_file import DataFile, Table
 from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
-from store.tables import QUEUE_BYTES, queue_id
-
-_SEQ = 8
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -38,6 +38,7 @@ class JournalFile:
     """What is in a journal directory, with all `damage` that reading has met so far.
 
     Used as a context manager. `entries`, `by_queue` and `events` may be gone through once.
+    `unconverted` are the numbers of records in the form of version 1, as far as they were read.
 
     Raises:
         JournalMissingError: There is no journal.
@@ -50,6 +51,7 @@ class JournalFile:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.damage: list[Damage] = []
+        self.unconverted: defaultdict[QueueId, array[int]] = defaultdict(lambda: array("Q"))
         if not (directory / DATA_FILE).exists():
             raise JournalMissingError(directory)
         refuse_if_held(directory)
@@ -61,6 +63,7 @@ class JournalFile:
             self._tables = self._file.tables()
             self.meta = dict(self._rows("meta"))
             self._check_format()
+            self.figures = self._read_figures()
             self.queues = dict(self._read_queues())
             self.snapshots = dict(self._read_snapshots())
         except BaseException:
@@ -80,6 +83,11 @@ class JournalFile:
         self.damage.append(Damage(what, seq))
 
     @property
+    def newest(self) -> int:
+        """The last sequence number that was ever given; 0 if the journal does not say."""
+        return max(self.last_removed, self.figures.get(tables.NEWEST, 0))
+
+    @property
     def last_removed(self) -> int:
         """The last sequence number when the retention last removed records; 0 if it never did."""
         number = self.meta.get(tables.LAST_REMOVED, b"0")
@@ -87,30 +95,67 @@ class JournalFile:
 
     def entries(self) -> Iterator[Entry]:
         """All intact records in order."""
-        for key, value in self._rows("journal"):
-            if len(key) != _SEQ:
-                self.note(f"the journal has a key of {len(key)} bytes")
+        for place in self._places_in_order():
+            key, value = self._file.row_at(place)
+            if len(key) == codec.SEQ_BYTES:
+                yield from self._of_version_1(key, value)
                 continue
+            queue = queue_id(key)
             try:
-                yield codec.decode(key, value)
-            except codec.BadRecordError as error:
-                self.note(str(error), int.from_bytes(key, "big"))
+                for seq, body in codec.bodies_in(key, value):
+                    try:
+                        yield Entry(seq, queue, codec.record_in(seq, body))
+                    except BadRecordError as error:
+                        self.note(str(error), error.seq)
+            except BadRecordError as error:
+                self.note(str(error), error.seq)
+
+    def _places_in_order(self) -> list[int]:
+        """Where the rows of the journal are, by the numbers of their first records."""
+        table = self._tables.get("journal")
+        if table is None:
+            self.note("the table 'journal' is missing")
+            return []
+        firsts, places = array("Q"), array("Q")
+        for key, _, place in self._file.placed_rows(table):
+            if len(key) in (codec.SEQ_BYTES, codec.QUEUE_BYTES + codec.SEQ_BYTES):
+                firsts.append(codec.seq_in(key))
+                places.append(place)
+            else:
+                self.note(f"the journal has a key of {len(key)} bytes")
+        return [places[n] for n in sorted(range(len(firsts)), key=firsts.__getitem__)]
+
+    def _of_version_1(self, key: bytes, value: bytes) -> Iterator[Entry]:
+        try:
+            entry = version_1.decode(key, value)
+        except BadRecordError as error:
+            self.note(str(error), error.seq)
+            return
+        self.unconverted[entry.queue].append(entry.seq)
+        yield entry
 
     def by_queue(self) -> Iterator[tuple[QueueId, int]]:
-        """The index of records by queue: queue and sequence number, in order."""
-        for key, _ in self._rows("by_queue"):
-            if len(key) == QUEUE_BYTES + _SEQ:
-                yield queue_id(key), int.from_bytes(key[QUEUE_BYTES:], "big")
+        """The index by queue of a journal of version 1: queue and sequence number, in order."""
+        table = self._tables.get(version_1.BY_QUEUE.decode())
+        for key, _ in self._file.rows(table) if table is not None else ():
+            if len(key) == codec.QUEUE_BYTES + codec.SEQ_BYTES:
+                yield queue_id(key), codec.seq_in(key)
             else:
                 self.note(f"the index by queue has a key of {len(key)} bytes")
 
-    def events(self) -> Iterator[tuple[EventId, int]]:
-        """The index of events: event and sequence number of its `EventAccepted`."""
+    def events(self) -> Iterator[tuple[EventId, QueueId | None, int]]:
+        """The index of events: event, queue and sequence number of its `EventAccepted`.
+
+        Version 1 of the format does not name the queue.
+        """
         for key, value in self._rows("events"):
-            if len(value) == _SEQ:
-                yield EventId(key.decode("utf-8", "replace")), int.from_bytes(value, "big")
+            event = EventId(key.decode("utf-8", "replace"))
+            if len(value) == codec.QUEUE_BYTES + codec.SEQ_BYTES:
+                yield event, queue_id(value), codec.seq_in(value)
+            elif len(value) == codec.SEQ_BYTES:
+                yield event, None, codec.seq_in(value)
             else:
-                self.note("the index of events has a value that is no sequence number")
+                self.note("the index of events has a value that is no place of a record")
 
     def check_free_list(self) -> None:
         """Note free pages that are in use; only after everything else was read."""
@@ -133,22 +178,34 @@ class JournalFile:
     def _read_queues(self) -> Iterator[tuple[QueueId, RoutingKey]]:
         known = set()
         for key, value in self._rows("queues"):
-            if len(value) != QUEUE_BYTES or value in known:
+            if len(value) != codec.QUEUE_BYTES or value in known:
                 self.note("the table of queues has a row that makes no sense")
                 continue
             known.add(value)
             queue = queue_id(value)
             try:
                 yield queue, codec.routing_key(queue, key, self.meta.get)
-            except codec.BadRecordError as error:
+            except BadRecordError as error:
                 self.note(f"the routing key of queue {queue}: {error}")
 
     def _read_snapshots(self) -> Iterator[tuple[QueueId, Snapshot]]:
-        for key, value in self._rows("snapshots"):
+        rows = dict(self._rows("snapshots"))
+        for key, value in rows.items():
+            if len(key) > codec.QUEUE_BYTES:
+                continue
             try:
-                yield queue_id(key), codec.decode_snapshot(key, value)
-            except codec.BadRecordError as error:
+                stored = codec.decode_snapshot(key, value)
+                yield queue_id(key), tables.snapshot_of(queue_id(key), stored, rows.get)
+            except BadRecordError as error:
                 self.note(f"the snapshot of queue {queue_id(key)}: {error}")
+
+    def _read_figures(self) -> dict[str, int]:
+        value = self.meta.get(tables.FIGURES)
+        try:
+            return {} if value is None else codec.decode_figures(tables.FIGURES, value)
+        except BadRecordError as error:
+            self.note(f"the number of its last record: {error}")
+            return {}
 
     def _refuse_change(self) -> None:
         refuse_if_held(self.directory)

@@ -49,6 +49,10 @@ class Leaf(NamedTuple):
         key = self.content[at + _ROW.size : start]
         return key, flags & ~_BIG, self.content[start : start + size]
 
+    def is_large(self, at: int) -> bool:
+        """Whether the data of the row at an offset lie on overflow pages."""
+        return bool(_ROW.unpack_from(self.content, at)[2] & _BIG)
+
     def size(self, at: int) -> int:
         """The size of the data of the row at an offset, wherever they lie."""
         low, high, _, _ = _ROW.unpack_from(self.content, at)
@@ -70,6 +74,7 @@ class Pages:
         self._size = page_size
         self._taken = bytearray(count)
         self._report = report
+        self._read_again = 0, b""
 
     def take(self, number: int, who: str) -> bool:
         """Note that a page is used; False if it can't be, or is already."""
@@ -140,6 +145,22 @@ class Pages:
             self._report(f"{who}: page {number} of a large row has a broken header")
             return None
         return content[_PAGE.size :]
+
+    def place(self, leaf: Leaf, at: int) -> int:
+        """Where in the file a row begins."""
+        return leaf.number * self._size + at
+
+    def row_at(self, place: int) -> tuple[bytes, bytes]:
+        """Key and data of the row at a `place`, which must have been found; reads it again."""
+        number, at = divmod(place, self._size)
+        if number != self._read_again[0]:
+            self._read_again = number, os.pread(self._fd, self._size, number * self._size)
+        leaf = Leaf(number, self._read_again[1], (), ())
+        key, _, data = leaf.row(at)
+        if leaf.is_large(at):
+            begin = int.from_bytes(data, "little") * self._size + _PAGE.size
+            data = os.pread(self._fd, leaf.size(at), begin)
+        return key, data
 
     def _tree_page(
         self, number: int, kind: int, who: str

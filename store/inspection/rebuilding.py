@@ -12,9 +12,8 @@ import lmdb
 
 from store import codec, environment, tables
 from store.errors import JournalUnavailableError
-from store.port import Snapshot
 from store.records import Entry, QueueId, RoutingKey
-from store.tables import Tables
+from store.tables import Rows, Tables
 
 _BATCH = 5_000
 _ROOM = 64 << 20
@@ -26,12 +25,14 @@ def rebuild(
     agent_id: str,
     last_seq: int,
     queues: Mapping[QueueId, RoutingKey],
-    snapshots: Mapping[QueueId, Snapshot],
+    snapshots: Mapping[QueueId, Iterable[bytes]],
     entries: Iterable[Entry],
     room: int,
     sandbox: bool = False,
 ) -> None:
     """Make a journal in `directory`, which must not exist; on failure it is removed again.
+
+    The `entries` come in order, the pieces of `snapshots` include all of them.
 
     `room` (bytes) is the size of what is to be written, roughly; an empty `agent_id` gets a new
     one. Raises `JournalUnavailableError` when it can't be written.
@@ -48,16 +49,19 @@ def rebuild(
         env = environment.open_environment(directory, map_size=2 * room + _ROOM)
         try:
             to = Tables.open(env, create=True)
-            remaining = iter(entries)
+            remaining, count = iter(entries), 0
             while batch := list(islice(remaining, _BATCH)):
                 with env.begin(write=True) as txn:
-                    for entry in batch:
-                        to.put_record(txn.put, entry.seq, entry.queue, entry.record)
+                    rows = Rows()
+                    rows.add_entries(batch)
+                    rows.put(txn, to)
+                count += len(batch)
             with env.begin(write=True) as txn:
                 for queue, key in queues.items():
                     to.put_queue(txn.put, queue, key)
-                for queue, snapshot in snapshots.items():
-                    to.put_snapshot(txn.put, queue, snapshot)
+                for queue, pieces in snapshots.items():
+                    to.put_snapshot(txn, queue, last_seq, pieces)
+                to.put_figures(txn.put, last_seq, count)
                 for name, text in (
                     (tables.FORMAT, str(codec.FORMAT_VERSION)),
                     (tables.AGENT_ID, agent_id or str(uuid.uuid4())),

@@ -7,10 +7,10 @@ lives of events is checked in `actors.verification`.
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 from itertools import groupby
 from typing import NamedTuple
 
+from store import tables
 from store.inspection.journal_file import JournalFile
 from store.records import Entry, EventAccepted, EventId, QueueId
 
@@ -26,7 +26,6 @@ class Consistency:
     def __init__(self, file: JournalFile) -> None:
         self._file = file
         self._newest_snapshot = max((each.seq for each in file.snapshots.values()), default=0)
-        self._by_queue: defaultdict[QueueId, array[int]] = defaultdict(lambda: array("Q"))
         self._accepted: dict[EventId, _Accepted] = {}
         self._positions: dict[QueueId, int] = {}
         self._last = 0
@@ -37,7 +36,6 @@ class Consistency:
         self._note_gap(entry.seq)
         self.records += 1
         self._last = entry.seq
-        self._by_queue[entry.queue].append(entry.seq)
         if entry.queue not in self._file.queues:
             self._file.note(f"its queue {entry.queue} is unknown", entry.seq)
         record = entry.record
@@ -54,10 +52,15 @@ class Consistency:
 
     def finish(self) -> None:
         """Check the indexes, and the end of the journal."""
+        self._last = max(self._last, self._file.last_removed)
+        self._note_gap(self._file.newest + 1)
+        noted = self._file.figures.get(tables.RECORDS, self.records)
+        if noted != self.records and not self._file.damage:
+            self._file.note(f"{self.records} of {noted} records are there")
         damaged = {damage.seq for damage in self._file.damage}
         self._check_by_queue(damaged)
         self._check_events(damaged)
-        last = max(self._last, self._file.last_removed, *(seq for seq in damaged if seq), 0)
+        last = max(self._last, self._file.newest, *(seq for seq in damaged if seq), 0)
         for queue, snapshot in self._file.snapshots.items():
             if queue not in self._file.queues:
                 self._file.note(f"the snapshot of queue {queue}: this queue is unknown")
@@ -68,8 +71,13 @@ class Consistency:
                 )
 
     def _note_gap(self, seq: int) -> None:
-        """The retention leaves gaps, but never behind the newest snapshot."""
+        """The retention leaves gaps, but never behind the newest snapshot.
+
+        That may have been the snapshot of a queue that was forgotten since.
+        """
         after = self._newest_snapshot if self._file.last_removed else 0
+        if tables.FORGOTTEN in self._file.meta:
+            after = max(after, self._file.last_removed)
         first = max(self._last, after) + 1
         if seq <= first:
             return
@@ -83,24 +91,26 @@ class Consistency:
         for queue, rows in groupby(self._file.by_queue(), key=lambda row: row[0]):
             indexed.add(queue)
             found = array("Q", (seq for _, seq in rows))
-            expected = self._by_queue.get(queue, array("Q"))
+            expected = self._file.unconverted.get(queue, array("Q"))
             if found == expected:
                 continue
             for seq in sorted(set(found) - set(expected) - damaged):
                 self._file.note(f"the index by queue {queue} names it, but it is not there", seq)
             for seq in sorted(set(expected) - set(found)):
                 self._file.note(f"the index by queue {queue} does not name it", seq)
-        for queue in self._by_queue.keys() - indexed:
+        for queue in self._file.unconverted.keys() - indexed:
             self._file.note(f"the index by queue knows nothing of queue {queue}")
 
     def _check_events(self, damaged: set[int | None]) -> None:
         unnamed = dict(self._accepted)
-        for event, seq in self._file.events():
+        for event, queue, seq in self._file.events():
             accepted = unnamed.pop(event, None)
             if accepted is None and seq not in damaged:
                 self._file.note(f"the index of events says that it accepts {event}", seq)
             elif accepted is not None and accepted.seq != seq:
                 self._file.note(f"the index of events says {seq} for its event", accepted.seq)
+            elif accepted is not None and queue not in (None, accepted.queue):
+                self._file.note(f"the index of events says queue {queue}", accepted.seq)
         for accepted in unnamed.values():
             self._file.note("the index of events does not name it", accepted.seq)
 

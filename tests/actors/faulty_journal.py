@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from store.port import Append, IndexSums, Journal, Snapshot, Usage
+from store.port import Append, Journal, Snapshot, Usage
 from store.records import AcceptedEntry, Entry, EventId, QueueId, RoutingKey
 
 
@@ -74,9 +74,6 @@ class FaultyJournal:
 
     def scan(self) -> Iterator[Entry]:
         return self._journal.scan()
-
-    def check_indexes(self, records: IndexSums) -> None:
-        self._journal.check_indexes(records)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         self.before_accepted(event)

@@ -37,8 +37,8 @@ def in_lmdb(directory: Path) -> Iterator[tuple[Txn, Dbs]]:
 def everything_in(directory: Path) -> tuple[object, ...]:
     """All that can be read of a journal without LMDB."""
     with JournalFile(directory) as file:
-        entries, by_queue, events = list(file.entries()), list(file.by_queue()), list(file.events())
-        return entries, by_queue, events, file.queues, file.snapshots, file.meta, file.damage
+        entries, events = list(file.entries()), list(file.events())
+        return entries, events, file.queues, file.snapshots, file.meta, file.damage
 
 
 def files_in(directory: Path) -> dict[str, tuple[bytes, int, int]]:

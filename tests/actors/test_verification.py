@@ -6,11 +6,11 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from actors.verification import verify
 from store import codec
+from store.codec import StoredSnapshot, queue_key
 from store.errors import (
     JournalChangedError,
     JournalLockedError,
@@ -19,9 +19,7 @@ from store.errors import (
 )
 from store.inspection.journal_file import JournalFile
 from store.lmdb_journal import LmdbJournal
-from store.port import Snapshot
-from store.records import EventAccepted, QueueHeld, QueueId
-from store.tables import queue_key
+from store.records import Entry, EventAccepted, QueueHeld, QueueId, Record
 from tests.actors.journals_on_disk import HARM, Dbs, Txn, copy_of, everything_in, files_in, in_lmdb
 from tests.lived_journal import LIMIT, live
 
@@ -70,67 +68,73 @@ def test_a_copy_of_the_data_file_alone_can_be_verified(lived: Path, tmp_path: Pa
     assert [file.name for file in tmp_path.iterdir()] == ["data.mdb"]
 
 
-def first_seq(txn: Txn, dbs: Dbs, kind: type) -> bytes:
-    """The key of the first record of a kind."""
+def row_of(txn: Txn, dbs: Dbs, wanted: Callable[[Entry], bool]) -> tuple[bytes, bytes, Entry]:
+    """The first entry of that kind, and key and value of its row."""
     for key, value in txn.cursor(dbs["journal"]):
-        if isinstance(codec.decode(key, value).record, kind):
-            return bytes(key)
-    raise AssertionError(kind)
+        for entry in codec.entries_in(key, value):
+            if wanted(entry):
+                return key, value, entry
+    raise AssertionError
 
 
-def accepted_in(txn: Txn, dbs: Dbs) -> tuple[bytes, EventAccepted]:
-    key = first_seq(txn, dbs, EventAccepted)
-    record = codec.decode(key, txn.get(key, db=dbs["journal"])).record
-    assert isinstance(record, EventAccepted)
-    return key, record
+def accepted_in(txn: Txn, dbs: Dbs) -> tuple[Entry, EventAccepted]:
+    _, _, entry = row_of(txn, dbs, lambda entry: isinstance(entry.record, EventAccepted))
+    assert isinstance(entry.record, EventAccepted)
+    return entry, entry.record
 
 
 def spoil_a_record(txn: Txn, dbs: Dbs) -> None:
-    value = bytearray(txn.get(codec.key_of(7), db=dbs["journal"]))
-    value[-1] ^= 1
-    txn.put(codec.key_of(7), bytes(value), db=dbs["journal"])
+    key, value, _ = row_of(txn, dbs, lambda entry: entry.seq == 7)
+    body = dict(codec.bodies_in(key, value))[7]
+    assert body is not None
+    damaged = bytes([body[0] ^ 1]) + body[1:]
+    txn.put(key, value.replace(body, damaged), db=dbs["journal"])
 
 
 def move_a_record(txn: Txn, dbs: Dbs) -> None:
-    txn.put(codec.key_of(7), txn.get(codec.key_of(8), db=dbs["journal"]), db=dbs["journal"])
+    _, value, _ = row_of(txn, dbs, lambda entry: entry.seq == 8)
+    remove(txn, dbs, 7)
+    txn.put(queue_key(ONE, 7), value, db=dbs["journal"])
+
+
+def remove(txn: Txn, dbs: Dbs, seq: int) -> None:
+    key, value, _ = row_of(txn, dbs, lambda entry: entry.seq == seq)
+    kept = codec.without(key, value, {seq})
+    txn.delete(key, db=dbs["journal"])
+    if kept is not None:
+        txn.put(key, kept, db=dbs["journal"])
 
 
 def lose_a_record(txn: Txn, dbs: Dbs) -> None:
-    txn.delete(codec.key_of(7), db=dbs["journal"])
+    remove(txn, dbs, 7)
 
 
 def lose_two_records(txn: Txn, dbs: Dbs) -> None:
     for seq in (7, 8):
-        txn.delete(codec.key_of(seq), db=dbs["journal"])
+        remove(txn, dbs, seq)
+
+
+def lose_the_last_record(txn: Txn, dbs: Dbs) -> None:
+    last = max(
+        entry.seq
+        for key, value in txn.cursor(dbs["journal"])
+        for entry in codec.entries_in(key, value)
+    )
+    remove(txn, dbs, last)
+
+
+def put_record(txn: Txn, dbs: Dbs, seq: int, queue: QueueId, record: Record) -> None:
+    [(key, value)] = codec.rows_of(queue, [(seq, record)])
+    txn.put(key, value, db=dbs["journal"])
 
 
 def accept_again(txn: Txn, dbs: Dbs) -> None:
     _, record = accepted_in(txn, dbs)
-    key = codec.key_of(100_000)
-    txn.put(key, codec.encode(100_000, ONE, record), db=dbs["journal"])
+    put_record(txn, dbs, 100_000, ONE, record)
 
 
 def use_an_unknown_queue(txn: Txn, dbs: Dbs) -> None:
-    key = codec.key_of(100_000)
-    record = QueueHeld(reason="", at=1.0)
-    txn.put(key, codec.encode(100_000, QueueId(99), record), db=dbs["journal"])
-
-
-def unname_in_the_index_by_queue(txn: Txn, dbs: Dbs) -> None:
-    key, _ = accepted_in(txn, dbs)
-    queue = codec.decode(key, txn.get(key, db=dbs["journal"])).queue
-    txn.delete(queue_key(queue) + key, db=dbs["by_queue"])
-
-
-def name_too_much_in_the_index_by_queue(txn: Txn, dbs: Dbs) -> None:
-    txn.put(queue_key(ONE, 100_000), b"", db=dbs["by_queue"])
-
-
-def lose_the_index_of_a_queue(txn: Txn, dbs: Dbs) -> None:
-    cursor = txn.cursor(dbs["by_queue"])
-    found = cursor.set_range(queue_key(TWO))
-    while found and cursor.key().startswith(queue_key(TWO)):
-        found = cursor.delete()
+    put_record(txn, dbs, 100_000, QueueId(99), QueueHeld(reason="", at=1.0))
 
 
 def unname_an_event(txn: Txn, dbs: Dbs) -> None:
@@ -140,21 +144,35 @@ def unname_an_event(txn: Txn, dbs: Dbs) -> None:
 
 def misplace_an_event(txn: Txn, dbs: Dbs) -> None:
     _, record = accepted_in(txn, dbs)
-    txn.put(record.event.encode(), codec.key_of(3), db=dbs["events"])
+    txn.put(record.event.encode(), queue_key(ONE, 3), db=dbs["events"])
+
+
+def misplace_an_event_in_another_queue(txn: Txn, dbs: Dbs) -> None:
+    entry, record = accepted_in(txn, dbs)
+    txn.put(record.event.encode(), queue_key(QueueId(9), entry.seq), db=dbs["events"])
 
 
 def name_an_event_that_is_not(txn: Txn, dbs: Dbs) -> None:
-    txn.put(b"event-that-is-not", codec.key_of(3), db=dbs["events"])
+    txn.put(b"event-that-is-not", queue_key(ONE, 3), db=dbs["events"])
 
 
-def snapshot_of(txn: Txn, dbs: Dbs, queue: QueueId) -> Snapshot:
-    body = codec.check(queue_key(queue), txn.get(queue_key(queue), db=dbs["snapshots"]))
-    return msgspec.msgpack.decode(body, type=Snapshot)
+def snapshot_of(txn: Txn, dbs: Dbs, queue: QueueId) -> StoredSnapshot:
+    return codec.decode_snapshot(queue_key(queue), txn.get(queue_key(queue), db=dbs["snapshots"]))
 
 
-def put_snapshot(txn: Txn, dbs: Dbs, queue: QueueId, snapshot: Snapshot) -> None:
-    value = codec.sealed(queue_key(queue), msgspec.msgpack.encode(snapshot))
+def put_snapshot(txn: Txn, dbs: Dbs, queue: QueueId, snapshot: StoredSnapshot) -> None:
+    value = codec.encode_other(queue_key(queue), snapshot)
     txn.put(queue_key(queue), value, db=dbs["snapshots"])
+
+
+def lose_a_piece_of_a_snapshot(txn: Txn, dbs: Dbs) -> None:
+    earlier = snapshot_of(txn, dbs, ONE)
+    put_snapshot(txn, dbs, ONE, StoredSnapshot(earlier.seq, earlier.state, more=1))
+
+
+def spoil_the_figures(txn: Txn, dbs: Dbs) -> None:
+    value = txn.get(b"figures", db=dbs["meta"])
+    txn.put(b"figures", value[:-1] + bytes([value[-1] ^ 1]), db=dbs["meta"])
 
 
 def swap_snapshots(txn: Txn, dbs: Dbs) -> None:
@@ -163,12 +181,12 @@ def swap_snapshots(txn: Txn, dbs: Dbs) -> None:
 
 def date_a_snapshot_forward(txn: Txn, dbs: Dbs) -> None:
     earlier = snapshot_of(txn, dbs, ONE)
-    put_snapshot(txn, dbs, ONE, Snapshot(earlier.seq + 100_000, earlier.state))
+    put_snapshot(txn, dbs, ONE, StoredSnapshot(earlier.seq + 100_000, earlier.state))
 
 
 def garble_a_snapshot(txn: Txn, dbs: Dbs) -> None:
     earlier = snapshot_of(txn, dbs, ONE)
-    put_snapshot(txn, dbs, ONE, Snapshot(earlier.seq, b"no state"))
+    put_snapshot(txn, dbs, ONE, StoredSnapshot(earlier.seq, b"no state"))
 
 
 def spoil_a_snapshot(txn: Txn, dbs: Dbs) -> None:
@@ -195,15 +213,16 @@ def forget_a_queue(txn: Txn, dbs: Dbs) -> None:
         (lose_two_records, "record 7: it and the following 1 are missing, up to 8"),
         (accept_again, "record 100000: it accepts event"),
         (use_an_unknown_queue, "record 100000: its queue 99 is unknown"),
-        (unname_in_the_index_by_queue, "does not name it"),
-        (name_too_much_in_the_index_by_queue, "record 100000: the index by queue 1 names it"),
-        (lose_the_index_of_a_queue, "the index by queue knows nothing of queue 2"),
+        (lose_the_last_record, "it is missing"),
         (unname_an_event, "the index of events does not name it"),
         (misplace_an_event, "the index of events says 3 for its event"),
+        (misplace_an_event_in_another_queue, "the index of events says queue 9"),
         (name_an_event_that_is_not, "record 3: the index of events says that it accepts"),
         (swap_snapshots, "the snapshot of queue 1 is that of queue 2"),
         (date_a_snapshot_forward, "the snapshot of queue 1 goes up to record"),
         (garble_a_snapshot, "the snapshot of queue 1 can't be understood"),
+        (lose_a_piece_of_a_snapshot, "the snapshot of queue 1: its piece 1 is missing"),
+        (spoil_the_figures, "the number of its last record: its checksum does not match"),
         (spoil_a_snapshot, "the snapshot of queue 1: format"),
         (forget_the_format, "its format is not noted"),
         (forget_a_queue, "its queue 2 is unknown"),
@@ -225,12 +244,11 @@ def test_an_event_that_waits_without_a_body_is_damage(directory: Path) -> None:
     with JournalFile(directory) as file:
         last = max(snapshot.seq for snapshot in file.snapshots.values())
     with in_lmdb(directory) as (txn, dbs):
-        for key, value in txn.cursor(dbs["journal"]):
-            entry = codec.decode(key, value)
-            if entry.seq <= last and isinstance(entry.record, EventAccepted):
-                txn.delete(key, db=dbs["journal"])
-                txn.delete(queue_key(entry.queue, entry.seq), db=dbs["by_queue"])
-                txn.delete(entry.record.event.encode(), db=dbs["events"])
+        for key, value in list(txn.cursor(dbs["journal"])):
+            for entry in codec.entries_in(key, value):
+                if entry.seq <= last and isinstance(entry.record, EventAccepted):
+                    remove(txn, dbs, entry.seq)
+                    txn.delete(entry.record.event.encode(), db=dbs["events"])
         txn.put(b"last_seq", str(last).encode(), db=dbs["meta"])
     lines = [str(damage) for damage in verify(directory).damage]
     assert any("has lost its record" in line for line in lines), lines
@@ -277,6 +295,6 @@ def test_what_is_no_journal_or_a_newer_one_is_refused(directory: Path, tmp_path:
     with pytest.raises(JournalUnavailableError, match="there is no journal in"):
         verify(tmp_path / "elsewhere")
     with in_lmdb(directory) as (txn, dbs):
-        txn.put(b"format", b"2", db=dbs["meta"])
-    with pytest.raises(JournalNewerError, match="has format 2"):
+        txn.put(b"format", b"3", db=dbs["meta"])
+    with pytest.raises(JournalNewerError, match="has format 3"):
         verify(directory)

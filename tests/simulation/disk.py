@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
-from store.port import Append, IndexSums, Journal, Snapshot, Usage
+from store.port import Append, Journal, Snapshot, Usage
 from store.records import AcceptedEntry, Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
 from tests.simulation.runtime import Injected, Runtime
 from tests.simulation.witness import Witness
@@ -151,10 +151,6 @@ class SimulatedDisk:
     def scan(self) -> Iterator[Entry]:
         """Of the journal."""
         return self._inner.scan()
-
-    def check_indexes(self, records: IndexSums) -> None:
-        """Of the journal."""
-        self._inner.check_indexes(records)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         """Of the journal, if it can be read."""

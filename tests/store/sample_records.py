@@ -46,7 +46,8 @@ def delivered(event: str, *, at: float = 3.0) -> Record:
 
 def append(queue: QueueId, *records: Record, snapshot: bytes | None = None) -> Append:
     """What one queue adds, its routing key with it."""
-    return Append(queue=queue, records=records, routing_key=KEYS[queue], snapshot=snapshot)
+    pieces = None if snapshot is None else [snapshot]
+    return Append(queue=queue, records=records, routing_key=KEYS[queue], snapshot=pieces)
 
 
 def commit(journal: Journal, queue: QueueId, *records: Record) -> int:

@@ -75,7 +75,7 @@ def test_a_process_killed_in_the_middle_leaves_whole_commits_only(
         assert journal.accepted(EventId(f"twin-e{number}")) is not None
     snapshot = journal.snapshot(SECOND)
     assert snapshot is not None
-    assert (snapshot.seq, snapshot.state) == (3 * count, f"e{count - 1}".encode())
+    assert (snapshot.seq, snapshot.pieces) == (3 * count, (f"e{count - 1}".encode(),))
     assert commit(journal, FIRST, accepted("later")) == 3 * count + 1
 
 

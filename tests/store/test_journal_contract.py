@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -59,7 +59,13 @@ def test_all_appends_of_a_commit_get_their_numbers_in_the_order_given(journal: J
     )
 
     assert last == 4
-    assert [entry.queue for entry in journal.scan()] == [SECOND, FIRST, FIRST, SECOND]
+    assert [(e.queue, e.seq) for e in journal.scan()] == [
+        (FIRST, 2),
+        (FIRST, 3),
+        (SECOND, 1),
+        (SECOND, 4),
+    ]
+    assert seqs_of(journal.backwards()) == [4, 3, 2, 1]
 
 
 def test_a_commit_without_records_takes_no_number(journal: Journal) -> None:
@@ -126,7 +132,7 @@ def test_a_snapshot_covers_its_own_append_and_all_before(journal: Journal) -> No
 
     snapshot = journal.snapshot(FIRST)
     assert snapshot is not None
-    assert snapshot.state == b"folded"
+    assert snapshot.pieces == (b"folded",)
     assert list(journal.entries(FIRST, snapshot.seq)) == []
     assert journal.snapshot(SECOND) is None
 
@@ -139,6 +145,26 @@ def test_what_follows_a_snapshot_in_the_same_commit_lies_behind_it(journal: Jour
     assert records_of(journal.entries(FIRST, snapshot.seq)) == [started("e1")]
 
 
+def test_a_snapshot_comes_back_in_its_pieces_and_leaves_nothing_of_a_longer_one(
+    shelf: Shelf,
+) -> None:
+    def pieces(count: int) -> Iterator[bytes]:
+        for number in range(count):
+            yield b"%d of the pieces" % number
+
+    commit(shelf.journal, SECOND, accepted("e0"))
+    shelf.journal.commit([append(SECOND, snapshot=b"another")])
+    for count in (1, 5, 3, 0):
+        shelf.journal.commit([Append(queue=FIRST, snapshot=pieces(count))])
+        for journal in shelf.before_and_after_a_restart():
+            snapshot = journal.snapshot(FIRST)
+            assert snapshot is not None
+            assert snapshot.pieces == (tuple(pieces(count)) or (b"",))
+            another = journal.snapshot(SECOND)
+            assert another is not None
+            assert another.pieces == (b"another",)
+
+
 def test_only_the_last_snapshot_is_kept(shelf: Shelf) -> None:
     for number in range(3):
         shelf.journal.commit([append(FIRST, accepted(f"e{number}"), snapshot=b"%d" % number)])
@@ -146,7 +172,7 @@ def test_only_the_last_snapshot_is_kept(shelf: Shelf) -> None:
     for journal in shelf.before_and_after_a_restart():
         snapshot = journal.snapshot(FIRST)
         assert snapshot is not None
-        assert (snapshot.seq, snapshot.state) == (3, b"2")
+        assert (snapshot.seq, snapshot.pieces) == (3, (b"2",))
 
 
 def test_a_snapshot_may_come_without_records_and_may_be_empty(journal: Journal) -> None:
@@ -155,7 +181,7 @@ def test_a_snapshot_may_come_without_records_and_may_be_empty(journal: Journal) 
 
     snapshot = journal.snapshot(FIRST)
     assert snapshot is not None
-    assert (snapshot.seq, snapshot.state) == (1, b"")
+    assert (snapshot.seq, snapshot.pieces) == (1, (b"",))
 
 
 def test_an_accepted_event_is_found_by_its_id(journal: Journal) -> None:
@@ -197,6 +223,34 @@ def test_a_removed_entry_is_gone_from_every_index(shelf: Shelf) -> None:
         assert journal.usage().entries == 1
 
 
+def test_entries_of_one_append_can_be_removed_one_by_one(shelf: Shelf) -> None:
+    records = [
+        accepted("e1"),
+        started("e1"),
+        accepted("e2", position=2),
+        delivered("e1"),
+        started("e2"),
+    ]
+    commit(shelf.journal, FIRST, *records)
+    commit(shelf.journal, FIRST, delivered("e2"))
+    left = list(range(1, 7))
+    for seq in (2, 1, 5, 3, 6, 4):
+        [entry] = [each for each in shelf.journal.entries(FIRST) if each.seq == seq]
+        shelf.journal.remove([entry])
+        left.remove(seq)
+        for journal in shelf.before_and_after_a_restart():
+            assert seqs_of(journal.scan()) == left
+            assert seqs_of(journal.backwards(queue=FIRST)) == left[::-1]
+            for after in range(7):
+                assert seqs_of(journal.entries(FIRST, after)) == [n for n in left if n > after]
+                below = [n for n in reversed(left) if n < after]
+                assert seqs_of(journal.backwards(after, FIRST)) == below
+            known = {event: journal.accepted(EventId(event)) for event in ("e1", "e2")}
+            assert [event for event in known if known[event]] == [
+                event for event, at in (("e1", 1), ("e2", 3)) if at in left
+            ]
+
+
 def test_a_queue_and_its_snapshot_outlive_its_entries(shelf: Shelf) -> None:
     shelf.journal.commit([append(FIRST, accepted("e1"), snapshot=b"folded")])
     shelf.journal.remove(list(shelf.journal.scan()))
@@ -204,7 +258,7 @@ def test_a_queue_and_its_snapshot_outlive_its_entries(shelf: Shelf) -> None:
     journal = shelf.reopened()
     snapshot = journal.snapshot(FIRST)
     assert snapshot is not None
-    assert (snapshot.seq, snapshot.state) == (1, b"folded")
+    assert (snapshot.seq, snapshot.pieces) == (1, (b"folded",))
     assert journal.queues() == {FIRST: KEYS[FIRST]}
 
 

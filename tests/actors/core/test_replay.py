@@ -70,7 +70,8 @@ class Life(RuleBasedStateMachine):
             return
         for record in records:
             seq = len(self.journal) + 1
-            stored = codec.decode(codec.key_of(seq), codec.encode(seq, QUEUE, record)).record
+            [row] = codec.rows_of(QUEUE, [(seq, record)])
+            [(_, _, stored)] = map(msgspec.structs.astuple, codec.entries_in(*row))
             assert stored == record
             self.witness.see(QUEUE, record)
             self.journal.append(record)

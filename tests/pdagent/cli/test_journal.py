@@ -179,7 +179,7 @@ def test_salvage_says_that_nothing_could_be_read(cli: CommandLine, copied: Path)
 
 def test_salvage_says_when_it_is_not_known_what_is_lost(cli: CommandLine, copied: Path) -> None:
     with JournalFile(copied) as file:
-        event, _ = max(file.events())
+        event, *_ = max(file.events())
     data = copied / "data.mdb"
     # The index of events is out of order then: what it lacks nobody knows.
     data.write_bytes(data.read_bytes().replace(event.encode() + b"\0", b"0" * len(event) + b"\0"))

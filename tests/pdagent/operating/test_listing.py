@@ -77,7 +77,7 @@ def expected_ids(
     ids = {queue.id for queue in queues}
     ended = [
         entry.record.event
-        for entry in reversed(list(journal.scan()))
+        for entry in journal.backwards()
         if isinstance(entry.record, EventDelivered | EventDiscarded)
         and kinds[type(entry.record)] in states
         and entry.queue in ids
