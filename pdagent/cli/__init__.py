@@ -13,6 +13,9 @@ from pdagent.cli.deferring import defer_what_click_loads
 gc.set_threshold(50_000, 10, 10)
 defer_what_click_loads()
 
-from pdagent.cli.program import main  # noqa: E402
+try:
+    from pdagent.cli.program import main
+except KeyboardInterrupt:  # a traceback helps no user, also while the program is loaded
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

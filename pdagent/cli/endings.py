@@ -126,6 +126,8 @@ def _explained(error: BaseException) -> tuple[str, int]:
             pass
         case click.Abort() | KeyboardInterrupt():
             message = "interrupted"
+            if not isinstance(error.__context__, EOFError):  # the end of input at a question
+                code = ExitCode.INTERRUPTED
         case OSError():
             message = _from_system(error)
         case _:

@@ -16,13 +16,14 @@ from pdagent.wording import one_line
 
 
 class ExitCode(IntEnum):
-    """What scripts may rely on; 69 and 75 are EX_UNAVAILABLE and EX_TEMPFAIL of sysexits.h."""
+    """What scripts may rely on; 69 and 75 are those of sysexits.h, 130 that of a shell."""
 
     DONE = 0
     FAILED = 1
     USAGE = 2
     UNREACHABLE = 69
     REFUSED_FOR_NOW = 75
+    INTERRUPTED = 130
 
 
 class CommandFailed(Exception):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import cast
 
 import click
 
 from pdagent.agent.pidfile import holds, running_pid
 from pdagent.agent.stopping import StopSignals
-from pdagent.cli.output import CommandFailed, say
-from pdagent.cli.session import Session, pass_session
+from pdagent.cli.output import CommandFailed, ExitCode, echo_json, say
+from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.cli.trial import introduction, stand_in, trial_config
 from pdagent.config import Config, ConfigError, StartRefused, needed
 from pdagent.config.loading import SYSTEM_FILE, user_file
 from pdagent.config.template import write_config
+from pdagent.wording import one_line
 
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -116,6 +119,51 @@ def stop(session: Session) -> None:
             )
         time.sleep(_POLL_SECONDS)
     click.echo(f"Stopped the agent (pid {pid}).")
+
+
+@server.command(
+    short_help="Tell whether the agent runs, and where.",
+    epilog="\b\nExample:\n  pagerduty-agent server status",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@pass_session
+def status(session: Session, *, as_json: bool) -> None:
+    """Tell whether the agent runs, since when, and whether it is ready.
+
+    Exit status: 0 it runs and is ready, 1 it runs but isn't ready, 69 it does not run or does not
+    answer. 'pagerduty-agent status' shows its queues.
+    """
+    from pdagent.cli.health import asked
+
+    found: dict[str, object] = {"running": True, "ready": True, "reasons": [], "notes": []}
+    failure = None
+    try:
+        found["notes"] = asked(session)[1:]
+    except CommandFailed as error:
+        failure = error
+        found |= {"ready": False, "reasons": [str(error)]}
+    if failure is None or failure.exit_code is not ExitCode.UNREACHABLE:
+        with session.agent(LOOKED) as client:
+            agent = client.json("/status", limit="1").get("agent")
+        names = ("pid", "version", "started_at", "address")
+        found |= {name: agent.get(name) for name in names} if isinstance(agent, dict) else {}
+    else:
+        pid = None
+        with contextlib.suppress(OSError):  # another user's
+            pid = running_pid(needed(session.loaded.config.pidfile))
+        found |= {"running": pid is not None, "pid": pid}
+        if pid is not None:
+            failure = CommandFailed(f"process {pid} runs, but {failure}", ExitCode.UNREACHABLE)
+    if as_json:
+        echo_json(json.dumps(found, ensure_ascii=False))
+    elif "version" in found:
+        head = "The agent (pid {pid}, version {version}) runs since {started_at} at {address}"
+        ready = " and is ready" if found["ready"] else ""
+        click.echo(f"{one_line(head.format_map(found))}{ready}.")
+        for note in cast("list[str]", found["notes"]):
+            click.echo(note)
+    if failure is not None:
+        raise failure
 
 
 def _running(path: Path, otherwise: str) -> int | None:

@@ -14,8 +14,8 @@ import click
 
 from pdagent.cli.endings import PROGRAM
 from pdagent.cli.output import CommandFailed, ExitCode, say
-from pdagent.config import needed
-from pdagent.config.loading import SYSTEM_FILE, Loaded, load
+from pdagent.config import ConfigError, needed
+from pdagent.config.loading import SYSTEM_FILE, Loaded, load, load_what_can_be_used
 from pdagent.wording import nearest
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ class Session:
     def loaded(self) -> Loaded:
         """The settings, read once."""
         return self._loaded or self.load()
+
+    def checked(self) -> tuple[Loaded, list[ConfigError]]:
+        """The settings that can be used, and what is wrong with the others.
+
+        Raises:
+            ConfigError: The config file itself can't be used.
+        """
+        return load_what_can_be_used(self._flags, os.environ, config_file=self.config_file)
 
     @contextmanager
     def agent(

@@ -1,4 +1,4 @@
-"""`pagerduty-agent status`: the whole picture. `pagerduty-agent health`: well or not."""
+"""`pagerduty-agent status`: the whole picture."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from pdagent.cli.parameters import text
 from pdagent.cli.queue.selection import show_keys_option
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import LocalClient
-from pdagent.localclient.errors import AgentError, NoAnswer, Refused, Unreachable
-from pdagent.wording import one_line
+from pdagent.localclient.errors import AgentError, NoAnswer, Unreachable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from pdagent.dashboard.live.loop import Answer, Question
     from pdagent.dashboard.live.view import View
 
-_UNWELL = 503
-_HEALTH_SECONDS = 5.0
 _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
 
@@ -140,35 +137,3 @@ def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> 
         return Answer(question, problem=f"it refuses to tell: {error}")
     except ValueError:
         return Answer(question, problem="its answer isn't a status: it is of another version")
-
-
-@click.command(
-    short_help="Tell whether the agent is ready, and why not.",
-    epilog="\b\nExamples:\n  pagerduty-agent health || echo 'look at: pagerduty-agent status'\n"
-    "  pagerduty-agent health --live || systemctl restart pagerduty-agent",
-)
-@click.option("--live", is_flag=True, help="Only ask whether the process answers.")
-@pass_session
-def health(session: Session, *, live: bool) -> None:
-    """Tell whether the agent is ready: OK and exit status 0, or the reasons and another one.
-
-    Ready means that the journal can be written and that all actors are alive: then events are taken
-    and delivered. Exit status: 0 ready, 1 it answers but isn't ready, 69 it does not answer. With
-    --live, 0 whenever it answers.
-    """
-    address = session.loaded.calling.called_at
-    with session.agent("nothing was asked", answer_seconds=_HEALTH_SECONDS) as client:
-        try:
-            answer = client.health(live=live)
-        except NoAnswer as error:
-            raise CommandFailed(
-                f"the agent at {address} gave no answer ({error}): it hangs, or has too much to "
-                "do; see its log, and restart it if this lasts",
-                ExitCode.UNREACHABLE,
-            ) from None
-        except Refused as error:
-            if error.status != _UNWELL:
-                raise
-            raise CommandFailed(f"the agent at {address} is not ready: {error}") from None
-    for line in answer.splitlines():
-        click.echo(one_line(line))

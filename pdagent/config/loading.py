@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -69,33 +70,70 @@ def load(
     Raises:
         ConfigError: A file, key or value can't be used; the message is one line.
     """
+    loaded, problems = load_what_can_be_used(flags, environ, config_file=config_file, search=search)
+    if problems:
+        raise problems[0]
+    return loaded
+
+
+def load_what_can_be_used(
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    *,
+    config_file: str | None = None,
+    search: Sequence[Path] | None = None,
+) -> tuple[Loaded, list[ConfigError]]:
+    """As `load`, without the settings that can't be used; also what is wrong with each of those.
+
+    Raises:
+        ConfigError: The config file itself can't be used.
+    """
     file = _find(config_file or environ.get(CONFIG_ENV) or None, search)
     settings: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    problems: list[ConfigError] = []
+    for name, where, value in _given(flags, environ, file):
+        try:
+            settings[name], origins[name] = value(), where
+        except ConfigError as error:
+            problems.append(error)
+    try:
+        unread = _read_files(settings, origins)
+    except ConfigError as error:
+        problems.append(error)
+    key = str(settings.get("notify_routing_key", ""))
+    if key.startswith("@"):
+        named = settings.get("routing_keys", {})
+        if key[1:] not in named and "routing_keys" not in unread:
+            where = origins["notify_routing_key"]
+            what = f"{where}: no key is named {shown(key[1:])} in routing_keys"
+            problems.append(ConfigError(what))
+        settings["notify_routing_key"] = named.get(key[1:], "")  # unread: a command needs none
+    config = Config(**settings)
+    warnings = _warnings(config, file, environ)
+    return Loaded(config, file.path if file else None, origins, warnings, unread), problems
+
+
+def _given(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], file: ConfigFile | None
+) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Name, place and value of all that is set; a later one of the same name counts more."""
     if file:
         for name, written in _flat(file.values).items():
             where = f"{file.path}, line {written.line}"
-            settings[name] = _from_file(_known(name, where), written, file.path)
-            origins[name] = where
+            yield name, where, partial(_of_file, name, written, file.path)
     for name, option in OPTIONS.items():
         for text, where in (
             (environ.get(ENV_PREFIX + name.upper()), f"environment {ENV_PREFIX}{name.upper()}"),
             (flags.get(name), f"--{name.replace('_', '-')}"),
         ):
             if text:
-                settings[name] = _parsed(option, text, where, Path.cwd())
-                origins[name] = where
-    unread = _read_files(settings, origins)
-    key = str(settings.get("notify_routing_key", ""))
-    if key.startswith("@"):
-        named = settings.get("routing_keys", {})
-        if key[1:] not in named and "routing_keys" not in unread:
-            where = origins["notify_routing_key"]
-            raise ConfigError(f"{where}: no key is named {shown(key[1:])} in routing_keys")
-        settings["notify_routing_key"] = named.get(key[1:], "")  # unread: a command needs none
-    config = Config(**settings)
-    warnings = _warnings(config, file, environ)
-    return Loaded(config, file.path if file else None, origins, warnings, unread)
+                yield name, where, partial(_parsed, option, text, where, Path.cwd())
+
+
+def _of_file(name: str, written: Written, path: Path) -> object:
+    return _from_file(_known(name, f"{path}, line {written.line}"), written, path)
 
 
 def _closeness(origin: str | None) -> int:

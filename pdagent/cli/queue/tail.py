@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from pdagent.cli.output import echo_json, say
+from pdagent.cli.output import ExitCode, echo_json, say
 from pdagent.cli.queue.selection import json_option, key_of, refuse_unknown, routing_key_option
 from pdagent.cli.queue.words import STYLES, WIDEST, told
 from pdagent.cli.session import LOOKED, Session, pass_session
@@ -52,7 +52,8 @@ def tail(session: Session, *, routing_key: str | None, as_json: bool) -> None:
         for line in follower.lines():
             _print(paper, line)
     except KeyboardInterrupt:
-        return  # the way to end it
+        # The way to end it: that is no failure to tell of.
+        click.get_current_context().exit(ExitCode.INTERRUPTED)
 
 
 class _Follower:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -123,10 +124,18 @@ def test_the_server_writes_a_config_first_takes_events_and_stops(offline: Comman
         again = offline("server")
         assert again.code == 1
         assert str(process.pid) in again.error
+        told = json.loads(offline("server", "status", "--json").out)
+        assert (told["running"], told["ready"], told["pid"]) == (True, True, process.pid)
+        seen = offline("server", "status")
+        assert seen.code == 0
+        assert f"(pid {process.pid}, " in seen.out
         stopped = offline("server", "stop")
         assert stopped.out == f"Stopped the agent (pid {process.pid}).\n"
         assert process.wait(START_SECONDS) == 0
     assert "no agent is running" in offline("server", "stop").error
+    gone = offline("server", "status", "--json")
+    assert gone.code == 69
+    assert json.loads(gone.out)["running"] is False
 
 
 def test_what_a_killed_server_leaves_behind_stops_nothing(offline: CommandLine) -> None:

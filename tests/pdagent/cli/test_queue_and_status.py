@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -144,6 +145,36 @@ def test_health_is_ok_or_gives_the_reasons(user: CommandLine, agent: AgentStandI
     done = user("health")
     assert done.code == 1
     assert "is not ready: the journal is full; an actor is gone" in done.error
+    ready = user("health", "--json")
+    assert (ready.code, json.loads(ready.out)["ready"]) == (0, True)
+    agent.refuse_next(503, "the journal is full")
+    done = user("health", "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["ready"], told["reasons"]) == (1, False, [done.error])
+
+
+def test_ctrl_c_ends_a_command_with_130(user: CommandLine, agent: AgentStandIn) -> None:
+    asked, done = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked.set()
+        done.wait()
+
+    agent.tricks.append(hang)
+    try:
+        with subprocess.Popen(
+            user.command("status"),
+            env=user.environment(),
+            cwd=user.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert asked.wait(20)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+    finally:
+        done.set()
+    assert (process.returncode, out, err.decode().split()) == (130, b"", ["error:", "interrupted"])
 
 
 def test_nobody_listening_is_told_in_words_that_fit_what_was_asked(cli: CommandLine) -> None:
