@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice, takewhile
 from typing import Any, Literal
 
 import msgspec
 import pykka
 
-from actors.core.state import Counters, QueueState, summarise
+from actors.core.state import QueueState, summarise
+from actors.figures import Figures, Sums
 from actors.messages import Perform, PerformAll, tell
 from store.records import QueueId, RoutingKey
 
@@ -27,7 +29,8 @@ class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
     `commands` is None while no Sequencer runs and no command waits for one. `tail` counts the
     records behind the snapshot as long as `state` is what the start has read and no Sequencer has
     had it; then it is None. `forgetting`: its removal from the journal has been requested.
-    `oldest_at` is the time of its oldest record, as the janitor has last seen it.
+    `oldest_at` is the time of its oldest record, as the janitor has last seen it. `changed` and
+    `counted` are `actors.figures`'.
     """
 
     id: QueueId
@@ -40,6 +43,8 @@ class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
     commands: deque[Perform | PerformAll] | None = None
     forgetting: bool = False
     oldest_at: float | None = None
+    changed: bool = False
+    counted: Sums | None = None
 
     def __repr__(self) -> str:
         return f"QueueEntry(id={self.id}, phase={self.phase!r})"
@@ -54,8 +59,7 @@ class Directory:
         self._by_id: dict[QueueId, QueueEntry] = {}
         self._active: dict[QueueId, QueueEntry] = {}
         self._last = 0
-        self.forgotten = Counters()
-        """The sum over all queues that are forgotten."""
+        self.figures = Figures()
 
     def add(self, entry: QueueEntry) -> QueueEntry:
         """Make a queue known."""
@@ -75,19 +79,29 @@ class Directory:
         """The queue with this id, or None once it is forgotten."""
         return self._by_id.get(queue)
 
-    def entries(self) -> list[QueueEntry]:
-        """All queues, oldest first."""
-        return list(self._by_id.values())
+    def entries(self, offset: int = 0, limit: int | None = None) -> list[QueueEntry]:
+        """All queues, or so many behind the first ones, in the order of their creation."""
+        with self._lock:
+            end = None if limit is None else offset + limit
+            return list(islice(self._by_id.values(), offset, end))
+
+    def newer_than(self, queue: int) -> list[QueueEntry]:
+        """The queues that were created after this one, the newest first."""
+        with self._lock:
+            newest = reversed(self._by_id.values())
+            return list(takewhile(lambda entry: entry.id > queue, newest))
 
     def active(self) -> list[QueueEntry]:
         """The queues with a Sequencer or commands, or quarantined; others need no attention."""
         with self._lock:
             return list(self._active.values())
 
-    def totals(self) -> tuple[list[QueueEntry], Counters]:
-        """All queues, and the sum of the counters of those that are forgotten."""
-        with self._lock:
-            return self.entries(), self.forgotten
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def active_count(self) -> int:
+        """How many `active` returns."""
+        return len(self._active)
 
     def put(self, key: RoutingKey, command: Perform | PerformAll) -> QueueEntry:
         """Leave a command for the Sequencer of this key, whether or not one runs."""
@@ -125,6 +139,7 @@ class Directory:
             if entry.commands is None:
                 entry.commands = deque()
             self._active[entry.id] = entry
+            self.figures.wake(entry)
             entry.sequencer = start(entry.incarnation)
             entry.phase = "running"
 
@@ -133,6 +148,7 @@ class Directory:
         with self._lock:
             entry.incarnation += 1
             old, entry.sequencer, entry.phase = entry.sequencer, None, "stopped"
+            self.figures.change(entry)
             waiting: deque[Perform | PerformAll] = deque()
             while entry.commands:
                 waiting.append(entry.commands.popleft())
@@ -150,7 +166,7 @@ class Directory:
             entry.sequencer, entry.phase = None, "stopped"
             commands = entry.commands
             if entry.forgetting:
-                self.forgotten = self.forgotten.plus(entry.state.counters)
+                self.figures.forget(entry)
                 del self._by_id[entry.id], self._by_key[entry.routing_key]
                 self._active.pop(entry.id, None)
                 if not commands:
@@ -158,12 +174,19 @@ class Directory:
                 entry = self.add(self._new(entry.routing_key))
                 entry.commands = commands
                 self._active[entry.id] = entry
+            else:
+                self.figures.rest(entry)
             if commands:
                 return entry
             entry.commands = None
             self._active.pop(entry.id, None)
             summarise(entry.state)
             return None
+
+    def quarantine(self, entry: QueueEntry) -> None:
+        """Its Sequencer failed too often: until the next one, the queue takes no commands."""
+        entry.phase = "quarantined"
+        self.figures.change(entry)
 
     def close(self) -> list[Perform | PerformAll]:
         """The agent has stopped: returns all commands that are left."""

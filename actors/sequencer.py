@@ -97,6 +97,7 @@ class Sequencer(DispatchedActor):
                 self._handle(self._state, message)
         if self._state is not None:
             self._proceed(self._state)
+            self._around.directory.figures.change(self._entry)
             self._out.flush(self._state)
         self._answered = message
 
@@ -107,6 +108,7 @@ class Sequencer(DispatchedActor):
         while self.actor_inbox.commands:
             self.receive(self.actor_inbox.commands.popleft())
         self._claim(self._state)
+        self._around.directory.figures.change(self._entry)
         self._out.flush(self._state)
 
     def abandon(self, message: Any) -> None:
@@ -230,7 +232,7 @@ class Sequencer(DispatchedActor):
             self._idle_since = None
         elif self._out.replies or self._idle_since is None:
             self._idle_since = time.monotonic()
-            self._check_idle_in(self._around.passivate_after)
+            self._check_idle_in(self._around.idle_limit())
 
     def _see_to_overdue(self, state: QueueState) -> float | None:
         """Trigger for jobs that are overdue; the seconds until the next one is, None if none."""
@@ -260,7 +262,7 @@ class Sequencer(DispatchedActor):
         idle = self._idle_since
         if idle is None or state.waiting:  # or a job is expected
             return
-        left = idle + self._around.passivate_after - time.monotonic()
+        left = idle + self._around.idle_limit() - time.monotonic()
         if left > 0.01:
             self._check_idle_in(left)
             return

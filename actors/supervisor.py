@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.25
 STUCK_AFTER = 90.0
+LOOKED_AT = 1_000
+"""Queues at one tick."""
 
 Start = Callable[[Report], pykka.ActorRef[Any]]
 Singles = dict[str, pykka.ActorRef[Any]]
@@ -81,6 +83,7 @@ class Supervisor(SupervisedActor):
         # Of a queue by its key: one that is forgotten between two failures has a new number.
         self._policies: dict[ActorId | RoutingKey, RestartPolicy | SteadyRestarts] = {}
         self._restart_at: dict[ActorId, float] = {}
+        self._round: list[QueueEntry] = []
 
     def begin(self) -> None:
         """Start the singles, the senders, and a Sequencer for each queue with work."""
@@ -207,8 +210,9 @@ class Supervisor(SupervisedActor):
         facts = (name, number, error, delay)
         logger.warning("%s %d failed (%s), restarts in %.2f s", *facts, extra=about)
         if entry is not None:
-            entry.phase = "quarantined" if quarantine else "restarting"
-        if quarantine:
+            entry.phase = "restarting"
+        if entry is not None and quarantine:
+            self._around.directory.quarantine(entry)
             logger.error(
                 "queue %d is quarantined for %.0f s, its actor failed too often (%s): "
                 "its events are kept and tried again after that",
@@ -247,7 +251,7 @@ class Supervisor(SupervisedActor):
             self._found((_SENDER, number), "it was found dead")
         for number in self._around.slots.stuck(STUCK_AFTER):
             self._found((_SENDER, number), f"no answer within {STUCK_AFTER:.0f} s")
-        for entry in self._around.directory.active():
+        for entry in self._to_look_at():
             sequencer = entry.sequencer
             if sequencer is None:
                 if entry.phase == "stopped":  # `Needed` was lost
@@ -255,6 +259,13 @@ class Supervisor(SupervisedActor):
             elif not sequencer.is_alive() and entry.sequencer is sequencer:
                 self._found((_SEQUENCER, entry.id), "it was found dead")
         self._tell_grants(self._around.slots.due())
+
+    def _to_look_at(self) -> list[QueueEntry]:
+        """All active queues in turn, so many at each tick: 50,000 would keep a core busy."""
+        if not self._round:
+            self._round = self._around.directory.active()
+        looked_at, self._round = self._round[:LOOKED_AT], self._round[LOOKED_AT:]
+        return looked_at
 
     def _found(self, actor: ActorId, error: str) -> None:
         self.see_to(actor, self._ended, actor, error)

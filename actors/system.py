@@ -92,12 +92,13 @@ class ActorSystem:
     def recover(self) -> None:
         """Read all queues, before `start`. Raises `store.errors.JournalDamagedError`."""
         recovered = recover_all(self._journal)
-        for queue, key in self._journal.queues().items():
+        for queue, key in sorted(self._journal.queues().items()):
             state, tail = recovered[queue]
             entry = QueueEntry(id=queue, routing_key=key, state=state)
             entry.tail = tail if state.waiting else None
             self.directory.add(entry)
-        self.directory.forgotten = msgspec.convert(self._journal.forgotten(), Counters)
+        forgotten = msgspec.convert(self._journal.forgotten(), Counters)
+        self.directory.figures.begin(self.directory.entries(), forgotten)
         self._recovered = True
 
     def start(self) -> None:
@@ -174,14 +175,13 @@ class ActorSystem:
 
     def totals(self) -> dict[str, int]:
         """Sums over all queues: each accepted event is in exactly one of the other four."""
-        entries, forgotten = self.directory.totals()
-        states = [entry.state for entry in entries]
+        sums = self.directory.figures.sums()
         return {
-            "accepted": forgotten.accepted + sum(s.counters.accepted for s in states),
-            "delivered": forgotten.delivered + sum(s.counters.delivered for s in states),
-            "waiting": sum(len(state.waiting) for state in states),
-            "dead_lettered": sum(len(state.dead) for state in states),
-            "discarded": forgotten.discarded + sum(s.counters.discarded for s in states),
+            "accepted": sums.accepted,
+            "delivered": sums.delivered,
+            "waiting": sums.waiting,
+            "dead_lettered": sums.dead,
+            "discarded": sums.discarded,
         }
 
     def link(self) -> LinkStatus:

@@ -31,11 +31,6 @@ class Counters(msgspec.Struct, kw_only=True):
     discarded: int = 0
     restarts: int = 0
 
-    def plus(self, other: Counters) -> Counters:
-        """The sums."""
-        names = self.__struct_fields__
-        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
 
 class QueueState(msgspec.Struct, kw_only=True):
     """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.

@@ -100,17 +100,14 @@ class AgentCollector(Collector):
 
     def _queues(self, now: float) -> Iterator[Metric]:
         system = self._sources.system
-        totals = system.totals()
-        entries, forgotten = system.directory.totals()
-        dead = forgotten.dead_lettered
-        dead += sum(entry.state.counters.dead_lettered for entry in entries)
+        sums, entries = system.directory.figures.sums(), system.directory.figures.notable()
         given_up = (
             "Events given up by an operator, overtaken, by the retention or in a full journal."
         )
-        yield _counter("events_accepted", "Events stored and acknowledged.", totals["accepted"])
-        yield _counter("events_delivered", "Events that PagerDuty took.", totals["delivered"])
-        yield _counter("events_discarded", given_up, totals["discarded"])
-        yield _counter("events_dead_lettered", "Events that became dead letters.", dead)
+        yield _counter("events_accepted", "Events stored and acknowledged.", sums.accepted)
+        yield _counter("events_delivered", "Events that PagerDuty took.", sums.delivered)
+        yield _counter("events_discarded", given_up, sums.discarded)
+        yield _counter("events_dead_lettered", "Events that became dead letters.", sums.died)
 
         named = {name: _Sum() for name in (*self._names.values(), UNNAMED)}
         whole, unheld = _Sum(), _Sum()
@@ -133,11 +130,12 @@ class AgentCollector(Collector):
         yield _by_queue("dead_letters", f"Dead letters, {by_name} their key.", letters)
         yield _by_queue("oldest_waiting_seconds", f"{text}, {by_name} its key.", ages)
 
+        known = len(system.directory)
         held = sum(entry.state.hold is not None for entry in entries)
         paced = sum(entry.state.pace.interval > 0 for entry in entries)
         backing_off = sum(condition(entry) == "backing_off" for entry in entries)
         quarantined = sum(entry.phase == "quarantined" for entry in entries)
-        yield _gauge("queues", "Routing keys that have events or history.", len(entries))
+        yield _gauge("queues", "Routing keys that have events or history.", known)
         yield _gauge("queues_held", "Queues that an operator holds.", held)
         yield _gauge("queues_paced", "Queues slowed down after a rate limit.", paced)
         yield _gauge("queues_backing_off", "Queues that wait after a failed attempt.", backing_off)

@@ -33,11 +33,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Conditions:
-    """Finds the conditions of all queues except the one that delivers the alerts about them.
-
-    Ask at least once in two minutes: so long a queue is active after an event of it has died, and
-    only the active ones are searched.
-    """
+    """Finds the conditions of all queues except the one that delivers the alerts about them."""
 
     def __init__(
         self, system: ActorSystem, name_of: Callable[[RoutingKey], str], except_for: RoutingKey
@@ -45,7 +41,6 @@ class Conditions:
         self._system = system
         self._name_of = name_of
         self._except_for = except_for
-        self._with_dead_letters = {e.id for e in system.directory.entries() if e.state.dead}
 
     def now(self) -> Mapping[str, Condition]:
         """All that hold now, each under a name that stays the same until it ends."""
@@ -58,31 +53,30 @@ class Conditions:
                 remedy="pagerduty-agent status",
                 error=refusal.message,
             )
-        active = self._system.directory.active()
-        self._with_dead_letters |= {entry.id for entry in active if entry.state.dead}
-        for queue in list(self._with_dead_letters):
-            entry = self._system.directory.get(queue)
-            letter = None if entry is None else last(entry.state.dead)
-            if entry is None or letter is None:
-                self._with_dead_letters.discard(queue)
-            elif entry.routing_key != self._except_for:
-                name, dead = self._name_of(entry.routing_key), len(entry.state.dead)
-                found[f"dead_letters/{queue}"] = Condition(
-                    kind="dead_letters",
-                    summary=f"{counted(dead, 'event')} for {name} could not be delivered, the "
-                    f"last is {letter.id}: {letter.error}",
-                    remedy=f"pagerduty-agent queue show {letter.id}",
-                    queue=name,
-                    event=letter.id,
-                    error=letter.error,
-                    count=entry.state.counters.dead_lettered,
-                )
-        for entry in active:
+        for entry in self._system.directory.figures.notable():
             if entry.routing_key != self._except_for:
-                found |= self._of_a_queue(entry)
+                found |= self._dead_letters(entry) | self._of_a_queue(entry)
         return found
 
-    def _of_a_queue(self, entry: QueueEntry) -> Mapping[str, Condition]:
+    def _dead_letters(self, entry: QueueEntry) -> dict[str, Condition]:
+        letter = last(entry.state.dead)
+        if letter is None:
+            return {}
+        name, dead = self._name_of(entry.routing_key), len(entry.state.dead)
+        return {
+            f"dead_letters/{entry.id}": Condition(
+                kind="dead_letters",
+                summary=f"{counted(dead, 'event')} for {name} could not be delivered, the last is "
+                f"{letter.id}: {letter.error}",
+                remedy=f"pagerduty-agent queue show {letter.id}",
+                queue=name,
+                event=letter.id,
+                error=letter.error,
+                count=entry.state.counters.dead_lettered,
+            )
+        }
+
+    def _of_a_queue(self, entry: QueueEntry) -> dict[str, Condition]:
         name = self._name_of(entry.routing_key)
         if entry.phase == "quarantined":
             condition = Condition(

@@ -150,7 +150,7 @@ class OutageNotices:
         elif news == "reachable" and self._began is not None:
             lines.append(f"The outage took {duration(max(0.0, time.time() - self._began))}.")
         names = QueueNames(self._agent.config.routing_keys).of
-        queues = [entry for entry in system.directory.entries() if entry.state.waiting]
+        queues = [entry for entry in system.directory.figures.notable() if entry.state.waiting]
         queues.sort(key=lambda entry: -len(entry.state.waiting))
         waiting = sum(len(entry.state.waiting) for entry in queues)
         lines.append(f"{counted(waiting, 'event')} in {counted(len(queues), 'queue')} now wait.")

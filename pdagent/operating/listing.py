@@ -102,7 +102,10 @@ Found = tuple[Cursor, Callable[[], EventRow] | None]
 
 
 class Listing:
-    """Lists events of `queues` in one of `states` (see `rows.STATES`)."""
+    """Lists events of `queues` in one of `states` (see `rows.STATES`).
+
+    What has ended is looked for in `ended_in`: idle queues have nothing else.
+    """
 
     def __init__(
         self,
@@ -110,10 +113,12 @@ class Listing:
         names: QueueNames,
         queues: Sequence[QueueEntry],
         states: Iterable[str],
+        ended_in: Sequence[QueueEntry] | None = None,
     ) -> None:
         self._journal = journal
         self._names = names
         self._queues = sorted(queues, key=lambda entry: entry.id)
+        self._ended_in = self._queues if ended_in is None else ended_in
         self._states = frozenset(states)
         self._may_read = 0
 
@@ -167,8 +172,8 @@ class Listing:
 
     def _ended(self, after: Cursor) -> Iterator[Found]:
         """The latest first."""
-        queues = {entry.id: self._names.of(entry.routing_key) for entry in self._queues}
-        only = self._queues[0].id if len(queues) == 1 else None
+        keys = {entry.id: entry.routing_key for entry in self._ended_in}
+        only = self._ended_in[0].id if len(keys) == 1 else None
         for count, entry in enumerate(self._journal.backwards(after.position or None, only), 1):
             cursor = Cursor(after.section, 0, entry.seq)
             match entry.record:
@@ -178,10 +183,10 @@ class Listing:
                     state = "discarded"
                 case _:
                     state = ""
-            if state in self._states and entry.queue in queues:
+            if state in self._states and entry.queue in keys:
                 accepted = self._journal.accepted(event)
                 if accepted is not None:
-                    name = queues[entry.queue]
+                    name = self._names.of(keys[entry.queue])
                     yield cursor, partial(self._ended_row, accepted.record, state, name, entry)
             if count == _MOST_READ:
                 yield cursor, None

@@ -25,6 +25,11 @@ class QueueNames:
         """The name under which a key may be shown."""
         return self._names.get(key) or (key if self.whole else mask(key))
 
+    def place_of(self, entry: QueueEntry) -> tuple[str, str]:
+        """Where a queue stands in the order of names."""
+        name = self.of(entry.routing_key)
+        return name.lower(), name
+
     def key_of(self, name: str) -> RoutingKey | None:
         """The key that has `name` (with or without `@`) in the config."""
         return self._keys.get(name.removeprefix("@"))

@@ -1,13 +1,16 @@
 """All queues at a glance: how many are in which state, and the rows that were asked for.
 
-Going over all queues costs a few microseconds each; only rows that are shown cost more.
+Idle queues are all alike and are not looked at one by one, unless the question is about each: one
+with `match`, or in the order of deliveries or errors.
 """
 
 from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from math import inf
 from typing import Any, get_args
 
@@ -18,19 +21,22 @@ from actors.core.commands import Policy
 from actors.core.state import QueueState
 from actors.core.verdict import DeferReason
 from actors.directory import QueueEntry
-from pdagent.operating.names import QueueNames
+from pdagent.operating.known import KnownQueues
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import Json, timestamp
 
-_Order = Callable[[QueueEntry, str], tuple[Any, ...]]
+_Order = Callable[[QueueEntry], tuple[Any, ...]]
+# Those of equal rank stand in the order of their names.
 _ORDERS: dict[str, _Order] = {
-    "waiting": lambda e, name: (-len(e.state.waiting), -len(e.state.dead), name),
-    "oldest": lambda e, name: (oldest(e.state) or inf, name),
-    "dead": lambda e, name: (-len(e.state.dead), -len(e.state.waiting), name),
-    "delivered": lambda e, name: (-e.state.counters.delivered, name),
-    "error": lambda e, name: (-(e.state.last_error_at or 0.0), name),
-    "name": lambda e, name: (name.lower(), name),
+    "waiting": lambda entry: (-len(entry.state.waiting), -len(entry.state.dead)),
+    "oldest": lambda entry: (oldest(entry.state) or inf,),
+    "dead": lambda entry: (-len(entry.state.dead), -len(entry.state.waiting)),
+    "delivered": lambda entry: (-entry.state.counters.delivered,),
+    "error": lambda entry: (-(entry.state.last_error_at or 0.0),),
+    "name": lambda entry: (),
 }
+_LAST_BUT_FOR_NAME = {"waiting", "oldest", "dead", "name"}
+"""In these orders, all idle queues come last."""
 LONG_ATTEMPT = 5.0
 """Seconds after which an attempt counts as `sending`: PagerDuty answers within one second."""
 MOST_ROWS = 1_000_000
@@ -74,68 +80,108 @@ def deferral(state: QueueState) -> str | None:
 
 
 class Overview:
-    """What `entries` are like together, and the `rows` of them that are wanted.
+    """What queues are like together, and the `rows` of them that are wanted.
 
-    A queue is full when it takes no more events, see `actors.core.accepting.queue_full`.
+    They are those in `only`, otherwise all that are `known`. A queue is full when it takes no more
+    events, see `actors.core.accepting.queue_full`.
     """
 
     def __init__(
         self,
-        entries: Sequence[QueueEntry],
-        names: QueueNames,
+        known: KnownQueues,
         wanted: Wanted,
         policy: Policy,
+        only: Sequence[QueueEntry] | None = None,
     ) -> None:
-        self._entries = entries
+        self._names = known.names
         self._policy = policy
-        self._conditions = {entry.id: condition(entry) for entry in entries}
-        shown = [(entry, names.of(entry.routing_key)) for entry in entries]
+        self._count = known.count() if only is None else len(only)
+        self._notable = known.notable() if only is None else only
+        self._matching = self._count
+        self.rows: Sequence[QueueEntry]
         match = wanted.match.strip().lower()
-        if match:
-            shown = [(entry, name) for entry, name in shown if self._matches(entry, name, match)]
-        self._matching = len(shown)
-        self.rows = [entry for entry, _ in _chosen(shown, wanted)]
-        self._names = names
+        if (
+            only is not None
+            or match
+            or not (wanted.sort is None or wanted.sort in _LAST_BUT_FOR_NAME)
+        ):
+            shown = known.entries() if only is None else only
+            if match:
+                shown = [entry for entry in shown if self._matches(entry, match)]
+            self._matching = len(shown)
+            self.rows = self._chosen(shown, wanted)
+        elif wanted.sort is None:
+            self.rows = known.entries(wanted.offset, wanted.limit)
+        else:
+            self.rows = self._with_idle_last(known, wanted)
 
     def summary(self) -> Json:
         """Counts of queues; the longest waiting event of all, the longest attempt under way."""
-        conditions = list(self._conditions.values())
-        states = [entry.state for entry in self._entries]
+        conditions = Counter(map(condition, self._notable))
+        states = [entry.state for entry in self._notable]
         waits_since, longest = self._earliest(oldest)
         under_way_since, slowest = self._earliest(in_flight_since)
-        full = [entry for entry in self._entries if self._is_full(entry)]
+        full = [entry for entry in self._notable if self._is_full(entry)]
+        first_full = min(full, key=lambda entry: entry.id, default=None)
         return {
-            "known": len(self._entries),
+            "known": self._count,
             "matching": self._matching,
             "with_waiting": sum(bool(state.waiting) for state in states),
             "with_dead_letters": sum(bool(state.dead) for state in states),
-            "backing_off": conditions.count("backing_off"),
-            "held": conditions.count("held"),
-            "quarantined": conditions.count("quarantined"),
+            "backing_off": conditions["backing_off"],
+            "held": conditions["held"],
+            "quarantined": conditions["quarantined"],
             "paced": sum(state.pace.interval > 0 for state in states),
             "full": len(full),
-            "full_queue": self._names.of(full[0].routing_key) if full else None,
+            "full_queue": self._names.of(first_full.routing_key) if first_full else None,
             "oldest_waiting_at": timestamp(waits_since),
             "oldest_waiting_queue": longest,
             "longest_in_flight_since": timestamp(under_way_since),
             "longest_in_flight_queue": slowest,
         }
 
+    def _with_idle_last(self, known: KnownQueues, wanted: Wanted) -> Sequence[QueueEntry]:
+        ranked = [entry for entry in self._notable if entry.state.waiting or entry.state.dead]
+        if wanted.sort == "name":
+            ranked = []
+        end = self._count if wanted.limit is None else wanted.offset + wanted.limit
+        if len(ranked) >= end:
+            return self._chosen(ranked, wanted)
+        ranked = self._sorted(ranked, wanted.sort, len(ranked))
+        if wanted.sort == "oldest":  # one with dead letters alone is no more than an idle one
+            ranked = [entry for entry in ranked if oldest(entry.state) is not None]
+        ids = {entry.id for entry in ranked}
+        others = (entry for entry in known.by_name() if entry.id not in ids)
+        return list(islice(chain(ranked, others), wanted.offset, end))
+
+    def _chosen(self, shown: Sequence[QueueEntry], wanted: Wanted) -> Sequence[QueueEntry]:
+        end = len(shown) if wanted.limit is None else wanted.offset + wanted.limit
+        if wanted.sort is not None:
+            shown = self._sorted(shown, wanted.sort, end)
+        return shown[wanted.offset : end]
+
+    def _sorted(
+        self, shown: Sequence[QueueEntry], sort: str | None, count: int
+    ) -> list[QueueEntry]:
+        order = _ORDERS[sort or "name"]
+        ranks = ((order(entry), self._names.place_of(entry), entry) for entry in shown)
+        return [entry for *_, entry in heapq.nsmallest(count, ranks, key=lambda rank: rank[:2])]
+
     def _earliest(
         self, since: Callable[[QueueState], float | None]
     ) -> tuple[float | None, str | None]:
         """The least of these times, and the name of its queue."""
-        times = ((at, entry) for entry in self._entries if (at := since(entry.state)) is not None)
-        at, entry = min(times, key=lambda each: each[0], default=(None, None))
+        times = ((at, entry) for entry in self._notable if (at := since(entry.state)) is not None)
+        at, entry = min(times, key=lambda each: (each[0], each[1].id), default=(None, None))
         return at, None if entry is None else self._names.of(entry.routing_key)
 
     def _is_full(self, entry: QueueEntry) -> bool:
         return queue_full(entry.state, self._policy) is not None
 
-    def _matches(self, entry: QueueEntry, name: str, match: str) -> bool:
-        if match in name.lower():
+    def _matches(self, entry: QueueEntry, match: str) -> bool:
+        if match in self._names.of(entry.routing_key).lower():
             return True
-        words = self._conditions[entry.id]
+        words = condition(entry)
         if words == "backing_off" and deferral(entry.state) == "rate_limited":
             words += " rate_limited"
         if entry.state.pace.interval > 0:
@@ -148,13 +194,3 @@ class Overview:
         if self._is_full(entry):
             words += " full"
         return match.replace(" ", "_") in words or match in words.replace("_", " ")
-
-
-def _chosen(
-    shown: list[tuple[QueueEntry, str]], wanted: Wanted
-) -> Sequence[tuple[QueueEntry, str]]:
-    end = len(shown) if wanted.limit is None else wanted.offset + wanted.limit
-    if wanted.sort is not None:
-        order = _ORDERS[wanted.sort]
-        shown = heapq.nsmallest(end, shown, key=lambda pair: order(*pair))
-    return shown[wanted.offset : end]

@@ -29,9 +29,14 @@ class Events(OperatorsResource):
         """`GET /queue/events[?state=][&rk=|&queue=][&limit=][&after=]`: `{"events", "next"}`."""
         states, after = states_of(request), _cursor_of(request)
         limit = number_in(request, "limit", 1, _MOST) or _USUAL
-        queues = self._selection.queues(request)
         names = self._selection.names_for(request)
-        listing = Listing(self._agent.journal, names, queues, states)
+        listing = Listing(
+            self._agent.journal,
+            names,
+            self._selection.queues_with_events(request),
+            states,
+            ended_in=self._selection.queues(request),
+        )
         page = await asyncio.to_thread(listing.page, limit, after)
         response.data = _encode(page)
 

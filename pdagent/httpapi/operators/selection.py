@@ -8,6 +8,7 @@ import falcon.asgi
 from actors.directory import QueueEntry
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Secret, peer_of
+from pdagent.operating.known import KnownQueues
 from pdagent.operating.names import QueueNames
 from store.records import RoutingKey
 
@@ -18,6 +19,7 @@ class Selection:
     def __init__(self, agent: Agent) -> None:
         self._directory = agent.system.directory
         self.names = QueueNames(agent.config.routing_keys)
+        self.known = KnownQueues(self._directory, self.names)
         self._whole = QueueNames(agent.config.routing_keys, whole=True)
 
     def names_for(self, request: falcon.asgi.Request, shown: str = "") -> QueueNames:
@@ -37,6 +39,15 @@ class Selection:
             return [] if entry is None else [entry]
         entries = self._directory.entries()
         return entries if name is None else self.names.called(name, entries)
+
+    def named_queues(self, request: falcon.asgi.Request) -> list[QueueEntry] | None:
+        """The queues that are named, None if none is named: the request is about all."""
+        return self.queues(request) if self.is_limited(request) else None
+
+    def queues_with_events(self, request: falcon.asgi.Request) -> list[QueueEntry]:
+        """As `queues`, but if none is named, only those in which something waits or has died."""
+        named = self.named_queues(request)
+        return self._directory.figures.notable() if named is None else named
 
     def queues_to_change(self, request: falcon.asgi.Request) -> list[QueueEntry]:
         """As `queues`; raises 409 if several have the name."""

@@ -40,10 +40,10 @@ class Status(OperatorsResource):
 
         Without a query: all queues in the order of their creation.
         """
-        entries, wanted = self._selection.queues(request), _wanted(request)
+        named, wanted = self._selection.named_queues(request), _wanted(request)
         names = self._selection.names_for(request)
         # In a thread: reading many queues must not delay senders.
-        response.data = await asyncio.to_thread(self._status, entries, wanted, names)
+        response.data = await asyncio.to_thread(self._status, named, wanted, names)
 
     async def on_get_queues(
         self, request: falcon.asgi.Request, response: falcon.asgi.Response
@@ -57,9 +57,9 @@ class Status(OperatorsResource):
         items = await asyncio.to_thread(lambda: [_item(entry, names) for entry in entries])
         response.data = _encode({"status_items": items})
 
-    def _status(self, entries: list[QueueEntry], wanted: Wanted, names: QueueNames) -> bytes:
+    def _status(self, named: list[QueueEntry] | None, wanted: Wanted, names: QueueNames) -> bytes:
         agent = self._agent
-        overview = Overview(entries, self._selection.names, wanted, agent.system.policy)
+        overview = Overview(self._selection.known, wanted, agent.system.policy, named)
         return _encode(
             {
                 "agent": {
