@@ -18,6 +18,7 @@ TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 SECRET = "bench-secret"
 CERTIFICATE, KEY = "cert.pem", "key.pem"
+_CONSOLE_SCRIPT = "import sys; from pdagent.cli import main; sys.exit(main())"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 120.0
 
@@ -47,7 +48,7 @@ class Agent(NamedTuple):
 
     def command(self, *words: str) -> list[str]:
         """The command line of a command that talks to this agent, to be run in `program`."""
-        return [sys.executable, "-m", "pdagent", "--config", str(self.config), *words]
+        return [sys.executable, "-c", _CONSOLE_SCRIPT, "--config", str(self.config), *words]
 
     def cpu_seconds(self) -> float:
         """What it has used so far, in user and kernel mode."""

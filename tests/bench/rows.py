@@ -103,8 +103,11 @@ GROUPS = (
     Group(
         deliveries.beside_intake,
         (
-            at_least("deliveries while 64 connections post", 0.6, "x drain rate"),
-            at_least("deliveries during a batch", 0.6, "x drain rate"),
+            # The drain rate is another row's: a faster one must not make these look slower.
+            at_least("deliveries while 64 connections post", 0.6, "x drain rate", compared=False),
+            at_least("deliveries during a batch", 0.6, "x drain rate", compared=False),
+            at_least("deliveries while 64 connections post", None, "/s"),
+            at_least("deliveries during a batch", None, "/s"),
         ),
     ),
     Group(

@@ -80,7 +80,7 @@ def _until(agent: Agent, pagerduty: PagerDuty, count: int, seconds: float) -> li
 
 
 def beside_intake(bench: Bench, program: Path) -> list[float]:
-    """Deliveries/s while 64 connections post, and during a batch, in times of the drain rate."""
+    """Deliveries while 64 connections post, and during a batch: times the drain rate, then /s."""
     drain, _ = _drained(bench, program, 6_000, _KEYS, 0.0)
     with bench.delivering(program) as (agent, pagerduty):
         report = load(agent, 64, _KEYS, bench.seconds(_FLOOD_SECONDS))
@@ -90,7 +90,7 @@ def beside_intake(bench: Bench, program: Path) -> list[float]:
         began, ended = batch(agent, 30_000, _KEYS)
         pagerduty.look()
         batching = _rate(pagerduty.answered, began, ended)
-    return [posting / drain, batching / drain]
+    return [posting / drain, batching / drain, posting, batching]
 
 
 def _rate(times: list[float], began: float, ended: float) -> float:
