@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 
@@ -117,3 +119,66 @@ def test_the_way_of_an_event_names_at_most_25_files_with_functions_that_exist() 
     for file, function in steps:
         module = importlib.import_module(file.replace("/", "."))
         assert reduce(getattr, function.split("."), module), f"{file}.py: {function}"
+
+
+SAID = {
+    *(
+        "CommandFailed",
+        "CommitFailedError",
+        "ConfigError",
+        "StartRefused",
+        "UsageError",
+        "BadParameter",
+        "SettingError",
+    ),
+    *("Refusal", "HTTPBadRequest", "HTTPUnauthorized", "MalformedJsonError", "Unusable", "Nothing"),
+    *("warning", "error", "critical", "exception", "__init__"),
+}
+"""Functions and classes whose texts people read, besides journal errors and `say`."""
+NOT_SHOWN = ("sandbox.py", "lock.py")
+
+
+def text_of(node: ast.expr) -> str:
+    """A literal text, with `…` for what is put in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return re.sub(r"%[\d.]*[sdfo]", "…", text)
+        case ast.JoinedStr(values=values):
+            return "".join(map(text_of, values))
+        case ast.BinOp(left=left, right=right):
+            return text_of(left) + text_of(right)
+    return "…"
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Where each message of the program stands, and what it says."""
+    for package in ("store", "actors", "pdagent"):
+        for file in (REPOSITORY / package).rglob("*.py"):
+            if {"sandbox", "demo", "docs"} & set(file.parts) or file.name in NOT_SHOWN:
+                continue
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.Call):
+                    continue
+                name = ast.unparse(node.func).rpartition(".")[2]
+                is_said = name == "say" and text_of(node.args[0]).isalpha()
+                if name in SAID or is_said or (name.startswith("Journal") and name[-5:] == "Error"):
+                    for argument in [*node.args, *(each.value for each in node.keywords)]:
+                        yield f"{file.relative_to(REPOSITORY)}:{node.lineno}", text_of(argument)
+
+
+def test_troubleshooting_has_every_message() -> None:
+    page = (REPOSITORY / "docs" / "troubleshooting.md").read_text("utf-8")
+    first_columns = re.findall(r"^\| (`.*?) \|(?: |$)", page, re.MULTILINE)
+    known = [
+        re.compile(".*".join(map(re.escape, entry.split("…"))))
+        for column in first_columns
+        for entry in re.findall(r"`([^`]+)`", column)
+    ]
+    assert len(known) > 150
+    found = list(messages())
+    # What has fewer words passes on what is said elsewhere.
+    whole = [each for each in found if len(re.findall(r"\w{2,}", each[1])) > 2]
+    missing = [each for each in whole if not any(entry.search(each[1]) for entry in known)]
+    assert missing == []
+    unknown = [each.pattern for each in known if not any(each.search(text) for _, text in found)]
+    assert unknown == []
