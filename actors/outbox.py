@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from actors.core.commands import Answer, Done
-from actors.core.state import QueueState, to_snapshot
+from actors.core.state import QueueState, encoded, picture
 from actors.directory import QueueEntry
 from actors.messages import UNAVAILABLE, Delivery, Reply, Write
 from store.port import Append
@@ -62,7 +62,7 @@ class Outbox:
         if self._unsent:
             self.replies.append((self._forgetting(tuple(self._unsent)), Done()))
             self._unsent.clear()
-        if self.records or self.replies or snapshot:
+        if self.records or self.replies or snapshot is not None:
             self._send(snapshot)
 
     def close(self, state: QueueState, reply: Reply, *, forget: bool) -> None:
@@ -76,7 +76,7 @@ class Outbox:
 
     def _send(
         self,
-        snapshot: bytes | None = None,
+        snapshot: Iterable[bytes] | None = None,
         *,
         last: bool = False,
         forget: dict[str, int] | None = None,
@@ -88,7 +88,7 @@ class Outbox:
                 queue=self._entry.id,
                 records=tuple(self.records),
                 routing_key=self._entry.routing_key if names else None,
-                snapshot=None if snapshot is None else [snapshot],
+                snapshot=snapshot,
                 forget=forget,
             ),
             incarnation=self._incarnation,
@@ -113,12 +113,15 @@ class Outbox:
 
         return forget
 
-    def _snapshot_if_due(self, state: QueueState) -> bytes | None:
-        """Taken only here: it includes all records up to and including those of its append."""
+    def _snapshot_if_due(self, state: QueueState) -> Iterable[bytes] | None:
+        """Taken only here: it includes all records up to and including those of its append.
+
+        What is copied here are references; the JournalWriter makes bytes of them.
+        """
         self._since_snapshot += len(self.records)
         wanted, self.wants_snapshot = self.wants_snapshot, False
         size = len(state.waiting) + len(state.dead) + len(state.alerts)
         if self._since_snapshot < (1 if wanted else max(SNAPSHOT_EVERY, size)):
             return None
         self._since_snapshot = 0
-        return to_snapshot(state)
+        return encoded(picture(state))

@@ -64,4 +64,4 @@ def _from_last_snapshot(journal: Journal, queue: QueueId) -> tuple[QueueState, i
     snapshot = journal.snapshot(queue)
     if snapshot is None:
         return QueueState(queue=queue), 0
-    return from_snapshot(*snapshot.pieces), snapshot.seq
+    return from_snapshot(snapshot.pieces), snapshot.seq

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from actors.core.state import to_snapshot
+from actors.core.state import encoded, picture
 from actors.verification import Replay
 from store.environment import DATA_FILE, give_to_owner_of
 from store.inspection.journal_file import Damage, JournalFile
@@ -64,7 +64,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
             agent_id=agent_id,
             last_seq=last_seq,
             queues=again.queues,
-            snapshots={queue: [to_snapshot(state)] for queue, state in choice.states.items()},
+            snapshots={queue: encoded(picture(state)) for queue, state in choice.states.items()},
             entries=(entry for entry in again.entries() if entry.seq not in choice.left_out),
             room=(source / DATA_FILE).stat().st_size,
             sandbox=sandbox,

@@ -85,7 +85,7 @@ class Replay:
 
     def _begin_with(self, queue: QueueId, snapshot: Snapshot) -> None:
         try:
-            state = from_snapshot(*snapshot.pieces)
+            state = from_snapshot(snapshot.pieces)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             self._file.note(f"the snapshot of queue {queue} can't be understood ({error})")
             return

@@ -63,7 +63,7 @@ def live(
         assert not isinstance(records, Refusal)
         for record in records:
             evolve(state, record)
-        snapshot = [to_snapshot(state)] if chance.random() < 0.03 else None
+        snapshot = to_snapshot(state) if chance.random() < 0.03 else None
         appends.append(
             Append(
                 queue=state.queue,

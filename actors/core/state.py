@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import msgspec
 
@@ -98,19 +99,28 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[tuple[str, Job]]
 
 
-class _Folded(msgspec.Struct, kw_only=True):
-    """The stored form: lists keep the order that maps would have to promise."""
+_IN_A_PIECE = 1_000
 
-    state: QueueState
-    waiting: list[StoredEvent]
-    dead: list[DeadLetter]
+
+class _More(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A piece of the stored form: lists keep the order that maps would have to promise."""
+
+    waiting: list[StoredEvent] = []
+    dead: list[DeadLetter] = []
     alerts: list[tuple[str, Latest]] = []
     jobs: list[tuple[str, Job]] = []
+
+
+class _Folded(_More, kw_only=True):
+    """The first piece, in snapshots of earlier versions the only one."""
+
+    state: QueueState
 
 
 _encoder = msgspec.msgpack.Encoder()
 # msgspec knows dict, but not that its subclasses are made from one.
 _decoder = msgspec.msgpack.Decoder(_Folded, dec_hook=lambda kind, value: kind(value))
+_more_decoder = msgspec.msgpack.Decoder(_More)
 
 
 def picture(state: QueueState) -> Picture:
@@ -133,27 +143,38 @@ def picture(state: QueueState) -> Picture:
     )
 
 
-def encoded(taken: Picture) -> bytes:
-    """A picture as bytes; those of equal states are equal."""
-    return _encoder.encode(
-        _Folded(
-            state=taken.state,
-            waiting=list(map(stored, taken.waiting)),
-            dead=taken.dead,
-            alerts=taken.alerts,
-            jobs=taken.jobs,
-        )
-    )
+def encoded(taken: Picture) -> Iterator[bytes]:
+    """A picture as bytes, in pieces that each hold up other threads for about a millisecond.
+
+    Those of equal states are equal.
+    """
+    waiting, dead, alerts = taken.waiting, taken.dead, taken.alerts
+    count = max(1, len(waiting), len(dead), len(alerts))
+    for part in (slice(begin, begin + _IN_A_PIECE) for begin in range(0, count, _IN_A_PIECE)):
+        parts: dict[str, Any] = {
+            "waiting": [stored(event) for event in waiting[part]],
+            "dead": dead[part],
+            "alerts": alerts[part],
+        }
+        first = part.start == 0
+        piece = _Folded(state=taken.state, jobs=taken.jobs, **parts) if first else _More(**parts)
+        yield _encoder.encode(piece)
 
 
-def to_snapshot(state: QueueState) -> bytes:
-    """The state as bytes; equal states give equal bytes."""
-    return encoded(picture(state))
+def to_snapshot(state: QueueState) -> tuple[bytes, ...]:
+    """The state as bytes, in pieces; equal states give equal bytes."""
+    return tuple(encoded(picture(state)))
 
 
-def from_snapshot(data: bytes) -> QueueState:
+def from_snapshot(pieces: Iterable[bytes]) -> QueueState:
     """The inverse of `to_snapshot`."""
-    folded = _decoder.decode(data)
+    remaining = iter(pieces)
+    folded = _decoder.decode(next(remaining))
+    for piece in remaining:
+        more = _more_decoder.decode(piece)
+        folded.waiting += more.waiting
+        folded.dead += more.dead
+        folded.alerts += more.alerts
     state = folded.state
     state.waiting = restored(folded.waiting)
     state.dead = DeadLetters(folded.dead)

@@ -32,8 +32,8 @@ def test_a_snapshot_holds_the_delivery_that_starts_as_it_is_saved(tmp_path: Path
         assert hold.reached.acquire(timeout=15)
         saved = actors.journal.snapshot(actors.entry().id)
         assert saved is not None
-        assert from_snapshot(*saved.pieces).in_flight is not None
-        assert from_snapshot(*saved.pieces).counters.started == 2
+        assert from_snapshot(saved.pieces).in_flight is not None
+        assert from_snapshot(saved.pieces).counters.started == 2
         hold.release()
 
 
@@ -56,4 +56,4 @@ def test_a_snapshot_is_what_the_records_up_to_it_give(
         for entry in actors.journal.entries(queue):
             if entry.seq <= saved.seq:
                 evolve(replayed, entry.record)
-        assert (to_snapshot(replayed),) == saved.pieces
+        assert to_snapshot(replayed) == saved.pieces

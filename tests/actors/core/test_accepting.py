@@ -104,7 +104,7 @@ def test_a_key_whose_waiting_events_fill_half_of_the_journal_takes_no_more() -> 
 
 def test_a_snapshot_of_the_first_version_says_nothing_of_room_and_is_supplied_with_it() -> None:
     state = given(accepted(A), *died(A), accepted(B, 2))
-    old = from_snapshot(to_snapshot(state).replace(b"room", b"rest"))
+    old = from_snapshot(piece.replace(b"room", b"rest") for piece in to_snapshot(state))
     assert (old.waiting_room, old.dead.room) == (0, 0)
     for record in (accepted(A), accepted(B, 2)):
         supply_room(old, record)

@@ -238,11 +238,23 @@ def test_a_restart_of_queue_or_agent_keeps_what_counts_towards_giving_up() -> No
     assert kept == before
 
 
+def test_a_snapshot_of_a_long_queue_has_pieces_and_earlier_ones_have_one() -> None:
+    state = given(*(accepted(EventId(f"e{number}"), number) for number in range(1, 2_502)))
+    pieces = to_snapshot(state)
+    assert len(pieces) == 3
+    assert from_snapshot(pieces) == state
+    whole, *more = (msgspec.msgpack.decode(piece) for piece in pieces)
+    for piece in more:
+        whole["waiting"] += piece.pop("waiting")
+        assert piece == {}
+    assert from_snapshot([msgspec.msgpack.encode(whole)]) == state
+
+
 def test_a_snapshot_of_an_older_program_is_understood() -> None:
     """New fields have defaults, so that a journal outlives the program that wrote it."""
     state = given()
-    plain = msgspec.msgpack.decode(to_snapshot(state))
+    plain = msgspec.msgpack.decode(*to_snapshot(state))
     for name in ("pace", "alerts", "last_error", "last_started_at"):
         del plain["state"][name]
-    del plain["alerts"]
-    assert from_snapshot(msgspec.msgpack.encode(plain)) == state
+    assert "alerts" not in plain
+    assert from_snapshot([msgspec.msgpack.encode(plain)]) == state

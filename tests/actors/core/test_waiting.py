@@ -121,5 +121,5 @@ def test_a_picture_stays_as_it_was() -> None:
         EventDiscarded(event=second, reason="by an operator", at=NOW),
         started(first, 2),
     )
-    assert encoded(taken) == before
+    assert tuple(encoded(taken)) == before
     assert to_snapshot(state) != before

@@ -20,7 +20,7 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState, to_snapshot
 from pdagent.events.ids import new_event_id
 from store.lmdb_journal import LmdbJournal
-from store.port import Append, Snapshot
+from store.port import Append
 from store.records import (
     DeliveryStarted,
     EventAccepted,
@@ -89,8 +89,7 @@ def snapshot_of(queue: QueueId, records: Iterable[Record]) -> Any:
     state = QueueState(queue=queue)
     for record in records:
         evolve(state, record)
-    folded = to_snapshot(state)
-    return [folded] if "pieces" in Snapshot.__struct_fields__ else folded
+    return to_snapshot(state)
 
 
 def main(directory: Path, keys: int, delivered: int, waiting: int, *, held: bool) -> None:
