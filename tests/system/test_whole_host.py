@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pwd
 import re
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -189,7 +190,7 @@ def test_only_root_installs(host: Host) -> None:
     assert not host.at("/etc/pagerduty-agent.yaml").exists()
 
 
-def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
+def test_a_member_of_the_group_sends_and_has_jobs_while_the_agent_runs_and_while_it_is_down(
     installed: Host, sandbox: SandboxProcess
 ) -> None:
     installed.start()
@@ -219,41 +220,34 @@ def test_a_member_of_the_group_sends_while_the_agent_runs_and_while_it_is_down(
         assert (home.returncode, home.stderr) == (0, "")
         described(sandbox, number)
 
+    job = ("pagerduty-agent", "run", "-k", "@database", "--name", "backup", "--")
+    broken = ("sh", "-c", "echo broken; exit 3")
+    done = installed.run(*job, *broken, user=MEMBER)
+    assert (done.returncode, done.stdout) == (3, "broken\n")
+    assert "backup" in sandbox.wait_for_events(4)[3]["body"]["dedup_key"]
+
     installed.kill()
     done = installed.run(*SEND, "down", "-k", "@database", "-q", user=MEMBER)
     assert (done.returncode, done.stdout) == (0, "")
     assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
     done = installed.run(*NAGIOS, "DOWN", "-k", "@database", user=MEMBER)
     assert done.returncode == 0, done.stderr
-    [file, _] = sorted(installed.at("/var/spool/pagerduty-agent").iterdir())
+    done = installed.run(*job, *broken, user=MEMBER)
+    assert (done.returncode, done.stdout) == (3, "broken\n")
+    assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
+    [file, *_] = sorted(installed.at("/var/spool/pagerduty-agent").iterdir())
     assert stat.filemode(file.stat().st_mode) == "-rw-rw----"
     installed.start()
-    all_so_far = ["running", "home 700", "home 755", "down", "web1"]
-    assert described(sandbox, 5) == all_so_far
+    host = socket.gethostname()
+    all_so_far = ["running", "home 700", "home 755", host, "down", "web1", host]
+    assert described(sandbox, 7) == all_so_far
 
     # As a command that just missed the agent: it looks again while it runs.
     away = {"PAGERDUTY_AGENT_SOCKET": "/run/no-agent"}
     done = installed.run(*SEND, "missed", "-k", "@database", user=MEMBER, **away)
     assert done.returncode == 0
-    assert described(sandbox, 6) == [*all_so_far, "missed"]
+    assert described(sandbox, 8) == [*all_so_far, "missed"]
     installed.wait_for(lambda: not list(file.parent.iterdir()), "empty spool")
-
-
-def test_a_job_of_a_member_is_reported_while_the_agent_runs_and_while_it_is_down(
-    installed: Host, sandbox: SandboxProcess
-) -> None:
-    installed.start()
-    for number, down in enumerate((False, True), 1):
-        if down:
-            installed.kill()
-        job = ("pagerduty-agent", "run", "-k", "@database", "--name", f"job{number}", "--")
-        done = installed.run(*job, "sh", "-c", "echo broken; exit 3", user=MEMBER)
-        assert (done.returncode, done.stdout) == (3, "broken\n")
-        if down:
-            assert "the event waits in /var/spool/pagerduty-agent" in done.stderr
-            installed.start()
-        [*_, event] = sandbox.wait_for_events(number)
-        assert f"job{number}" in event["body"]["dedup_key"]
 
 
 def test_a_user_outside_of_the_group_gets_one_line_that_names_it(

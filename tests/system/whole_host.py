@@ -25,7 +25,6 @@ _TOOLS = ("unshare", "nsenter", "setpriv", "mount", "useradd", "usermod", "group
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _SITE = Path(click.__file__).parents[1]
 _TIME_LIMIT = 60.0
-_HEALTH = ("pagerduty-agent", "health")
 _SERVER = ("sh", "-c", "umask 077; exec pagerduty-agent --config /etc/pagerduty-agent.yaml server")
 
 # What is mounted where: the program lies where every user can reach it, wherever it is really.
@@ -162,6 +161,7 @@ class Host:
 
     def start(self) -> None:
         """Start the agent as its unit does, and wait until it is ready."""
+        before = len(self.log())
         with self.at("/var/agent.log").open("ab") as log:
             self._agent = subprocess.Popen(
                 self._entering("pagerduty-agent", *_SERVER),
@@ -172,7 +172,7 @@ class Host:
                 start_new_session=True,
             )
         self._guard = dying_with_us(self._agent.pid)
-        self.wait_for(lambda: self.run(*_HEALTH).returncode == 0, "a ready agent")
+        self.wait_for(lambda: "listening on" in self.log()[before:], "a ready agent")
 
     def kill(self) -> None:
         """SIGKILL, and wait until the agent is gone."""
