@@ -64,8 +64,8 @@ def install(fault: str) -> None:
         case "accept":
             from pdagent.httpapi.intake import single as intake
 
-            intake.accept = failing(  # type: ignore[attr-defined]
-                intake.accept, lambda agent, event, **_: (event.routing_key, agent.config.secret)
+            intake.completed = failing(  # type: ignore[attr-defined]
+                intake.completed, lambda agent, event, **_: (event.routing_key, agent.config.secret)
             )
         case "spooled":
             from pdagent.httpapi.intake import spooled

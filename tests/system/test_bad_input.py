@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -227,14 +228,14 @@ BAD_CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "reason"), BAD_CONFIGS)
 def test_a_config_with_a_typo_is_one_line_that_names_file_and_place(
-    text: str, reason: str, agent: AgentProcess, tmp_path: Path
+    agent: AgentProcess, tmp_path: Path
 ) -> None:
     config = tmp_path / "typo.yaml"
-    config.write_text(text)
-    config.chmod(0o600)
-    for command in (("server",), SEND, ("status",)):
+    commands = cycle((("server",), SEND, ("status",)))
+    for (text, reason), command in zip(BAD_CONFIGS, commands, strict=False):
+        config.write_text(text)
+        config.chmod(0o600)
         line = one_line(agent, 1, "--config", str(config), *command)
         assert str(config) in line
         assert reason in line

@@ -1,6 +1,6 @@
 """SIGKILL at random moments under load, with a PagerDuty that fails, is late, and hangs up.
 
-`PDAGENT_FULL=1` kills 50 times instead of 20, `PDAGENT_KILLS=N` as often as one likes;
+`PDAGENT_FULL=1` kills 50 times instead of 12, `PDAGENT_KILLS=N` as often as one likes;
 `PDAGENT_SEED=N` repeats the moments (what runs at them is up to the machine).
 """
 
@@ -24,7 +24,7 @@ from tests.system.full_run import number
 from tests.system.numbered_events import key_number, number_of
 from tests.system.told_clients import ToldClients
 
-KILLS = number("PDAGENT_KILLS", normal=20, full=50)
+KILLS = number("PDAGENT_KILLS", normal=12, full=50)
 SEED = int(os.environ.get("PDAGENT_SEED", "20250301"))
 KEYS = [key_number(n) for n in range(24)]
 MAX_IN_FLIGHT = 8

@@ -24,16 +24,27 @@ NOBODY = 65_534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 
 
-@pytest.fixture
-def stopped(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
-    """An agent that was stopped with five events waiting; PagerDuty is reachable again."""
-    sandbox.behave(down=True)
-    with AgentProcess(tmp_path / "agent", sandbox.url) as agent:
+@pytest.fixture(scope="module")
+def left_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of an agent that was stopped with five events waiting."""
+    directory = tmp_path_factory.mktemp("left")
+    with AgentProcess(directory, "http://127.0.0.1:9") as agent:
         for number in range(WAITING):
             agent.send_v2(marked(number)).raise_for_status()
         assert agent.stop() == 0
-        sandbox.behave(down=False)
-        yield agent
+    return agent.journal
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, sandbox: SandboxProcess, left_journal: Path) -> Iterator[AgentProcess]:
+    """An agent that has that journal and does not run; PagerDuty is reachable."""
+    agent = AgentProcess(tmp_path / "agent", sandbox.url)
+    agent.credentials.note(KEY)
+    shutil.copytree(left_journal, agent.journal)
+    yield agent
+    if agent.is_running:
+        agent.stop()
+    agent.credentials.check_log(agent.log(), "the agent's log")
 
 
 def marked(number: int) -> dict[str, object]:
@@ -180,13 +191,12 @@ def make_newer(agent: AgentProcess) -> None:
     ("damage", "words"),
     [
         (cut(0), "is damaged: data.mdb is cut to 0 bytes"),
-        (cut(5_000), "is damaged: data.mdb is cut to 5000 bytes"),
         (cut(20_000), "is damaged: data.mdb is cut to 20000 bytes"),
         (overwrite, "is damaged: its file data.mdb has no valid header"),
         (remove, "is damaged: its file data.mdb is missing"),
         (make_newer, "has format 3, this program knows up to 2: install the newer agent"),
     ],
-    ids=["empty", "cut in the header", "cut in the data", "overwritten", "removed", "newer"],
+    ids=["empty", "cut", "overwritten", "removed", "newer"],
 )
 def test_a_damaged_or_newer_file_stops_the_start_and_stays_as_it_is(
     stopped: AgentProcess, damage: Callable[[AgentProcess], None], words: str
@@ -241,14 +251,14 @@ def another_process() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("pid", ["dead", "alive", "zeros", "nothing"])
+@pytest.mark.parametrize("pid", ["dead", "alive", "zeros"])
 def test_a_stale_pidfile_never_stops_the_start(
     stopped: AgentProcess, sandbox: SandboxProcess, pid: str
 ) -> None:
     with another_process() as process:
         if pid == "dead":
             process.communicate(b"\n")
-        left = {"zeros": b"\0" * 6, "nothing": b""}.get(pid, b"%d\n" % process.pid)
+        left = b"\0" * 6 if pid == "zeros" else b"%d\n" % process.pid
         stopped.pidfile.write_bytes(left)
         (stopped.journal / "agent.lock").write_bytes(left)
         stopped.start()
@@ -264,7 +274,7 @@ def test_what_a_kill_leaves_behind_never_stops_the_start(
     stopped: AgentProcess, sandbox: SandboxProcess
 ) -> None:
     sandbox.behave(down=True)
-    for _ in range(3):
+    for _ in range(2):
         stopped.start()
         stopped.kill()
         assert stopped.pidfile.exists()
@@ -274,7 +284,7 @@ def test_what_a_kill_leaves_behind_never_stops_the_start(
     assert_all_is_delivered(stopped, sandbox)
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 8191])
+@pytest.mark.parametrize("size", [0, 8191])
 def test_a_data_file_that_was_being_created_at_the_crash_is_kept_aside_and_begun_anew(
     tmp_path: Path, sandbox: SandboxProcess, size: int
 ) -> None:
@@ -296,7 +306,7 @@ def test_a_clock_that_is_a_day_off_after_a_restart_delays_nothing(
     sandbox.behave(fail=429, retry_after=3000)
     stopped.start()
     sandbox.wait_for(lambda: sandbox.stats()["statuses"].get("429"), "a long wait begins")
-    stopped.stop()
+    assert stopped.stop() == 0
     sandbox.behave(fail=None)
     stopped.env = {**stopped.env, **with_a_clock_that_is_off(jump)}
     stopped.start()

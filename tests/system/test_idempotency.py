@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
-import pytest
 import requests
 
 from pdagent.events.ids import repeatable_event_id
@@ -58,9 +57,11 @@ def by_send_v2(agent: AgentProcess, idempotency_key: str) -> requests.Response:
     return agent.send_v2(trigger(KEY), idempotency_key=idempotency_key)
 
 
-WAYS = pytest.mark.parametrize(
-    "send", [by_send_v1, by_send_v2, *map(by_path, PATHS)], ids=["send v1", "send v2", *PATHS]
-)
+WAYS: dict[str, Send] = {
+    "send v1": by_send_v1,
+    "send v2": by_send_v2,
+    **{path: by_path(path) for path in PATHS},
+}
 
 
 def answers_at_once(agent: AgentProcess, send: Send, idempotency_key: str) -> list[dict[str, Any]]:
@@ -79,41 +80,39 @@ def answers_at_once(agent: AgentProcess, send: Send, idempotency_key: str) -> li
         return list(pool.map(one, range(AT_ONCE)))
 
 
-@WAYS
 def test_twenty_repetitions_at_once_are_one_event_and_one_receipt(
-    agent: AgentProcess, sandbox: SandboxProcess, send: Send
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
-    first, *others = answers_at_once(agent, send, "once")
-    assert all(other == first for other in others)
-    agent.wait_until_drained()
-    assert len(sandbox.events()) == 1
-    assert agent.totals()["accepted"] == 1
-    event = sandbox.events()[0]
-    told = first.get("dedup_key", first.get("incident_key", event["dedup_key"]))
-    assert told == event["dedup_key"]
+    for number, (name, send) in enumerate(WAYS.items(), 1):
+        first, *others = answers_at_once(agent, send, name)
+        assert all(other == first for other in others), name
+        agent.wait_until_drained()
+        *_, event = sandbox.events()
+        assert len(sandbox.events()) == agent.totals()["accepted"] == number, name
+        told = first.get("dedup_key", first.get("incident_key", event["dedup_key"]))
+        assert told == event["dedup_key"], name
 
 
-@WAYS
 def test_a_repetition_after_the_delivery_and_after_kills_gets_the_first_receipt(
-    agent: AgentProcess, sandbox: SandboxProcess, send: Send
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
+    def answers() -> dict[str, tuple[int, object]]:
+        sent = {name: send(agent, name) for name, send in WAYS.items()}
+        return {name: (answer.status_code, answer.json()) for name, answer in sent.items()}
+
     sandbox.behave(down=True)
-    first = send(agent, "again")
-    receipt = first.json()
+    first = answers()
+    assert {status for status, _ in first.values()} == {200, 202}
     agent.kill()
     agent.start()
-    while_waiting = send(agent, "again")
+    assert answers() == first, "while they wait"
     sandbox.behave(down=False)
     agent.wait_until_drained()
-    after_delivery = send(agent, "again")
+    assert answers() == first, "after the delivery"
     agent.kill()
     agent.start()
-    after_restart = send(agent, "again")
-    for repetition in (while_waiting, after_delivery, after_restart):
-        assert repetition.status_code == first.status_code
-        assert repetition.json() == receipt
-    assert agent.totals()["accepted"] == 1
-    assert len(sandbox.events()) == 1
+    assert answers() == first, "after a restart"
+    assert agent.totals()["accepted"] == len(sandbox.events()) == len(WAYS)
 
 
 def test_a_repetition_of_a_dead_lettered_event_gets_the_first_receipt(
@@ -177,43 +176,45 @@ def assert_key_was_used(answer: requests.Response, first: str) -> None:
     assert "Retry-After" not in answer.headers
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/send"])
 def test_another_event_under_a_used_key_is_refused_and_the_first_one_named(
-    agent: AgentProcess, sandbox: SandboxProcess, path: str
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
-    event = PATHS.get(path, trigger(KEY))
-    headers = {"Idempotency-Key": "cron", "Pd-Event-Version": "v2"}
-    first = agent.post(path, json=event, headers=headers)
-    id_ = repeatable_event_id(KEY, "cron")
-    other = agent.post(path, json=another(event), headers=headers)
-    assert_key_was_used(other, id_)
-    reordered = dict(reversed(event.items()))
-    assert agent.post(path, json=reordered, headers=headers).json() == first.json()
-    agent.wait_until_drained()
-    assert_key_was_used(agent.post(path, json=another(event), headers=headers), id_)
-    assert [received["body"].get("client") for received in sandbox.events()] == [None]
+    for path in (*PATHS, "/send"):
+        event = PATHS.get(path, trigger(KEY))
+        headers = {"Idempotency-Key": path, "Pd-Event-Version": "v2"}
+        first = agent.post(path, json=event, headers=headers)
+        id_ = repeatable_event_id(KEY, path)
+        other = agent.post(path, json=another(event), headers=headers)
+        assert_key_was_used(other, id_)
+        reordered = dict(reversed(event.items()))
+        assert agent.post(path, json=reordered, headers=headers).json() == first.json()
+        agent.wait_until_drained()
+        assert_key_was_used(agent.post(path, json=another(event), headers=headers), id_)
+    received = [each["body"].get("client") for each in sandbox.events()]
+    assert received == [None] * (len(PATHS) + 1)
 
 
-@pytest.mark.parametrize("end", ["delivered", "dead_lettered", "discarded"])
 def test_a_used_key_stays_used_whatever_became_of_its_event_and_after_a_kill(
-    agent: AgentProcess, sandbox: SandboxProcess, end: str
+    agent: AgentProcess, sandbox: SandboxProcess
 ) -> None:
-    if end == "dead_lettered":
-        sandbox.behave(fail=400)
-    elif end == "discarded":
-        sandbox.behave(down=True)
-    receipt = agent.send_v2(trigger(KEY), idempotency_key="once").json()
-    if end == "discarded":
-        agent.send_v2({**trigger(KEY), "dedup_key": "waits"}, idempotency_key="waits")
-        waiting = agent.send_v2({**trigger(KEY), "dedup_key": "x"}, idempotency_key="gone").json()
-        agent.cli("queue", "discard", "--yes", waiting["key"]).check_returncode()
-        key, first, event = "gone", waiting, {**trigger(KEY), "dedup_key": "x"}
-    else:
-        key, first, event = "once", receipt, trigger(KEY)
-    agent.wait_for(lambda: agent.totals()[end] == 1, f"it is {end}")
+    receipts: dict[str, Any] = {}
+    for end, trouble in (
+        ("delivered", {}),
+        ("dead_lettered", {"fail": 400}),
+        ("discarded", {"fail": None, "down": True}),
+    ):
+        sandbox.behave(**trouble)
+        if end == "discarded":
+            agent.send_v2(trigger(KEY)).raise_for_status()  # it is the one that is under way
+        receipts[end] = agent.send_v2(trigger(KEY), idempotency_key=end).json()
+        if end == "discarded":
+            agent.cli("queue", "discard", "--yes", receipts[end]["key"]).check_returncode()
+        agent.wait_for(lambda end=end: agent.totals()[end] == 1, f"it is {end}")
     for _ in range(2):
-        assert_key_was_used(agent.send_v2(another(event), idempotency_key=key), first["key"])
-        assert agent.send_v2(event, idempotency_key=key).json() == first
+        for end, receipt in receipts.items():
+            other = agent.send_v2(another(trigger(KEY)), idempotency_key=end)
+            assert_key_was_used(other, receipt["key"])
+            assert agent.send_v2(trigger(KEY), idempotency_key=end).json() == receipt
         agent.wait_until_recorded(KEY)
         agent.kill()
         agent.start()

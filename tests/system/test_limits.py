@@ -160,8 +160,8 @@ def test_a_backlog_above_the_limits_at_the_start_starts_and_drains(
     backlog = 1_001
     sandbox.behave(down=True)
     with AgentProcess(tmp_path, sandbox.url) as agent:
-        for number in range(backlog):
-            agent.send_v2(trigger(KEY, number)).raise_for_status()
+        lines = (json.dumps(trigger(KEY, number)) for number in range(backlog))
+        agent.post("/send/batch", data="\n".join(lines)).raise_for_status()
         agent.kill()
     with AgentProcess(tmp_path, sandbox.url, max_queue_length=10, max_journal_mb=1) as agent:
         assert agent.totals()["waiting"] == backlog

@@ -34,8 +34,7 @@ def settings_of(agent: AgentProcess) -> dict[str, str]:
 def test_an_agent_that_delivers_to_itself_keeps_the_events_and_says_why(
     sandbox: SandboxProcess, tmp_path: Path, path: str, settings: dict[str, str]
 ) -> None:
-    with AgentProcess(tmp_path, "") as agent:
-        pass
+    agent = AgentProcess(tmp_path, "")
     lines = settings_of(agent) | settings
     loop = {
         "events_url": f"http://events.invalid:{agent.address.rpartition(':')[2]}{path}",

@@ -77,6 +77,11 @@ def pd_send() -> Iterator[Old]:
         short = ["-k", KEY, "-t", event_type, "-d", "Disk full", "-i", "db1/disk", "-c", "Tool"]
         short += ["-u", "https://tool.example.com", "-f", "query=a=b,c", "-f", "empty="]
         yield Old("send", short, event, "pd-send", PRINTED.format("db1/disk"))
+        if event_type != "trigger":
+            least = {"event_type": event_type, "incident_key": "a", "details": {}}
+            words = ["-k", KEY, "-t", event_type, "-i", "a"]
+            yield Old("send", words, least, "pd-send", PRINTED.format("a"))
+            continue
         yield Old("send", [*short, "-q"], event, "pd-send", "")
         long = ["--service-key", KEY, f"--event-type={event_type}", "--description", "Disk full"]
         long += ["--incident-key", "db1/disk", "--client", "Tool"]
@@ -86,10 +91,6 @@ def pd_send() -> Iterator[Old]:
         beginnings += ["--client", "Tool", "--client-u", "https://tool.example.com"]
         beginnings += ["--fie", "query=a=b,c", "--fi", "empty=", "--qu"]
         yield Old("send", beginnings, event, "pd-send", "")
-        if event_type != "trigger":
-            least = {"event_type": event_type, "incident_key": "a", "details": {}}
-            words = ["-k", KEY, "-t", event_type, "-i", "a"]
-            yield Old("send", words, least, "pd-send", PRINTED.format("a"))
 
 
 def nagios() -> Iterator[Old]:
@@ -115,16 +116,19 @@ def nagios() -> Iterator[Old]:
             python, printed = {**event, **NO_CLIENT}, PRINTED.format(event["incident_key"])
             words = ["-n", about, "-k", KEY, "-t", notification_type, *fields]
             yield Old("nagios", words, python, "pd-nagios", printed)
-            long = ["--notification-type", about, "--service-key", KEY]
-            long += ["--event-type", notification_type, *fields]
-            yield Old("nagios", long, python, "pd-nagios", printed)
-            mine = {**python, "incident_key": "mine"}
-            yield Old("nagios", [*words, "-i", "mine"], mine, "pd-nagios", PRINTED.format("mine"))
             go = event
             if about == "service":
                 go = {**event, "description": "; ".join([host, *pairs])}
             words = ["-k", KEY, "-t", notification_type, "-n", about, *fields]
             yield Old("nagios enqueue", words, go, "pd-nagios", None)
+            if event_type != "trigger":
+                continue
+            long = ["--notification-type", about, "--service-key", KEY]
+            long += ["--event-type", notification_type, *fields]
+            yield Old("nagios", long, python, "pd-nagios", printed)
+            words = ["-n", about, "-k", KEY, "-t", notification_type, *fields, "-i", "mine"]
+            mine = {**python, "incident_key": "mine"}
+            yield Old("nagios", words, mine, "pd-nagios", PRINTED.format("mine"))
             long = ["--service-key", KEY, "--notification-type", notification_type]
             long += ["--source-type", about, "--incident-key", "mine"]
             long += [word.replace("-f", "--field") for word in fields]
@@ -157,6 +161,8 @@ def zabbix() -> Iterator[Old]:
             words = [KEY, event_type, body]
             yield Old("zabbix", words, {**event, **NO_CLIENT, **client}, "pd-zabbix")
             yield Old("zabbix enqueue", words, {**event, **client}, "pd-zabbix", None)
+            if event_type != "trigger":
+                break  # the fields are treated alike
 
 
 def sensu() -> Iterator[Old]:
@@ -178,13 +184,15 @@ def sensu() -> Iterator[Old]:
             python, stdin = {**event, "client_url": ""}, json.dumps(document)
             given = [word for key in options for word in ("-i", key)]
             yield Old("sensu", ["-k", KEY, *given], python, "pd-sensu", "", stdin)
+            given = [word for key in options for word in ("-y", key)]
+            yield Old("sensu enqueue", ["-k", KEY, *given], event, "pd-sensu", None, stdin)
+            if action != "create":
+                break  # the client and the key are treated alike
             given = [word for key in options for word in ("--incident-key", key)]
             yield Old("sensu", ["--integration-key", KEY, *given], python, "pd-sensu", "", stdin)
             yield Old(
                 "sensu enqueue", ["--integration-key", KEY, *given], event, "pd-sensu", None, stdin
             )
-            given = [word for key in options for word in ("-y", key)]
-            yield Old("sensu enqueue", ["-k", KEY, *given], event, "pd-sensu", None, stdin)
 
 
 def run(agent: AgentProcess, old: Old, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -97,7 +97,16 @@ def test_lines_of_a_batch_are_answered_alike_and_those_behind_them_are_not_store
     agent.wait_for(lambda: agent.totals()["accepted"] == sum(uncertain), "these are stored")
 
 
-@pytest.mark.parametrize("command", ["send", "change", "batch"])
+@pytest.mark.parametrize(
+    ("agent", "command"),
+    [
+        ("commit", "send"),
+        ("slow commit", "change"),
+        ("commit", "batch"),
+        ("slow commit", "batch"),
+    ],
+    indirect=["agent"],
+)
 def test_a_command_repeats_with_a_key_of_its_own_until_it_knows(
     agent: FaultyAgent, sandbox: SandboxProcess, tmp_path: Path, command: str
 ) -> None:

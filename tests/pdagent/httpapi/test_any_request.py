@@ -30,7 +30,7 @@ from tests.pdagent.events.near_events import NEAR_EVENTS
 from tests.pdagent.events.rules_by_hand import is_valid
 from tests.system.full_run import number
 
-CASES = number("PDAGENT_CASES", normal=300, full=20_000)
+CASES = number("PDAGENT_CASES", normal=200, full=20_000)
 
 DOCUMENT = json.loads(resources.files("pdagent.httpapi").joinpath("openapi.json").read_bytes())
 CALLS = {
