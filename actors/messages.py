@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,6 +43,12 @@ class Needed(msgspec.Struct, frozen=True):
     """To the Supervisor: this queue has work and no Sequencer."""
 
     queue: QueueId
+
+
+class SenderNeeded(msgspec.Struct, frozen=True):
+    """To the Supervisor: there is something to deliver for this sender, and it does not run."""
+
+    number: SenderId
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -139,6 +146,13 @@ def tell(ref: pykka.ActorRef[Any] | None, message: Any) -> bool:
     except pykka.ActorDeadError:
         return False
     return ref is not None
+
+
+def stop(ref: pykka.ActorRef[Any] | None) -> None:
+    """Have an actor end after what waits in its inbox, if there is one."""
+    with contextlib.suppress(pykka.ActorDeadError):
+        if ref is not None:
+            ref.stop(block=False)
 
 
 UNAVAILABLE = Refusal(

@@ -1,4 +1,4 @@
-"""The bounded pool that talks to PagerDuty: one pykka actor a connection."""
+"""The bounded pool that talks to PagerDuty: one pykka actor a connection, while it is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pykka
 
 from actors.core.verdict import Verdict
-from actors.messages import Delivery, Grant, Report, SenderId, Wake, tell
+from actors.messages import Delivery, Grant, Report, SenderId, Wake, stop, tell
 from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots
 from actors.supervised import SupervisedActor
@@ -44,7 +44,7 @@ class Sender(SupervisedActor):
             case _:
                 raise TypeError(f"a sender can't handle {type(message).__name__}")
 
-    def on_stop(self) -> None:
+    def onstop(self) -> None:
         """Close the kept-alive connection."""
         self._port.close()
 
@@ -74,25 +74,30 @@ class Sender(SupervisedActor):
 
 
 class SenderPool:
-    """The senders by number: the Supervisor replaces them, the JournalWriter hands over to them."""
+    """The senders by number: the Supervisor starts them, the JournalWriter hands over to them.
 
-    def __init__(self, slots: DeliverySlots) -> None:
+    A sender is started when there is a delivery for it; until then the delivery waits here.
+    `ask_for_sender` has that done.
+    """
+
+    def __init__(self, slots: DeliverySlots, ask_for_sender: Callable[[SenderId], object]) -> None:
         self._slots = slots
+        self._ask_for_sender = ask_for_sender
         self._lock = threading.Lock()
         self._refs: dict[SenderId, pykka.ActorRef[Any]] = {}
         self._ports: dict[SenderId, DeliveryPort] = {}
+        self._waiting: dict[SenderId, Delivery] = {}
+        self._used: set[SenderId] = set()
 
-    def put(
-        self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]
-    ) -> tuple[list[QueueId], list[Grant]]:
-        """Place a started sender; what its predecessor was busy with counts as without an answer.
-
-        Returns the queues concerned, if any, and the turns that are possible now.
-        """
+    def put(self, number: SenderId, port: DeliveryPort, ref: pykka.ActorRef[Any]) -> list[Grant]:
+        """Place a started sender and give it what waits; returns the turns that are possible."""
         with self._lock:
             self._refs[number] = ref
             self._ports[number] = port
-            return self._slots.replaced(number, _FAILED)
+            delivery = self._waiting.pop(number, None)
+            if delivery is not None:
+                tell(ref, delivery)
+            return self._slots.replaced(number)
 
     def hand_over(self, delivery: Delivery) -> None:
         """Let the sender that was granted begin, now that the start is on disk."""
@@ -100,12 +105,36 @@ class SenderPool:
         with self._lock:
             if not self._slots.begin(delivery.queue, delivery.event, delivery.attempt):
                 return
-            # Without one, it is being replaced: then the attempt is given up.
-            tell(self._refs.get(delivery.sender), delivery)
+            number = delivery.sender
+            self._used.add(number)
+            ref = self._refs.get(number)
+            if ref is not None:
+                tell(ref, delivery)
+                return
+            self._waiting[number] = delivery
+        self._ask_for_sender(number)
+
+    def missing(self) -> list[SenderId]:
+        """Senders that do not run, and have something to deliver."""
+        return list(self._waiting)
+
+    def is_missing(self, number: SenderId) -> bool:
+        """Whether this one is among the `missing`."""
+        return number in self._waiting
+
+    def retire(self) -> None:
+        """Stop the senders that have had nothing to do since the last call."""
+        with self._lock:
+            for number in self._refs.keys() - self._used:
+                if self._slots.is_idle(number):
+                    del self._ports[number]
+                    stop(self._refs.pop(number))
+            self._used.clear()
 
     def dead(self) -> list[SenderId]:
         """Senders whose thread has ended."""
-        return [number for number, ref in self._refs.items() if not ref.is_alive()]
+        with self._lock:
+            return [number for number, ref in self._refs.items() if not ref.is_alive()]
 
     def discard(self, number: SenderId) -> list[QueueId]:
         """Forget a dead or stuck sender; closing its connection may free a stuck one.
@@ -115,10 +144,10 @@ class SenderPool:
         with self._lock:
             ref, port = self._refs.pop(number, None), self._ports.pop(number, None)
         if ref is not None and port is not None:
-            with contextlib.suppress(pykka.ActorDeadError):
-                ref.stop(block=False)
+            stop(ref)
             # Before its event may be tried by another: a late write would reopen an incident.
             with contextlib.suppress(OSError):
                 port.close()
         with self._lock:
+            self._waiting.pop(number, None)
             return self._slots.abandon(number, _FAILED)

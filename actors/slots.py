@@ -147,16 +147,27 @@ class DeliverySlots:
         Its place stays empty until `replaced`. Returns the queue concerned, if any.
         """
         with self._lock:
-            return self._give_up(sender, detail)
+            queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
+            for queue in queues:
+                event = self._delivering.pop(queue).event
+                verdict = Deferred(reason="no_answer", detail=detail)
+                # It does not count: the trouble is the agent's.
+                self._outcomes[queue] = EndedAttempt(event, verdict, False, self._breaker.is_open)
+                self._vacant.add(sender)
+            return queues
 
-    def replaced(self, sender: SenderId, detail: str) -> tuple[list[QueueId], list[Grant]]:
-        """A sender has started in this place: whom its predecessor leaves, and who is next."""
+    def replaced(self, sender: SenderId) -> list[Grant]:
+        """A sender has started in this place; returns who is next."""
         with self._lock:
-            queues = self._give_up(sender, detail)  # what was handed to it after its death
             if sender in self._vacant:
                 self._vacant.discard(sender)
                 self._idle.append(sender)
-            return queues, self._grant_all()
+            return self._grant_all()
+
+    def is_idle(self, sender: SenderId) -> bool:
+        """Whether the next turn may be given with this sender."""
+        with self._lock:
+            return sender in self._idle
 
     def stuck(self, limit: float) -> list[SenderId]:
         """Senders busy with one delivery for more than `limit` seconds."""
@@ -202,16 +213,6 @@ class DeliverySlots:
                 in_flight=len(self._delivering),
                 waiting_for_turn=len(self._waiting),
             )
-
-    def _give_up(self, sender: SenderId, detail: str) -> list[QueueId]:
-        queues = [q for q, attempt in self._delivering.items() if attempt.sender == sender]
-        for queue in queues:
-            event = self._delivering.pop(queue).event
-            verdict = Deferred(reason="no_answer", detail=detail)
-            # It does not count: the trouble is the agent's.
-            self._outcomes[queue] = EndedAttempt(event, verdict, False, self._breaker.is_open)
-            self._vacant.add(sender)
-        return queues
 
     def _counts(self, queue: QueueId, event: EventId, verdict: Verdict) -> bool:
         """Whether an attempt counts against its event; a first one never does."""

@@ -6,7 +6,6 @@ are all Sequencers restarted, because it is unknown which of their writes were c
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -25,8 +24,10 @@ from actors.messages import (
     Needed,
     Report,
     SenderId,
+    SenderNeeded,
     Wake,
     WriteFailed,
+    stop,
     tell,
 )
 from actors.sender import PortFactory, Sender, SenderPool
@@ -41,6 +42,8 @@ TICK = 0.25
 STUCK_AFTER = 90.0
 LOOKED_AT = 1_000
 """Queues at one tick."""
+RETIRE_EVERY = 60.0
+"""Seconds in which a sender has nothing to do, at least, before it stops."""
 
 Start = Callable[[Report], pykka.ActorRef[Any]]
 Singles = dict[str, pykka.ActorRef[Any]]
@@ -66,7 +69,6 @@ class Supervisor(SupervisedActor):
         around: Surroundings,
         singles: Singles,
         pool: SenderPool,
-        senders: int,
         make_port: PortFactory,
         start_singles: dict[str, Start],
         restarts: Counter[str],
@@ -75,7 +77,6 @@ class Supervisor(SupervisedActor):
         self._around = around
         self._singles = singles
         self._pool = pool
-        self._senders = senders
         self._make_port = make_port
         self._start_singles = start_singles
         self._restarts = restarts
@@ -84,14 +85,13 @@ class Supervisor(SupervisedActor):
         self._policies: dict[ActorId | RoutingKey, RestartPolicy | SteadyRestarts] = {}
         self._restart_at: dict[ActorId, float] = {}
         self._round: list[QueueEntry] = []
+        self._retire_at = time.monotonic() + RETIRE_EVERY
 
     def begin(self) -> None:
-        """Start the singles, the senders, and a Sequencer for each queue with work."""
+        """Start the singles, and a Sequencer for each queue with work."""
         self._singles[SUPERVISOR] = self.actor_ref
         for name in self._start_singles:
             self._start_single(name)
-        for number in range(self._senders):
-            self._start_sender(number)
         for entry in self._around.directory.entries():
             if entry.state.waiting or entry.state.jobs.next_deadline() is not None:
                 self._start_sequencer(entry)
@@ -103,6 +103,8 @@ class Supervisor(SupervisedActor):
             match message:
                 case Needed(queue=queue):
                     self.see_to((_SEQUENCER, queue), self._needed, queue)
+                case SenderNeeded(number=number):
+                    self.see_to((_SENDER, number), self._sender_needed, number)
                 case Failed(name=name, number=number):
                     self.see_to((name, number), self._note_failed, message)
                 case Due():
@@ -138,6 +140,10 @@ class Supervisor(SupervisedActor):
             for command in self._around.directory.take_commands(entry):
                 command.reply(QUARANTINED)
 
+    def _sender_needed(self, number: SenderId) -> None:
+        if self._pool.is_missing(number) and (_SENDER, number) not in self._restart_at:
+            self._start_sender(number)
+
     def _start_sequencer(self, entry: QueueEntry) -> None:
         def start(incarnation: int) -> pykka.ActorRef[Any]:
             report = self._reporter(_SEQUENCER, entry.id, incarnation)
@@ -157,9 +163,7 @@ class Supervisor(SupervisedActor):
             port,
             self._around,
         )
-        queues, grants = self._pool.put(number, port, ref)
-        self._tell_given_up(queues)
-        self._tell_grants(grants)
+        self._tell_grants(self._pool.put(number, port, ref))
 
     def _reporter(self, name: str, number: int = 0, incarnation: int = 0) -> Report:
         supervisor = self.actor_ref
@@ -196,7 +200,7 @@ class Supervisor(SupervisedActor):
                 return  # forgotten
             # The log shows whose queue it is; the key itself is not part of the message.
             about = {"routing_key": entry.routing_key}
-            _stop(self._around.directory.detach(entry))
+            stop(self._around.directory.detach(entry))
             self._tell_grants(self._around.slots.release(entry.id))
         elif name == _SENDER:
             self._tell_given_up(self._pool.discard(number))
@@ -249,6 +253,11 @@ class Supervisor(SupervisedActor):
                 self._found((name, 0), "it was found dead")
         for number in self._pool.dead():
             self._found((_SENDER, number), "it was found dead")
+        for number in self._pool.missing():
+            self.see_to((_SENDER, number), self._sender_needed, number)
+        if now >= self._retire_at:
+            self._retire_at = now + RETIRE_EVERY
+            self._pool.retire()
         for number in self._around.slots.stuck(STUCK_AFTER):
             self._found((_SENDER, number), f"no answer within {STUCK_AFTER:.0f} s")
         for entry in self._to_look_at():
@@ -277,9 +286,3 @@ class Supervisor(SupervisedActor):
     def _tell_grants(self, grants: list[Grant]) -> None:
         for grant in grants:
             self._around.directory.tell(grant.queue, grant)
-
-
-def _stop(sequencer: pykka.ActorRef[Any] | None) -> None:
-    if sequencer is not None:
-        with contextlib.suppress(pykka.ActorDeadError):
-            sequencer.stop(block=False)

@@ -18,7 +18,7 @@ from actors.dispatcher import Dispatcher
 from actors.heartbeat import Heartbeat
 from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
-from actors.messages import STOPPING, Perform, PerformAll, Reply
+from actors.messages import STOPPING, Perform, PerformAll, Reply, SenderId, SenderNeeded, tell
 from actors.ports import Beat
 from actors.recovery import recover_all
 from actors.sender import PortFactory, SenderPool
@@ -66,14 +66,13 @@ class ActorSystem:
         self.policy = msgspec.structs.replace(policy, max_journal=journal.usage().limit)
         self._journal = journal
         self._make_port = make_port
-        self._max_in_flight = max_in_flight
         self._observe = observe
         self._retention = retention
         self._heartbeat = heartbeat
         self._singles: Singles = {}
         self._dispatcher = Dispatcher("sequencers")
         self._committing = Dispatcher("writer")
-        self._pool = SenderPool(self.slots)
+        self._pool = SenderPool(self.slots, self._ask_for_sender)
         self._around = Surroundings(
             journal=journal,
             dispatcher=self._dispatcher,
@@ -111,7 +110,6 @@ class ActorSystem:
             self._around,
             self._singles,
             self._pool,
-            self._max_in_flight,
             self._make_port,
             self._start_singles(),
             self.restarts,
@@ -224,6 +222,9 @@ class ActorSystem:
         if heartbeat is not None:
             starts[HEARTBEAT] = lambda report: Heartbeat.start(report, heartbeat)
         return starts
+
+    def _ask_for_sender(self, number: SenderId) -> None:
+        tell(self._singles[SUPERVISOR], SenderNeeded(number))
 
     def _note_failure(self, error: BaseException) -> None:
         self._failure = error

@@ -85,7 +85,7 @@ class Config:
     deliver_via: tuple[tuple[str, int | None], ...] = ()
     routing_keys: dict[str, str] = field(default_factory=dict)
     routing_keys_file: Path | None = None
-    max_in_flight: int = 16
+    max_in_flight: int = 64
     max_attempts: int = 60
     give_up_after: float = _DAY
     max_queue_length: int = 100_000

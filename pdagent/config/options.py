@@ -307,7 +307,7 @@ _LIST = (
     Option(
         "max_in_flight",
         _whole(1000),
-        "16",
+        "64",
         "Deliveries to PagerDuty under way at once, over all routing keys.",
     ),
     Option(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pykka import ActorRegistry
 
 from actors import supervisor
 from actors.core import restarts
 from actors.core.commands import Refusal
 from actors.core.verdict import Deferred, Delivered, Verdict
 from actors.ports import OutgoingEvent
+from actors.sender import Sender
 from store.records import EventId
 from tests.actors.faulty_journal import times
 from tests.actors.running_actors import (
@@ -39,11 +43,65 @@ def test_a_sender_that_fails_is_replaced_and_its_event_is_tried_again(
     actors.pagerduty.answer = fail
     events = actors.accepted(count=3)
     actors.wait_until_delivered(events)
-    # One that failed twice comes back later than others deliver.
-    wait_for(lambda: actors.pagerduty.ports_made >= 4 + 2, "both are replaced")
     wait_for(lambda: actors.restarts("sender") == 2, "both restarts are counted")
-    assert actors.pagerduty.ports_made == 4 + 2
     assert actors.pagerduty.attempts[KEY] == [events[0], events[0], *events]
+
+
+@pytest.fixture
+def senders() -> Callable[[], int]:
+    """How many of this test run."""
+    of_others = ActorRegistry.get_by_class(Sender)
+    return lambda: len([s for s in ActorRegistry.get_by_class(Sender) if s not in of_others])
+
+
+def test_senders_start_when_there_is_something_to_deliver(
+    tmp_path: Path, senders: Callable[[], int]
+) -> None:
+    hold = Hold()
+    with RunningActors(tmp_path, ScriptedPagerDuty(hold), max_in_flight=64) as actors:
+        assert senders() == 0
+        events = actors.accepted(count=3)
+        assert hold.reached.acquire(timeout=15)
+        assert senders() == 1
+        other = actors.accepted(OTHER_KEY)
+        assert hold.reached.acquire(timeout=15)
+        assert senders() == 2
+        hold.release()
+        actors.wait_until_delivered(events)
+        actors.wait_until_delivered(other, OTHER_KEY)
+        assert actors.pagerduty.ports_made == 2, "few do the work of few keys"
+
+
+def test_senders_that_have_nothing_to_do_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, senders: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(supervisor, "RETIRE_EVERY", 0.0)
+    events: list[EventId] = []
+    with RunningActors(tmp_path, max_in_flight=64) as actors:
+        for _ in range(3):
+            hold = actors.pagerduty.answer = Hold()
+            events += actors.accepted()
+            assert hold.reached.acquire(timeout=15), "one is started for it"
+            time.sleep(2 * supervisor.TICK)  # nothing to wait for: it must not happen
+            assert senders() == 1, "a busy one goes on"
+            hold.release()
+            actors.wait_until_delivered(events)
+            wait_for(lambda: senders() == 0, "the end of all senders")
+        assert actors.restarts("sender") == 0
+
+
+def test_a_delivery_whose_sender_can_not_start_waits_until_it_can(tmp_path: Path) -> None:
+    pagerduty = ScriptedPagerDuty()
+    make_port, faults = pagerduty.make_port, iter([MISTAKE, MISTAKE])
+
+    def make_port_later() -> Any:
+        for fault in faults:
+            raise fault
+        return make_port()
+
+    pagerduty.make_port = make_port_later  # type: ignore[method-assign]
+    with RunningActors(tmp_path, pagerduty) as actors:
+        actors.wait_until_delivered(actors.accepted(count=2))
 
 
 def test_senders_that_fail_again_and_again_leave_the_other_keys_their_share(

@@ -126,18 +126,8 @@ def test_a_probe_whose_sender_dies_is_followed_by_another() -> None:
     turns.under_way.clear()
     turns.wait(LONGEST_PROBE)
     assert not turns.under_way, "its place is empty"
-    queues, grants = turns.slots.replaced(0, "the agent's sender failed")
-    assert queues == []
-    turns.begin(grants)
+    turns.begin(turns.slots.replaced(0))
     assert list(turns.under_way) == [2]
-
-
-def test_what_is_handed_to_a_dead_sender_is_given_up_by_its_successor() -> None:
-    turns = Turns(senders=1)
-    assert turns.slots.abandon(0, "the agent's sender failed") == []
-    turns.ask(1)
-    assert turns.slots.replaced(0, "the agent's sender failed") == ([1], [])
-    assert turns.slots.acquire(QueueId(2)) == 0
 
 
 def test_an_attempt_that_began_before_the_outage_tells_nothing_without_an_answer() -> None:
@@ -248,7 +238,7 @@ def test_a_verdict_of_an_attempt_that_was_given_up_frees_nothing_twice() -> None
     turns = Turns(senders=1)
     turns.ask(1)
     turns.slots.abandon(0, "no answer within 90 s")
-    turns.slots.replaced(0, "no answer within 90 s")
+    turns.slots.replaced(0)
     assert turns.slots.finish(QueueId(1), EventId("1"), 1, DELIVERED) is None
     turns.ask(2)
     turns.ask(3)
