@@ -6,6 +6,7 @@ BASE ?=
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ help:
 	@echo "make soak     10 minutes of load while PagerDuty throttles and flaps"
 	@echo "make clean    remove .venv and everything that was built"
 
-demo: $(INSTALLED)
+demo: $(RUNNABLE)
 	@$(BIN)/python -m pdagent demo
 
 # The system tests wait for processes more than they compute.
@@ -40,7 +41,7 @@ soak: $(INSTALLED)
 
 # A link to a page or a section that is not there fails.
 docs: $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@$(PIP) --quiet -e '.[docs]'
 	$(BIN)/zensical build --clean --strict
 
 lint: $(INSTALLED)
@@ -74,13 +75,20 @@ if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 fi
 endef
 
-# The stamp makes later runs start at once; a change of the dependencies installs again.
-$(INSTALLED): pyproject.toml
+# The stamps make later runs start at once; a change of the dependencies installs again.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+
+$(RUNNABLE): pyproject.toml
 	@$(CHOOSE_PYTHON); \
 	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 	  echo "Making a virtual environment in $(VENV) with $$("$$python" --version)"; \
 	  "$$python" -m venv --clear $(VENV); \
 	fi
-	@echo "Installing what pdagent needs into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "Installing what pagerduty-agent needs into $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(INSTALLED): $(RUNNABLE)
+	@echo "Installing what its development needs into $(VENV)"
+	@$(PIP) -e '.[dev]'
 	@touch $@
