@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from importlib import resources
+from pathlib import Path
 
 import falcon
 import falcon.asgi
@@ -13,6 +13,7 @@ import msgspec
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.operators.status import link
 
+_DOCUMENT = Path(__file__).with_name("openapi.json")
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -62,10 +63,7 @@ class Metrics:
 class OpenApi:
     """`GET /openapi.json`: the file `openapi.json` of this package, unchanged."""
 
-    def __init__(self) -> None:
-        self._document = resources.files("pdagent.httpapi").joinpath("openapi.json").read_bytes()
-
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """200 and the document."""
         response.content_type = falcon.MEDIA_JSON
-        response.data = self._document
+        response.data = await asyncio.to_thread(_DOCUMENT.read_bytes)
