@@ -45,6 +45,8 @@ def main() -> int:
         bench = Bench(Path(name), scale=scale, pace=pace)
         before = machine.calibrate(bench.directory / "lmdb")
         print(_told(before))
+        if scale < 1:
+            print(f"Journals have {scale:.0%} of the number of records that names of rows say.")
         if base is None:
             results = measure(bench, groups)
         else:
