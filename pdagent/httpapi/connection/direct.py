@@ -68,6 +68,7 @@ class DirectProtocol(GuardedProtocol):
     """Has the intake answer what it can; everything else goes to the application."""
 
     intake: ClassVar[DirectIntake]
+    _before: Admitted | None = None
 
     def start(self) -> None:
         """Begin to answer the request whose headers are complete."""
@@ -100,4 +101,6 @@ class DirectProtocol(GuardedProtocol):
         ):
             return None
         _, port = self.server or (None, None)
-        return self.intake.admitted(self.url, self.headers, self.uid, port)
+        found = self.intake.admitted(self.url, self.headers, self.uid, port, self._before)
+        self._before = found
+        return found

@@ -9,7 +9,7 @@ checks, and the same `SingleEvents`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import falcon
@@ -18,15 +18,26 @@ from pdagent.events import MAX_EVENT_BYTES
 from pdagent.httpapi.answers import mistake
 from pdagent.httpapi.guard import BrowserGuard
 from pdagent.httpapi.intake.bodies import check_type
-from pdagent.httpapi.intake.single import Call, Done, SingleEvents, idempotency_key_of
+from pdagent.httpapi.intake.single import (
+    Call,
+    Done,
+    SingleEvents,
+    idempotency_key_of,
+    sender_of,
+)
 from pdagent.httpapi.loop_guard import LoopGuard
 
 logger = logging.getLogger(__name__)
 
 
-class Admitted(NamedTuple):
-    """A request whose body alone is missing."""
+Headers = list[tuple[bytes, bytes]]
 
+
+class Admitted(NamedTuple):
+    """A request whose body alone is missing: to `url`, with `headers` and a length."""
+
+    url: bytes
+    headers: Headers
     events: SingleEvents
     call: Call
 
@@ -50,27 +61,45 @@ class DirectIntake:
         self._browsers = browsers
 
     def admitted(
-        self, url: bytes, headers: Sequence[tuple[bytes, bytes]], uid: int | None, port: int | None
+        self,
+        url: bytes,
+        headers: Headers,
+        uid: int | None,
+        port: int | None,
+        before: Admitted | None,
     ) -> Admitted | None:
         """The `POST` with these headers, names in lower case; None leaves it to the application.
 
-        `uid` is the sender's, None over TCP; `port` is the agent's.
+        `uid` is the sender's, None over TCP; `port` is the agent's; `before` is what was admitted
+        before on this connection: most clients repeat their headers.
         """
+        length, rest = -1, []
+        for each in headers:
+            if each[0] == b"content-length":
+                length = int(each[1])
+            else:
+                rest.append(each)
+        if not 0 <= length <= MAX_EVENT_BYTES:
+            return None
+        if before is not None and before.headers == rest and before.url == url:
+            return before
+        return self._checked(url, rest, uid, port)
+
+    def _checked(
+        self, url: bytes, headers: Headers, uid: int | None, port: int | None
+    ) -> Admitted | None:
         events = self._paths.get(url)
-        if events is None:
-            return None
         found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        if len(found) != len(headers) or int(found.get("content-length", "-1")) not in _SIZES:
-            return None
         header = found.get
+        if events is None or len(found) != len(headers):
+            return None
         try:
-            call = Call(url.decode(), header, uid, self._loops.passed(header))
+            call = Call(url.decode(), header, sender_of(header, uid), self._loops.passed(header))
             events.check(call)
             check_type(header)
             idempotency_key_of(header)
-            return Admitted(events, call) if self._browsers.lets_in(header, port) else None
+            if self._browsers.lets_in(header, port):
+                return Admitted(url, headers, events, call)
         except falcon.HTTPError:
-            return None
-
-
-_SIZES = range(MAX_EVENT_BYTES + 1)
+            pass
+        return None

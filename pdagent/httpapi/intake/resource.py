@@ -10,7 +10,7 @@ import falcon.asgi
 from pdagent.httpapi.answers import Outcome
 from pdagent.httpapi.guard import peer_of
 from pdagent.httpapi.intake.bodies import read_body
-from pdagent.httpapi.intake.single import Call, SingleEvents
+from pdagent.httpapi.intake.single import Call, SingleEvents, sender_of
 from pdagent.httpapi.jobs import parameters_of
 
 
@@ -29,7 +29,7 @@ class SingleEventsResource:
         call = Call(
             path=request.path,
             header=request.get_header,
-            uid=peer_of(request),
+            sender=sender_of(request.get_header, peer_of(request)),
             passed=request.context.passed,
             key=key,
             job=parameters_of(request.get_param) if has_job else None,

@@ -56,13 +56,13 @@ def sender_of(header: Header, uid: int | None) -> Sender:
 class Call(NamedTuple):
     """What a request says besides its body.
 
-    `uid` is its sender's, None over TCP; `passed` are the agents that have delivered its event;
-    `key` is the routing key in its path if it has one; `job` are the parameters of a job's report.
+    `passed` are the agents that have delivered its event; `key` is the routing key in its path if
+    it has one; `job` are the parameters of a job's report.
     """
 
     path: str
     header: Header
-    uid: int | None
+    sender: Sender
     passed: tuple[str, ...] = ()
     key: str | None = None
     job: Mapping[str, str] | None = None
@@ -83,7 +83,7 @@ class SingleEvents:
 
     def check(self, call: Call) -> None:
         """Raise a `falcon.HTTPError` for what needs no body to be refused."""
-        self._secret.check(call.header, call.uid)
+        self._secret.check(call.header, call.sender.uid)
 
     def take(self, call: Call, body: bytes, done: Done) -> None:
         """Have the event in `body` stored; `done` is called once, later, in the event loop.
@@ -100,7 +100,7 @@ class SingleEvents:
         key, new = completed(
             self._agent,
             event,
-            sender=sender_of(call.header, call.uid),
+            sender=call.sender,
             idempotency_key=idempotency_key_of(call.header),
             occurred=call.header(OCCURRED_AT),
             passed=call.passed,
