@@ -4,13 +4,15 @@ urllib3 dials, speaks to proxies and checks certificates. Writing the request at
 the answer with a C parser is done here, because the interpreter lock is what limits the agent. CPU
 per delivery over kept-alive TLS on loopback, one thread, same run: `Session.post` 0.92 ms,
 `Session.send` of a prepared request 0.49 ms, urllib3's `urlopen` with its own connection 0.34 ms,
-with this one 0.15 ms; the bare TLS socket 0.07 ms.
+with this one 0.15 ms; the bare TLS socket 0.07 ms. A kept-alive connection that needs no proxy is
+used past `urlopen` (`send_event`, `receive_answer`): in a later run 0.04 ms instead of 0.09 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import select
 import socket
 import ssl
 import time
@@ -95,6 +97,8 @@ class LeanConnection(HTTPConnection):
     _reader: AnswerReader
     _answered_at: float | None = None
     _cut: OSError | None = None
+    _waits: float | None = None
+    """The time-out of the socket in seconds, None where another than this class has set it."""
 
     def connect(self) -> None:
         """Dial, and shake hands where that is due; with `via`, its addresses in turn.
@@ -116,6 +120,9 @@ class LeanConnection(HTTPConnection):
         self.in_use.take(self)
         try:
             super().connect()
+            self._waits = None
+            self._events = select.poll()
+            self._events.register(self.sock, select.POLLIN)
         except HTTPError:
             raise
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -138,7 +145,8 @@ class LeanConnection(HTTPConnection):
         return (
             self._answered_at is not None
             and time.monotonic() - self._answered_at < _IDLE_SECONDS
-            and super().is_connected
+            and self.sock is not None
+            and not self._events.poll(0)  # the end of the connection, or what nobody asked for
         )
 
     def request(  # type: ignore[override]  # only what an event needs: a body of bytes
@@ -152,22 +160,34 @@ class LeanConnection(HTTPConnection):
         """Send head and body as one piece (one TLS record, one segment where they are small)."""
         if self.sock is None:
             self.connect()
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"{method} {url} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n"
+        self.send_event(head_of(method, url, headers), body)
+
+    def send_event(self, head: bytes, body: bytes) -> None:
+        """As `request`, on a connection that is there; `head` is what `head_of` gives."""
         self._reader.start()
         self._cut = None
-        self.sock.settimeout(_SEND_SECONDS)
+        self._wait_for(_SEND_SECONDS)
         self.in_use.take(self)
         try:
-            self.sock.sendall(head.encode("latin-1") + body)
+            self.sock.sendall(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         except _CLOSED_WHILE_SENDING as error:
             self._cut = error  # there may be an answer all the same: a refusal of long bodies
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3 does the same
+        """As `receive_answer`, for urllib3."""
+        reader = self.receive_answer()
+        return HTTPResponse(
+            body=reader.body,
+            headers={} if reader.retry_after is None else {"Retry-After": reader.retry_after},
+            status=reader.status,
+        )
+
+    def receive_answer(self) -> AnswerReader:
         """The final answer, its body read (64 KiB at most); a connection unfit for more is closed.
 
-        Raises StaleConnectionError if the request provably did not get through, OSError or
-        `http.client.HTTPException` if there is no answer, or none that is HTTP.
+        It holds until the next request. Raises StaleConnectionError if the request provably did not
+        get through, OSError or `http.client.HTTPException` if there is no answer, or none that is
+        HTTP.
         """
         reader = self._reader
         lost: OSError | None = None
@@ -182,11 +202,7 @@ class LeanConnection(HTTPConnection):
             self._answered_at = time.monotonic()
         else:
             self.close()
-        return HTTPResponse(
-            body=reader.body,
-            headers={} if reader.retry_after is None else {"Retry-After": reader.retry_after},
-            status=reader.status,
-        )
+        return reader
 
     def interrupt(self) -> None:
         """Let a thread that waits for an answer here find the connection closed. Any thread."""
@@ -198,8 +214,11 @@ class LeanConnection(HTTPConnection):
     def _read_answer(self, reader: AnswerReader) -> None:
         remaining = self.timeout or _BODY_SECONDS
         deadline = time.monotonic() + remaining
+        # Nothing can be there yet: OpenSSL, asked first, would look in vain before it waits.
+        if isinstance(self.sock, ssl.SSLSocket) and not self._events.poll(1000 * remaining):
+            raise TimeoutError
         while True:
-            self.sock.settimeout(remaining)
+            self._wait_for(remaining)
             received = self.sock.recv(min(_CHUNK_BYTES, reader.room))
             if received:
                 reader.feed(received)
@@ -214,6 +233,12 @@ class LeanConnection(HTTPConnection):
             if remaining <= 0:
                 raise TimeoutError("the answer goes on for too long")
 
+    def _wait_for(self, seconds: float) -> None:
+        """Set the time-out of the socket: a system call, which gives the interpreter lock away."""
+        if seconds != self._waits:
+            self.sock.settimeout(seconds)
+            self._waits = seconds
+
     def _unanswered(self, lost: OSError | None) -> Exception:
         if self._reader.garbled:
             return http.client.BadStatusLine("not HTTP")
@@ -224,6 +249,12 @@ class LeanConnection(HTTPConnection):
         if isinstance(lost, ssl.SSLError) or lost is None:
             return http.client.RemoteDisconnected("closed without an answer")
         return lost
+
+
+def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request up to the length of its body."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{method} {target} HTTP/1.1\r\n{lines}Content-Length: ".encode("latin-1")
 
 
 def lean_pools(

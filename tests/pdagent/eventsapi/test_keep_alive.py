@@ -229,7 +229,7 @@ def test_a_closed_client_never_connects_again(
     ("owner", "name", "is_connected"),
     [
         (socket, "getaddrinfo", False),
-        (LeanConnection, "request", True),
+        (LeanConnection, "send_event", True),
         (InUse, "take", True),  # it hangs behind the last check, before the write
     ],
     ids=["name", "connection", "write"],
@@ -302,7 +302,7 @@ def test_a_dead_peer_is_noticed_by_the_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found: dict[str, int] = {}
-    read = LeanConnection.getresponse
+    read = LeanConnection.receive_answer
 
     def look(self: LeanConnection) -> object:
         for name in ("TCP_NODELAY", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
@@ -313,7 +313,7 @@ def test_a_dead_peer_is_noticed_by_the_system(
             found["TCP_USER_TIMEOUT"] = self.sock.getsockopt(socket.IPPROTO_TCP, number)
         return read(self)
 
-    monkeypatch.setattr(LeanConnection, "getresponse", look)
+    monkeypatch.setattr(LeanConnection, "receive_answer", look)
     server = peer(lambda link: link.answer_requests(ACCEPTED), certificate)
     assert isinstance(client(server.url).deliver(event), Delivered)
     assert found["SO_KEEPALIVE"]
