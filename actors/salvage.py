@@ -12,6 +12,7 @@ from actors.verification import Replay
 from store.environment import DATA_FILE, give_to_owner_of
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.rebuilding import rebuild
+from store.inspection.watching import Watch, unwatched
 from store.records import (
     Entry,
     EventAccepted,
@@ -39,13 +40,14 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
 
 
-def salvage(source: Path, target: Path) -> Salvaged:
+def salvage(source: Path, target: Path, watch: Watch = unwatched) -> Salvaged:
     """Write what can be saved of the journal in `source` as a new one in `target`.
 
     `source` is not changed. An event whose delivery was recorded in a lost record is delivered
-    again. Raises what `JournalFile` and `rebuild` raise.
+    again. `watch` sees how far each of the two passes has come. Raises what `JournalFile` and
+    `rebuild` raise.
     """
-    with JournalFile(source) as file:
+    with JournalFile(source, watch) as file:
         choice = _Choice(file)
         found_first = len(file.damage)
         for entry in file.entries():
@@ -58,7 +60,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
         sandbox = SANDBOX in file.meta
         last_seq = max(choice.last, file.newest)
         damage = file.damage
-    with JournalFile(source) as again:
+    with JournalFile(source, watch) as again:
         rebuild(
             target,
             agent_id=agent_id,

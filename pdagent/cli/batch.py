@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -107,9 +110,12 @@ class _BatchRun:
         self._routing_key = None if routing_key is None else session.routing_key(routing_key)
         self._key = idempotency_key or str(uuid.uuid4())
         self._receipt = receipt
+        self._quiet = receipt == "quiet"
         self._stored = 0
-        self._invalid = 0
+        self._invalid: list[int] = []
+        self._why = ""
         self._next = 1
+        self._unsent = 0
 
     def hand_over(self, file: str) -> None:
         """Take all of `file`, `-` being standard input.
@@ -118,15 +124,45 @@ class _BatchRun:
             CommandFailed: Some lines were invalid, or the agent takes nothing more; it says where.
         """
         from pdagent.cli.portions import portions
+        from pdagent.cli.progress import Progress
 
-        with self._session.agent() as client, opened(file) as stream:
+        printing = not self._quiet
+        with opened(file) as stream, Progress("Sending", beside_output=printing) as progress:
             reading = portions(stream.fileno())
-            while (portion := self._read(reading, file)) is not None:
-                self._take(client, portion)
+            status = os.fstat(stream.fileno())
+            size = status.st_size if stat.S_ISREG(status.st_mode) else None
+            try:
+                with self._session.agent() as client:
+                    while (portion := self._read(reading, file)) is not None:
+                        self._take(client, portion)
+                        place = os.lseek(stream.fileno(), 0, os.SEEK_CUR) if size else 0
+                        progress.reached(place, size, counted(self._stored, "event"))
+            except KeyboardInterrupt:
+                say("note", self._rest(f"perhaps {_on(self._next)}"))
+                raise
+            finally:
+                if progress.on_terminal:
+                    self._sum_up(reading if size else ())
         if self._invalid:
-            was = "is invalid: it was" if self._invalid == 1 else "are invalid: they were"
-            events = counted(self._invalid + self._stored, "event")
-            raise CommandFailed(f"{self._invalid:,} of {events} {was} not stored", ExitCode.USAGE)
+            raise CommandFailed(self._about_invalid(), ExitCode.USAGE)
+
+    def _about_invalid(self) -> str:
+        """How many lines were invalid; where nothing was said of each, also which and why."""
+        count = len(self._invalid)
+        was = "is invalid: it was" if count == 1 else "are invalid: they were"
+        events = counted(count + self._stored, "event")
+        text = f"{count:,} of {events} {was} not stored"
+        return f"{text} ({ranges(self._invalid)}); {self._why}" if self._quiet else text
+
+    def _sum_up(self, unread: Iterable[Portion]) -> None:
+        """Tell how many lines were stored, refused for good, and not sent."""
+        from pdagent.cli.portions import NotLines
+
+        unsent = self._unsent
+        with suppress(NotLines, OSError):
+            unsent += sum(len(portion.filled) for portion in unread)
+        refused = len(self._invalid)
+        say("note", f"{self._stored:,} accepted, {refused:,} refused, {unsent:,} not sent")
 
     def _read(self, reading: Iterator[Portion], file: str) -> Portion | None:
         from pdagent.cli.portions import NotLines
@@ -143,11 +179,12 @@ class _BatchRun:
 
     def _take(self, client: LocalClient, portion: Portion) -> None:
         refused = []
+        self._unsent = len(portion.filled)
         for result in self._results(client, portion):
             self._tell(result)
             if result.status in FOR_NOW:
                 refused.append(result)
-        self._next = portion.first + len(portion.lines)
+        self._next, self._unsent = portion.first + len(portion.lines), len(refused)
         if refused:
             # What follows would overtake: its turn comes when everything is sent again.
             numbers = ranges([result.line for result in refused])
@@ -234,12 +271,15 @@ class _BatchRun:
         if result.status is None:
             self._stored += 1
         elif result.status not in FOR_NOW:
-            self._invalid += 1
+            self._invalid.append(result.line)
+            self._why = self._why or f"line {result.line}: {'; '.join(result.errors)}"
         if self._receipt == "json":
             self._print(echo_json, result)
         elif result.status is None and self._receipt is None:
             receipt = RECEIPTS[self._kind].format(result.incident_key or result.dedup_key)
             self._print(click.echo, receipt)
+        if self._quiet:
+            return
         for warning in result.warnings:
             say("warning", f"line {result.line}: {warning}")
         if result.status is not None and result.status not in FOR_NOW:

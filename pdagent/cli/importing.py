@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, perhaps_unread, say
 from pdagent.cli.parameters import receipt_options
+from pdagent.cli.progress import Progress
 from pdagent.cli.session import Session, pass_session
 from pdagent.cli.trial import is_of_a_trial
 from pdagent.masking import without_keys
@@ -104,7 +106,6 @@ class _Import:
             OSError: The directory can't be read.
         """
         from pdagent.localclient import LocalClient
-        from pdagent.localclient.errors import AgentError, NoAnswer
         from pdagent.migration.queue_directory import FAILED, Delivered, listing
 
         files, misnamed = listing(self._directory)
@@ -112,8 +113,16 @@ class _Import:
             self._refuse(without_keys(name), "its name is not TIME_KEY.txt")
         delivered = Delivered(self._directory, [file for file in files if file.folder == FAILED])
         client = LocalClient(self._session.loaded.calling)
+        with Progress(f"Importing {self._directory}") as progress:
+            self._take_all(client, progress.watch(files, len(files)), len(files), delivered)
+
+    def _take_all(
+        self, client: LocalClient, files: Iterable[EventFile], total: int, delivered: Delivered
+    ) -> None:
+        from pdagent.localclient.errors import AgentError, NoAnswer
+
         for number, file in enumerate(files):
-            left = f"{counted(len(files) - number, 'event')} not imported yet"
+            left = f"{counted(total - number, 'event')} not imported yet"
             try:
                 self._take(client, file, delivered)
             except NoAnswer as error:
@@ -163,7 +172,7 @@ class _Import:
 
     def tell(self, form: str | None) -> None:
         """Print what was done, as `receipt_options` gives the form."""
-        from pdagent.migration.queue_directory import FAILED, WAITING
+        from pdagent.migration.queue_directory import FAILED, IMPORTED, WAITING
 
         waiting, failed = self._taken[WAITING], self._taken[FAILED]
         with perhaps_unread():
@@ -176,6 +185,8 @@ class _Import:
                     f"Imported {counted(waiting + failed, 'event')} from {self._directory} "
                     f"({waiting:,} waiting, {failed:,} failed)."
                 )
+                if (waiting or failed) and not self._is_trial:
+                    click.echo(f"Their files are in {self._directory / IMPORTED} now.")
         if self._is_trial:
             say("note", "this is a trial: all files are left where they are")
         if self._superseded:

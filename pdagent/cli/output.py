@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any
@@ -34,10 +34,16 @@ class CommandFailed(Exception):
         self.exit_code = exit_code
 
 
+before_line: list[Callable[[], None]] = []
+"""What makes room on the terminal for a line of `say`."""
+
+
 def say(kind: str, message: str) -> None:
     """Write `kind: message` to standard error, as one printable line."""
     # If standard error is closed, only the exit code is left.
     with suppress(OSError):
+        for make_room in before_line:
+            make_room()
         click.echo(f"{kind}: {' '.join(one_line(message).split())}", err=True)
 
 

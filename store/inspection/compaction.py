@@ -17,13 +17,16 @@ import lmdb
 from store import codec, environment, version_1
 from store.errors import JournalDamagedError, JournalMissingError, JournalUnavailableError
 from store.inspection.data_file import DataFile, refuse_damage
+from store.inspection.watching import Watch, unwatched
 from store.lock import JournalLock
 
 _COPY = "compacting"
 
 
-def compact(directory: Path) -> tuple[int, int]:
+def compact(directory: Path, watch: Watch = unwatched) -> tuple[int, int]:
     """Compact the journal of a stopped agent; returns its bytes on disk before and after.
+
+    `watch` sees how far the comparison of the copy has come.
 
     Raises `JournalUnavailableError`, `JournalLockedError`, or `JournalDamagedError` (a record that
     is damaged counts as well): then nothing changed.
@@ -39,7 +42,7 @@ def compact(directory: Path) -> tuple[int, int]:
         shutil.rmtree(copy, ignore_errors=True)  # of a compaction that was cut off
         copy.mkdir(mode=0o700)
         _copy(directory, copy)
-        _refuse_difference(directory, copy)
+        _refuse_difference(directory, copy, watch)
         environment.give_to_owner_of(directory, copy / environment.DATA_FILE)
         os.replace(copy / environment.DATA_FILE, data)  # noqa: PTH105 (says that it's atomic)
         environment.sync_directory(directory)
@@ -70,19 +73,22 @@ def _copy(directory: Path, copy: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_difference(directory: Path, copy: Path) -> None:
+def _refuse_difference(directory: Path, copy: Path, watch: Watch) -> None:
     """Also refuse a damaged record or snapshot: its copy would be damaged, but look sound."""
     problems: list[str] = []
     files = DataFile(directory, problems.append), DataFile(copy, problems.append)
     try:
         tables, copied = (file.tables() for file in files)
         same = tables.keys() == copied.keys()
-        for name in tables if same else ():
-            both = zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
-            for row, other in both:
-                same &= row == other
-                if row is not None:
-                    _refuse_damaged(directory, name, *row)
+        both = (
+            (name, row, other)
+            for name in (tables if same else ())
+            for row, other in zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
+        )
+        for name, row, other in watch(both, sum(table.row_count for table in tables.values())):
+            same &= row == other
+            if row is not None:
+                _refuse_damaged(directory, name, *row)
     finally:
         for file in files:
             file.close()

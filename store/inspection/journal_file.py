@@ -19,6 +19,7 @@ from store.codec import BadRecordError, queue_id
 from store.environment import DATA_FILE, unusable
 from store.errors import JournalChangedError, JournalMissingError, JournalNewerError
 from store.inspection.data_file import DataFile, Table
+from store.inspection.watching import Watch, unwatched
 from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
@@ -37,7 +38,8 @@ class Damage(msgspec.Struct, frozen=True):
 class JournalFile:
     """What is in a journal directory, with all `damage` that reading has met so far.
 
-    Used as a context manager. `entries`, `by_queue` and `events` may be gone through once.
+    Used as a context manager. `entries`, `by_queue` and `events` may be gone through once; `watch`
+    sees how far `entries` has come.
     `unconverted` are the numbers of records in the form of version 1, as far as they were read.
 
     Raises:
@@ -48,8 +50,9 @@ class JournalFile:
         JournalChangedError: On exit: an agent was started meanwhile.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, watch: Watch = unwatched) -> None:
         self.directory = directory
+        self._watch = watch
         self.damage: list[Damage] = []
         self.unconverted: defaultdict[QueueId, array[int]] = defaultdict(lambda: array("Q"))
         if not (directory / DATA_FILE).exists():
@@ -95,7 +98,8 @@ class JournalFile:
 
     def entries(self) -> Iterator[Entry]:
         """All intact records in order."""
-        for place in self._places_in_order():
+        places = self._places_in_order()
+        for place in self._watch(places, len(places)):
             key, value = self._file.row_at(place)
             if len(key) == codec.SEQ_BYTES:
                 yield from self._of_version_1(key, value)

@@ -17,6 +17,7 @@ from pdagent.cli.journal.options import (
     journal_errors,
 )
 from pdagent.cli.output import CommandFailed, echo_json, perhaps_unread
+from pdagent.cli.progress import Progress
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import counted
 
@@ -54,8 +55,8 @@ def verify(session: Session, *, directory: Path | None, as_json: bool) -> None:
     from actors.verification import verify as verified
 
     place = directory_of(session, directory)
-    with journal_errors(session, directory):
-        found = verified(place)
+    with journal_errors(session, directory), Progress(f"Verifying {place}") as progress:
+        found = verified(place, progress.watch)
     with perhaps_unread():
         _print(found, place, as_json=as_json)
     if found.damage:
@@ -93,9 +94,12 @@ def compact(session: Session, *, directory: Path | None) -> None:
     from store.inspection.compaction import compact as compacted
 
     place = directory_of(session, directory)
-    with journal_errors(session, directory):
-        before, after = compacted(place)
-    click.echo(f"Compacted {place}: {before / _MIB:.1f} MB before, {after / _MIB:.1f} MB now.")
+    with journal_errors(session, directory), Progress(f"Compacting {place}") as progress:
+        before, after = compacted(place, progress.watch)
+    click.echo(
+        f"Compacted {place}: {before / _MIB:.1f} MB before, {after / _MIB:.1f} MB now. The new "
+        "file has replaced the old one, which is gone."
+    )
 
 
 @journal.command(
@@ -120,8 +124,8 @@ def salvage(session: Session, *, directory: Path, source: Path | None) -> None:
     from actors.salvage import salvage as salvaged
 
     place = directory_of(session, source)
-    with journal_errors(session, source):
-        saved = salvaged(place, directory)
+    with journal_errors(session, source), Progress(f"Reading {place}") as progress:
+        saved = salvaged(place, directory, progress.watch)
     for damage in saved.damage:
         click.echo(str(damage))
     for event in saved.lost:
@@ -139,7 +143,7 @@ def salvage(session: Session, *, directory: Path, source: Path | None) -> None:
     click.echo(
         f"Saved {counted(saved.records, 'record')} in {directory}: {waits} for delivery, "
         f"{counted(saved.dead, 'dead letter')}. {saved.left_out:,} records were left out, "
-        f"{lost}."
+        f"{lost}. {place} is unchanged."
     )
     config = session.loaded.config
     if place == config.database:

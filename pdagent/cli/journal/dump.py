@@ -14,6 +14,7 @@ import msgspec
 
 from pdagent.cli.journal.options import damaged, directory_argument, directory_of, journal_errors
 from pdagent.cli.output import echo_json, say
+from pdagent.cli.progress import Progress
 from pdagent.cli.queue.words import told
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import one_line
@@ -72,7 +73,11 @@ def dump(session: Session, *, directory: Path | None, wanted: Wanted | None, as_
     from store.inspection.journal_file import JournalFile
 
     place = directory_of(session, directory)
-    with journal_errors(session, directory), JournalFile(place) as file:
+    with (
+        journal_errors(session, directory),
+        Progress(f"Reading {place}", beside_output=True) as progress,
+        JournalFile(place, progress.watch) as file,
+    ):
         for record in _records(session, file, wanted or (lambda entry: True)):
             echo_json(record) if as_json else click.echo(_line(record))
     for damage in file.damage:
