@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -128,7 +128,10 @@ def _accepted(
         try:
             return client.send(kind, body, idempotency_key=key, occurred=occurred, job=job)
         except Refused as error:
-            if not (spools and error.for_now):
+            if not error.for_now:
+                errors = with_names_of_options(error.errors)
+                raise Refused(error.status, errors, error.retry_after) from None
+            if not spools:
                 raise
             return spooled(session, kind, body, key, occurred, job, why="takes nothing for now")
         except NoAnswer as error:
@@ -140,6 +143,28 @@ def _accepted(
             if spool is None:
                 raise
             return spooled(session, kind, body, key, occurred, job)
+
+
+def with_names_of_options(errors: Iterable[str]) -> tuple[str, ...]:
+    """`errors`, each of which begins with a field of the event, with the option for that field.
+
+    What has no option of its own keeps its name.
+    """
+    context = click.get_current_context(silent=True)
+    named = {"routing_key": "-k"}  # so everywhere
+    for parameter in context.command.params if context else ():
+        if isinstance(parameter, click.Option) and parameter.name:
+            named[parameter.name] = parameter.opts[0]
+    return tuple(_with_name_of_option(sentence, named) for sentence in errors)
+
+
+def _with_name_of_option(sentence: str, named: Mapping[str, str]) -> str:
+    path, colon, problem = sentence.partition(": ")
+    name = path.removeprefix("payload.").partition("[")[0]
+    name = {"service_key": "routing_key", "custom_details": "fields", "details": "fields"}.get(
+        name, name
+    )
+    return f"{named[name]}{colon}{problem}" if colon and name in named else sentence
 
 
 def _encoded(event: dict[str, object]) -> bytes:
@@ -188,7 +213,8 @@ def spooled(
             ),
         )
     except InvalidEvent as invalid:
-        raise CommandFailed(str(invalid), ExitCode.USAGE) from None
+        told = "; ".join(with_names_of_options(invalid.errors))
+        raise CommandFailed(told, ExitCode.USAGE) from None
     except OSError as error:
         problem = f"the agent {why}, and the spool {directory} can't be written ({error.strerror})"
         undone = "nothing was stored there"

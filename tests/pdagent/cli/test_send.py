@@ -186,6 +186,20 @@ def test_an_invalid_event_ends_with_2_and_every_problem_in_one_line(
     assert "description is missing; service_key isn't 32 letters and digits" in done.error
 
 
+def test_what_is_wrong_is_told_with_the_names_of_the_options(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    problems = ("service_key: is short", "description: is missing", "agent.host: is wrong")
+    agent.refuse_next(400, *problems, "details: are too large")
+    done = user("send", "-k", "short", "-t", "trigger", "-f", "a=b")
+    assert done.code == 2
+    told = "-k: is short; -d: is missing; agent.host: is wrong; -f: are too large"
+    assert done.error == f"the agent refused this: {told}"
+    agent.refuse_next(400, "payload.summary: is missing", "links[3].href: is empty")
+    done = user("enqueue", "-k", KEY, "-t", "trigger", "--link", "x")
+    assert done.error == "the agent refused this: -d: is missing; --link: is empty"
+
+
 def test_a_wrong_secret_is_traced_to_where_it_was_set(
     user: CommandLine, agent: AgentStandIn
 ) -> None:
