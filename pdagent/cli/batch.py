@@ -143,16 +143,12 @@ class _BatchRun:
             finally:
                 if progress.on_terminal:
                     self._sum_up(reading if size else ())
-        if self._invalid:
-            raise CommandFailed(self._about_invalid(), ExitCode.USAGE)
-
-    def _about_invalid(self) -> str:
-        """How many lines were invalid; where nothing was said of each, also which and why."""
-        count = len(self._invalid)
-        was = "is invalid: it was" if count == 1 else "are invalid: they were"
-        events = counted(count + self._stored, "event")
-        text = f"{count:,} of {events} {was} not stored"
-        return f"{text} ({ranges(self._invalid)}); {self._why}" if self._quiet else text
+        if count := len(self._invalid):
+            was = "is invalid: it was" if count == 1 else "are invalid: they were"
+            events = counted(count + self._stored, "event")
+            # Without a line for each: which they are, and what is wrong with the first.
+            which = f" ({ranges(self._invalid)}); {self._why}" if self._quiet else ""
+            raise CommandFailed(f"{count:,} of {events} {was} not stored{which}", ExitCode.USAGE)
 
     def _sum_up(self, unread: Iterable[Portion]) -> None:
         """Tell how many lines were stored, refused for good, and not sent."""
