@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ _QUICK, _COMPARED, _FULL = (0.1, 0.5), (0.2, 0.5), (1.0, 1.0)
 def main() -> int:
     """1 if a goal is missed or the checkout is slower than its base, unless others were busy."""
     options = _options()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
     groups = chosen(options.only)
     if not groups:
         print(f"no row has a name with {options.only!r}", file=sys.stderr)
