@@ -182,6 +182,7 @@ class Session:
     def with_options(self, text: str) -> str:
         """`text` with the global options of this command in the command lines that it names."""
         if self.is_of_the_host:
+            text = text.replace("see the agent's log", "journalctl -u pagerduty-agent")
             text = re.sub(_SERVER, lambda found: self.command(*found[0].split()[1:]), text)
         command = self.command()
         return re.sub(_COMMAND_LINE, lambda found: f"{command} ", text)

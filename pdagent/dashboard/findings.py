@@ -38,25 +38,30 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         back = "is back" if report.pagerduty.state == "unreachable" else "accepts events again"
         found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty {back}"))
     if queues.full:
-        which = f"{queues.full:,} keys are full: their"
-        if queues.full == 1:
-            which = f"{one_line(queues.full_queue or '1 key')} is full: its"
-        text = f"{which} new events are refused ('pagerduty-agent help full-queue')"
-        found.append(Finding("bad", text))
+        verb, whose = ("is", "its") if queues.full == 1 else ("are", "their")
+        text = (
+            f"{_which(queues.full, queues.full_queue)} {verb} full: {whose} new events are refused"
+        )
+        found.append(Finding("bad", f"{text} ('pagerduty-agent help full-queue')"))
     if queues.quarantined:
-        keys = counted(queues.quarantined, "key")
+        keys = _which(queues.quarantined, queues.quarantined_queue)
         found.append(Finding("bad", f"{keys} quarantined after failures", "see the agent's log"))
     if totals.dead_lettered:
         letters = counted(totals.dead_lettered, "dead letter")
         command = "pagerduty-agent queue list --state dead_lettered"
+        if queues.with_dead_letters == 1 and queues.dead_letters_queue:
+            letters += f" of {one_line(queues.dead_letters_queue)}"
+            command += f" -k {_argument(queues.dead_letters_queue)}"
         found.append(Finding("warning", letters, command))
     found += [Finding("warning", f"Warning: {one_line(why)}") for why in report.agent.warnings]
     if queues.held:
-        keys = f"{counted(queues.held, 'key')} held by an operator"
-        found.append(Finding("warning", keys, "pagerduty-agent queue release -k KEY"))
+        keys = f"{_which(queues.held, queues.held_queue)} held by an operator"
+        command = f"pagerduty-agent queue release -k {_argument(queues.held_queue or 'KEY')}"
+        found.append(Finding("warning", keys, command))
     if not down and queues.backing_off:
-        keys = "key waits" if queues.backing_off == 1 else "keys wait"
-        text = f"{queues.backing_off:,} {keys} after failed deliveries or rate limits, see below"
+        verb = "waits" if queues.backing_off == 1 else "wait"
+        keys = _which(queues.backing_off, queues.backing_off_queue)
+        text = f"{keys} {verb} after failed deliveries or rate limits, see below"
         found.append(Finding("warning", text))
     if not down and takes_long(queues.longest_in_flight_since, now):
         name = one_line(queues.longest_in_flight_queue or "a key")
@@ -66,6 +71,19 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         )
         found.append(Finding("warning", f"{text} is sent again"))
     return found or [Finding("good", _all_is_well(report))]
+
+
+def _which(count: int, name: str | None) -> str:
+    """The key if it is one, else how many, and one of them."""
+    if name is None:
+        return counted(count, "key")
+    return one_line(name) if count == 1 else f"{count:,} keys (such as {one_line(name)})"
+
+
+def _argument(name: str) -> str:
+    """A key's name or mask for a command line."""
+    plain = one_line(name)
+    return plain if plain.replace("-", "").replace("_", "").isalnum() else f"'{plain}'"
 
 
 def _all_is_well(report: StatusReport) -> str:

@@ -64,13 +64,18 @@ class QueueSummary(msgspec.Struct, frozen=True, kw_only=True):
     """How many queues there are, and how many in which state.
 
     `matching` are those that the question was about, which may be more than the rows in its answer.
-    `full` ones take no new events for now; `full_queue` is one of them.
+    `full` ones take no new events for now. Each name with `_queue` is that of one of them.
     """
 
     matching: int = 0
+    with_dead_letters: int = 0
+    dead_letters_queue: str | None = None
     backing_off: int = 0
+    backing_off_queue: str | None = None
     held: int = 0
+    held_queue: str | None = None
     quarantined: int = 0
+    quarantined_queue: str | None = None
     paced: int = 0
     full: int = 0
     full_queue: str | None = None

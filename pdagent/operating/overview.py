@@ -118,22 +118,26 @@ class Overview:
     def summary(self) -> Json:
         """Counts of queues; the longest waiting event of all, the longest attempt under way."""
         conditions = Counter(map(condition, self._notable))
+        dead = [entry for entry in self._notable if entry.state.dead]
         states = [entry.state for entry in self._notable]
         waits_since, longest = self._earliest(oldest)
         under_way_since, slowest = self._earliest(in_flight_since)
         full = [entry for entry in self._notable if self._is_full(entry)]
-        first_full = min(full, key=lambda entry: entry.id, default=None)
         return {
             "known": self._count,
             "matching": self._matching,
             "with_waiting": sum(bool(state.waiting) for state in states),
-            "with_dead_letters": sum(bool(state.dead) for state in states),
+            "with_dead_letters": len(dead),
+            "dead_letters_queue": self._first(dead),
             "backing_off": conditions["backing_off"],
+            "backing_off_queue": self._first_that_is("backing_off"),
             "held": conditions["held"],
+            "held_queue": self._first_that_is("held"),
             "quarantined": conditions["quarantined"],
+            "quarantined_queue": self._first_that_is("quarantined"),
             "paced": sum(state.pace.interval > 0 for state in states),
             "full": len(full),
-            "full_queue": self._names.of(first_full.routing_key) if first_full else None,
+            "full_queue": self._first(full),
             "oldest_waiting_at": timestamp(waits_since),
             "oldest_waiting_queue": longest,
             "longest_in_flight_since": timestamp(under_way_since),
@@ -174,6 +178,14 @@ class Overview:
         times = ((at, entry) for entry in self._notable if (at := since(entry.state)) is not None)
         at, entry = min(times, key=lambda each: (each[0], each[1].id), default=(None, None))
         return at, None if entry is None else self._names.of(entry.routing_key)
+
+    def _first_that_is(self, what: str) -> str | None:
+        return self._first([entry for entry in self._notable if condition(entry) == what])
+
+    def _first(self, entries: Sequence[QueueEntry]) -> str | None:
+        """The name of the oldest of these queues."""
+        entry = min(entries, key=lambda entry: entry.id, default=None)
+        return None if entry is None else self._names.of(entry.routing_key)
 
     def _is_full(self, entry: QueueEntry) -> bool:
         return queue_full(entry.state, self._policy) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -81,11 +82,16 @@ def screen(
 def _fixed_lines(size: Size) -> int:
     if size.height < _FEW_LINES:
         return 6  # title, PagerDuty, finding, totals, header of the table, footer
-    # Besides: a blank, three charts, another blank, two lines of details, what happened.
-    return 14 + _lines_of_findings(size) - 1 + _lines_of_happenings(size) - 1
+    # Besides: a blank, three charts, another blank, a line of details, an error, what happened.
+    more = (_lines_of_findings(size), _lines_of_error(size), _lines_of_happenings(size))
+    return 11 + sum(more)
 
 
 def _lines_of_findings(size: Size) -> int:
+    return 3 if size.height >= _MANY_LINES else 1
+
+
+def _lines_of_error(size: Size) -> int:
     return 3 if size.height >= _MANY_LINES else 1
 
 
@@ -169,16 +175,17 @@ def _shown_rows(seen: Seen, view: View, size: Size) -> Sequence[QueueReport]:
 def _details(
     rows: Sequence[QueueReport], view: View, report: StatusReport, size: Size, now: datetime
 ) -> list[RenderableType]:
-    """Two lines about the selected queue, where nothing is cut that a table would cut."""
+    """Lines about the selected queue, where less is cut than in the table."""
     if size.height < _FEW_LINES:
         return []
+    most = _lines_of_error(size)
     keys = report.agent.queues
     if view.match and not keys.matching:
         none = f" No key has '{one_line(view.match)}' in its name or state. Esc shows all keys."
-        return [Text(none, no_wrap=True, overflow="ellipsis"), Text()]
+        return [Text(none, no_wrap=True, overflow="ellipsis"), *[Text()] * most]
     place = view.selected - view.top
     if not 0 <= place < len(rows):
-        return [Text(), Text()]
+        return [Text()] * (1 + most)
     queue = rows[place]
     first = Text(f" {name_of(queue)}", style="bold", no_wrap=True, overflow="ellipsis")
     state = state_in_words(queue, now, report.pagerduty, speed=True)
@@ -189,13 +196,14 @@ def _details(
     first.append(
         f"  {state}, {queue.pending:,} waiting, {queue.success:,} delivered", style="not bold"
     )
-    second = Text(no_wrap=True, overflow="ellipsis")
+    error = "no error so far"
     if queue.last_error:
         when = f" {age(queue.last_error_at, now)} ago" if queue.last_error_at else ""
-        second.append(f" last error{when}: {error_of(queue)}", style="dim")
-    else:
-        second.append(" no error so far", style="dim")
-    return [first, second]
+        error = f"last error{when}: {error_of(queue)}"
+    lines = textwrap.wrap(error, size.width - 2, max_lines=most, placeholder="…")
+    lines += [""] * (most - len(lines))
+    shown = [Text(f" {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
+    return [first, *shown]
 
 
 def _happenings(seen: Seen, size: Size) -> list[RenderableType]:

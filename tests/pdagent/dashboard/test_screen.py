@@ -177,3 +177,12 @@ def test_command_lines_have_the_options_that_this_agent_needs() -> None:
     assert any(listing in line for line in lines)
     lines = drawn(screen(LOST, View(), size, NOW, options=options), size)
     assert any("'pagerduty-agent --config /a.yaml server' starts it" in line for line in lines)
+
+
+def test_on_a_tall_terminal_a_long_last_error_is_readable() -> None:
+    why = "http_400: " + "the service of this key was deleted " * 4
+    first = msgspec.structs.replace(OUTAGE.queues[0], last_error=why.strip(), last_error_at=NOW)
+    report = msgspec.structs.replace(OUTAGE, queues=(first, *OUTAGE.queues[1:]))
+    size = Size(80, 40)
+    lines = drawn(screen(Seen(report=report, at=NOW), View(), size, NOW), size)
+    assert why.strip() in " ".join(line.strip() for line in lines)

@@ -88,7 +88,7 @@ def test_what_is_wrong_is_said_worst_first_with_the_command_that_helps() -> None
     ("full", "name", "says"),
     [
         (1, "database", "database is full: its new events are refused"),
-        (2, "database", "2 keys are full: their new events are refused"),
+        (2, "database", "2 keys (such as database) are full: their new events are refused"),
     ],
 )
 def test_keys_that_refuse_events_are_told_of(full: int, name: str, says: str) -> None:
