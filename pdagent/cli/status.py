@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json
-from pdagent.cli.parameters import text
-from pdagent.cli.queue.selection import show_keys_option
+from pdagent.cli.parameters import show_keys_option, text
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import LocalClient
 from pdagent.localclient.errors import AgentError, NoAnswer, Unreachable
@@ -71,8 +70,16 @@ def status(
     """
     if watch and (as_json or limit is not None):
         raise click.UsageError("--watch goes with neither --json nor --limit.")
+    query = {"sort": sort or "", "match": match or "", "show_keys": "1" if show_keys else ""}
+    if as_json:
+        with session.agent(LOOKED) as client:
+            echo_json(client.json("/status", **query, limit=str(limit or "")))
+        return
     # Drawing is loaded when something is drawn: commands that send events start without it.
     from rich.console import Console
+
+    from pdagent.dashboard.report import status_report
+    from pdagent.dashboard.table import print_status
 
     console = Console(highlight=False)
     if watch:
@@ -81,18 +88,11 @@ def status(
         view = View(sort=sort or _SORTS[0], match=match or "")
         context.exit(_watched(session, console, view, interval, show_keys=show_keys))
     fit = limit is None
-    if fit and console.is_terminal and not as_json:
+    if fit and console.is_terminal:
         limit = console.height
-    query = {"sort": sort or ("" if as_json else _SORTS[0]), "match": match or ""}
-    query |= {"limit": str(limit) if limit else "", "show_keys": "1" if show_keys else ""}
+    query |= {"sort": sort or _SORTS[0], "limit": str(limit or "")}
     with session.agent(LOOKED) as client:
         answer = client.json("/status", **query)
-    if as_json:
-        echo_json(answer)
-        return
-    from pdagent.dashboard.report import status_report
-    from pdagent.dashboard.table import print_status
-
     try:
         report = status_report(answer)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pdagent.dashboard.report import PagerDutyReport, QueueReport
-from pdagent.operating.overview import LONG_ATTEMPT
+from pdagent.operating import LONG_ATTEMPT
 from pdagent.wording import age, one_line
 
 STYLES = {

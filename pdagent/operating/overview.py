@@ -21,6 +21,7 @@ from actors.core.commands import Policy
 from actors.core.state import QueueState
 from actors.core.verdict import DeferReason
 from actors.directory import QueueEntry
+from pdagent.operating import LONG_ATTEMPT
 from pdagent.operating.known import KnownQueues
 from pdagent.operating.reading import steady
 from pdagent.operating.rows import Json, timestamp
@@ -37,8 +38,6 @@ _ORDERS: dict[str, _Order] = {
 }
 _LAST_BUT_FOR_NAME = {"waiting", "oldest", "dead", "name"}
 """In these orders, all idle queues come last."""
-LONG_ATTEMPT = 5.0
-"""Seconds after which an attempt counts as `sending`: PagerDuty answers within one second."""
 MOST_ROWS = 1_000_000
 SORTS = tuple(_ORDERS)
 """Most waiting, longest waiting, most dead letters, most delivered, latest error first; by name."""

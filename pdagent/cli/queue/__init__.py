@@ -7,19 +7,17 @@ from datetime import UTC, datetime
 import click
 
 from pdagent.cli.output import CommandFailed, echo_json
-from pdagent.cli.parameters import text
+from pdagent.cli.parameters import json_option, show_keys_option, text
 from pdagent.cli.queue.changing import discard, retry
 from pdagent.cli.queue.edit import edit
 from pdagent.cli.queue.jobs import jobs
 from pdagent.cli.queue.listing import list_command
 from pdagent.cli.queue.selection import (
     about_queue,
-    json_option,
     key_of,
     option_for,
     refuse_unknown,
     routing_key_option,
-    show_keys_option,
 )
 from pdagent.cli.queue.showing import show
 from pdagent.cli.queue.tail import tail

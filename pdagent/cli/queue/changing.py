@@ -10,12 +10,11 @@ import click
 import msgspec
 
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, perhaps_unread, say
-from pdagent.cli.parameters import text
+from pdagent.cli.parameters import json_option, text
 from pdagent.cli.queue.selection import (
     about_queue,
     ids_argument,
     ids_of,
-    json_option,
     key_of,
     refuse_unknown,
     routing_key_option,

@@ -8,12 +8,11 @@ from typing import Any
 import click
 
 from pdagent.cli.output import echo_json
+from pdagent.cli.parameters import json_option, show_keys_option
 from pdagent.cli.queue.selection import (
-    json_option,
     key_of,
     refuse_unknown,
     routing_key_option,
-    show_keys_option,
 )
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.wording import duration, one_line

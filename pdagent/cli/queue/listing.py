@@ -11,12 +11,11 @@ import click
 import msgspec
 
 from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.parameters import json_option, show_keys_option
 from pdagent.cli.queue.selection import (
-    json_option,
     key_of,
     refuse_unknown,
     routing_key_option,
-    show_keys_option,
     state_option,
 )
 from pdagent.cli.session import LOOKED, Session, pass_session

@@ -30,10 +30,6 @@ state_option = click.option(
     shell_complete=states_of_events,
     help="queued, in_flight, deferred (waiting: these three), dead_lettered, delivered, discarded.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
-show_keys_option = click.option(
-    "--show-keys", is_flag=True, help="Show whole routing keys without a name: credentials."
-)
 
 
 def event_id(value: str) -> str:

@@ -10,7 +10,10 @@ import msgspec
 
 from pdagent.cli.completion import ids_of_events
 from pdagent.cli.output import CommandFailed, echo_json
-from pdagent.cli.queue.selection import event_id, json_option, show_keys_option
+from pdagent.cli.parameters import json_option, show_keys_option
+from pdagent.cli.queue.selection import (
+    event_id,
+)
 from pdagent.cli.queue.words import STYLES as RECORD_STYLES
 from pdagent.cli.queue.words import WIDEST, kind_of, told_briefly
 from pdagent.cli.session import LOOKED, Session, pass_session

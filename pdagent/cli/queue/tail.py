@@ -10,7 +10,12 @@ import click
 import msgspec
 
 from pdagent.cli.output import ExitCode, echo_json, say
-from pdagent.cli.queue.selection import json_option, key_of, refuse_unknown, routing_key_option
+from pdagent.cli.parameters import json_option
+from pdagent.cli.queue.selection import (
+    key_of,
+    refuse_unknown,
+    routing_key_option,
+)
 from pdagent.cli.queue.words import STYLES, WIDEST, told
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import LocalClient

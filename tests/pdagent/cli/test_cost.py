@@ -34,6 +34,7 @@ UNWANTED = {
 }
 # Loading is what the time goes into, so whatever is new here has to be worth it.
 OF_OTHERS = {"click", "httptools"}
+JSON = {"msgspec", "typing_extensions"}  # where the latter is installed, the former loads it
 
 
 @pytest.mark.parametrize(
@@ -63,23 +64,48 @@ def test_sending_by_the_socket_with_credentials_in_files_loads_no_more(user: Com
             assert agent.received[0].body["service_key"] == KEY
 
 
+@pytest.mark.parametrize(
+    ("command", "drawing"),
+    [
+        (("health",), set()),
+        (("health", "--json"), set()),
+        (("config", "check"), set()),
+        (("status", "--json"), JSON),
+        (("status",), {*JSON, "rich"}),
+        (("queue", "status"), {*JSON, "rich", "tempfile"}),
+    ],
+)
+def test_looking_loads_little_besides_what_draws(
+    user: CommandLine, command: Sequence[str], drawing: set[str]
+) -> None:
+    loaded = _loaded(user, command)
+    assert loaded & UNWANTED <= drawing
+    assert {name.partition(".")[0] for name in loaded} & _installed() <= OF_OTHERS | drawing
+
+
 def _loads_only_what_it_needs(user: CommandLine, command: Sequence[str]) -> None:
+    loaded = _loaded(user, command)
+    assert {"pdagent.cli.submission", "pdagent.localclient"} <= loaded
+    assert loaded & UNWANTED == set()
+    assert {name.partition(".")[0] for name in loaded} & _installed() <= OF_OTHERS
+
+
+def _loaded(user: CommandLine, command: Sequence[str]) -> set[str]:
+    """The modules that a command loads."""
     user.env["PYTHONPROFILEIMPORTTIME"] = "1"
     done = user(*command)
     assert done.code == 0
-    loaded = {
+    return {
         line.rpartition("|")[2].strip()
         for line in done.err.splitlines()
         if line.startswith("import time:")
     }
-    assert {"pdagent.cli.submission", "pdagent.localclient"} <= loaded
-    assert not loaded & UNWANTED
-    assert {name.partition(".")[0] for name in loaded} & _installed() <= OF_OTHERS
 
 
 def _installed() -> set[str]:
     """The packages of other people that the program, its tests and its tools use."""
-    return {name for name in packages_distributions() if name not in ("pdagent", "_distutils_hack")}
+    own = {"pdagent", "actors", "store", "_distutils_hack"}
+    return {name for name in packages_distributions() if name not in own}
 
 
 @pytest.mark.parametrize("command", [SEND, ENQUEUE, CHANGE])
