@@ -16,8 +16,9 @@ from typing import Any
 
 import requests
 
-from pdagent.demo.processes import call_off, dying_with_us, free_port
+from pdagent.demo.processes import call_off, dying_with_us
 from tests.credentials import Credentials
+from tests.free_ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 30.0

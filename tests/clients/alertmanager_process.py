@@ -14,7 +14,8 @@ from typing import Any, Self
 import requests
 import yaml
 
-from pdagent.demo.processes import call_off, dying_with_us, free_port
+from pdagent.demo.processes import call_off, dying_with_us
+from tests.free_ports import free_port
 
 # Debian's name, and the project's own.
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from pdagent.demo.processes import free_port
 from tests.agent_process import AgentProcess
+from tests.free_ports import free_port
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import KEY, trigger
 

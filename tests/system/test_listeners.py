@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from pdagent.config.certificates import self_signed
-from pdagent.demo.processes import free_port
 from tests.agent_process import AgentProcess
+from tests.free_ports import free_port
 from tests.sandbox_process import SandboxProcess
 from tests.system.numbered_events import key_number, trigger
 

@@ -15,7 +15,8 @@ from signal import SIGINT, SIGKILL
 
 import pytest
 
-from pdagent.demo.processes import call_off, dying_with_us, free_port
+from pdagent.demo.processes import call_off, dying_with_us
+from tests.free_ports import free_port
 from tests.python_agent_queue import PythonAgentQueue, event
 from tests.system.numbered_events import KEY
 

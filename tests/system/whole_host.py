@@ -17,9 +17,10 @@ from types import TracebackType
 
 import click
 
-from pdagent.demo.processes import call_off, dying_with_us, free_port
+from pdagent.demo.processes import call_off, dying_with_us
 from tests.agent_process import REPOSITORY
 from tests.credentials import Credentials
+from tests.free_ports import free_port
 
 _TOOLS = ("unshare", "nsenter", "setpriv", "mount", "useradd", "usermod", "groupadd", "find")
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"

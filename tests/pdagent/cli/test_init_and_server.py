@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from pdagent.config.loading import load
 from pdagent.config.options import OPTIONS
+from tests.free_ports import free_port
 from tests.pdagent.cli.agent_stand_in import SECRET, AgentStandIn
 from tests.pdagent.cli.command_line import CommandLine
 
@@ -25,17 +25,11 @@ KEY = "v4g5q7yie1qee1yio2uimz8yfbjenvj9"
 START_SECONDS = 20.0
 
 
-def free_address() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{found.getsockname()[1]}"
-
-
 @pytest.fixture
 def offline(cli: CommandLine) -> CommandLine:
     """The program with everything it needs in the environment, and a PagerDuty that is down."""
     cli.env = {
-        "PAGERDUTY_AGENT_ADDRESS": free_address(),
+        "PAGERDUTY_AGENT_ADDRESS": f"127.0.0.1:{free_port()}",
         "PAGERDUTY_AGENT_EVENTS_URL": "http://127.0.0.1:9",
         "PAGERDUTY_AGENT_API_URL": "http://127.0.0.1:9",
         "PAGERDUTY_AGENT_HEARTBEAT": "off",
@@ -52,9 +46,9 @@ def server(cli: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[bytes
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while cli("health").code != 0:
-            assert process.poll() is None, (cli.home / "server.log").read_text()
-            assert time.monotonic() < deadline
+        while "listening on" not in (said := (cli.home / "server.log").read_text()):
+            assert process.poll() is None and time.monotonic() < deadline, said
+            time.sleep(0.02)
         yield process
     finally:
         if process.poll() is None:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdagent.demo.processes import free_port
 from tests.agent_process import AgentProcess
 
 
 @pytest.fixture(scope="package")
 def nowhere() -> str:
     """The URL of a PagerDuty that refuses connections."""
-    return f"http://127.0.0.1:{free_port()}"
+    return "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="package")
