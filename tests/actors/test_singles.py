@@ -75,7 +75,7 @@ def test_a_writer_that_fails_again_and_again_is_restarted_for_as_long_as_it_take
     accepted = [actors.accept().answer()]
     while actors.restarts("writer") < failures:
         accepted.append(actors.accept().answer())
-    wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts", 3)
+    wait_for(lambda: isinstance(actors.accept().answer(), Receipt), "an agent that accepts")
     assert not any(isinstance(answer, Receipt) for answer in accepted[:failures])
 
 

@@ -256,7 +256,7 @@ def test_an_event_for_an_actor_that_died_without_a_word_is_accepted_at_once(
         sequencer = actors.entry().sequencer
         assert sequencer is not None
         sequencer.stop()
-        assert isinstance(actors.accept().answer(timeout=5), Receipt)
+        assert isinstance(actors.accept().answer(), Receipt)
 
 
 def test_a_keyboard_interrupt_in_an_actor_does_not_leave_a_dead_agent_that_looks_alive(

@@ -129,7 +129,7 @@ def test_a_failing_pagerduty_is_shown_everywhere_and_its_end_as_well(
             lambda: f"accepts no event (HTTP 200: {said})" in agent.log(), "it is logged"
         )
         portal.answers.clear()
-        agent.wait_for(lambda: agent.totals()["delivered"], "the first delivery", timeout=5)
+        agent.wait_for(lambda: agent.totals()["delivered"], "the first delivery")
         agent.wait_until_drained()
         assert agent.status()["pagerduty"]["state"] == "reachable"
         assert agent.get("/health").text == "OK"
