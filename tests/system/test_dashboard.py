@@ -74,9 +74,19 @@ def agent(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def idle(
+    tmp_path_factory: pytest.TempPathFactory, running_sandbox: SandboxProcess
+) -> Iterator[AgentProcess]:
+    """For tests that only look at it."""
+    with AgentProcess(tmp_path_factory.mktemp("idle"), running_sandbox.url) as process:
+        yield process
+
+
 @pytest.fixture
-def terminal(tmp_path: Path, agent: AgentProcess) -> Iterator[Terminal]:
-    environment = {**agent.environment(), "PYTHONPATH": str(REPOSITORY)}
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    bare = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    environment = {**bare, "PYTHONPATH": str(REPOSITORY)}
     with Terminal(tmp_path, environment) as terminal:
         yield terminal
 
@@ -192,7 +202,7 @@ def test_keys_sort_filter_select_and_quit(
 @needs_tmux
 @pytest.mark.parametrize("end", ["q", "C-c", "SIGTERM", "mistake"])
 def test_the_terminal_is_given_back_as_it_was(
-    agent: AgentProcess, terminal: Terminal, end: str
+    idle: AgentProcess, terminal: Terminal, end: str
 ) -> None:
     terminal.type("stty -a; echo that was 'all'")
     terminal.press("Enter")
@@ -202,7 +212,7 @@ def test_the_terminal_is_given_back_as_it_was(
     terminal.type("clear; echo 'cleared' now")
     terminal.press("Enter")
     terminal.wait_until(lambda text: text.startswith("cleared now\nready$"), "a clear screen")
-    command = agent.command("status", "--watch")
+    command = idle.command("status", "--watch")
     if end == "mistake":
         mistake = (
             "import sys, pdagent.dashboard.live.loop as loop; from pdagent.cli import main; "
@@ -212,7 +222,7 @@ def test_the_terminal_is_given_back_as_it_was(
             "    return real(size) if len(calls) < 9 else 1 // 0\n"
             "loop.page_of = page_of; sys.exit(main(sys.argv[1:]))"
         )
-        script = agent.directory / "mistake.py"
+        script = idle.directory / "mistake.py"
         script.write_text(mistake)
         command = [command[0], str(script), *command[3:]]
     terminal.run(command)
@@ -245,8 +255,8 @@ def children_of_the_shell(terminal: Terminal) -> list[int]:
 
 
 @needs_tmux
-def test_it_can_be_suspended_and_continued(agent: AgentProcess, terminal: Terminal) -> None:
-    watch(terminal, agent)
+def test_it_can_be_suspended_and_continued(idle: AgentProcess, terminal: Terminal) -> None:
+    watch(terminal, idle)
     terminal.press("C-z")
     terminal.wait_for("Stopped")
     terminal.run(["fg"])
@@ -257,11 +267,11 @@ def test_it_can_be_suspended_and_continued(agent: AgentProcess, terminal: Termin
     terminal.wait_for_shell()
 
 
-def test_it_redraws_without_clearing_the_screen(agent: AgentProcess) -> None:
+def test_it_redraws_without_clearing_the_screen(idle: AgentProcess) -> None:
     """Clearing is what flickers: each line is written over the one before."""
     leader, follower = pty.openpty()
-    command = agent.command("status", "--watch", "--interval", "0.1")
-    environment = {**agent.environment(), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    command = idle.command("status", "--watch", "--interval", "0.1")
+    environment = {**idle.environment(), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
     process = subprocess.Popen(
         command, stdin=follower, stdout=follower, stderr=follower, env=environment, cwd=REPOSITORY
     )
@@ -284,11 +294,11 @@ def test_it_redraws_without_clearing_the_screen(agent: AgentProcess) -> None:
     assert shown.count(b"\x1b[?25h") >= 1, "the cursor is shown again"
 
 
-def test_without_a_terminal_it_says_what_to_use_instead(agent: AgentProcess) -> None:
-    done = agent.cli("status", "--watch", stdin=subprocess.DEVNULL)
+def test_without_a_terminal_it_says_what_to_use_instead(idle: AgentProcess) -> None:
+    done = idle.cli("status", "--watch", stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
     assert "status --json" in done.stderr
-    done = agent.cli("status", "--watch", "--json")
+    done = idle.cli("status", "--watch", "--json")
     assert done.returncode == 2
     assert "neither --json" in done.stderr
