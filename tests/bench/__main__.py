@@ -21,7 +21,7 @@ from bench.measuring import measure
 from bench.results import Result, markdown
 from bench.rows import REFERENCE, chosen
 
-_QUICK, _COMPARED, _FULL = (0.1, 0.5), (0.2, 0.5), (1.0, 1.0)
+_QUICK, _COMPARED, _FULL = (0.1, 0.5), (0.2, 0.4), (1.0, 1.0)
 """Scale of journals, and pace; a comparison measures both checkouts in some rounds."""
 
 
@@ -60,7 +60,7 @@ def main() -> int:
     if options.json:
         facts |= {"calibration": [before._asdict(), after._asdict()]}
         facts |= {"busy": busy, "rows": [result.as_json() for result in results]}
-        options.json.write_text(json.dumps(facts, indent=1) + "\n")
+        (ROOT / options.json).write_text(json.dumps(facts, indent=1) + "\n")
     if options.markdown:
         print(markdown(results))
     return _verdict(results, busy)
@@ -72,7 +72,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="rows with TEXT in their name")
     parser.add_argument("--quick", action="store_true", help="small journals and backlogs")
     parser.add_argument("--rounds", type=int, default=3, help="with a base; default 3")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write all figures to FILE (from the repository's root)",
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table of the docs too")
     return parser.parse_args()
 

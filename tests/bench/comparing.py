@@ -81,6 +81,8 @@ def _result(row: Row, pairs: Sequence[tuple[float, float]], is_reference: bool) 
         row=row, figures=[ours for ours, _ in pairs], least=LEAST_TIMES if least is None else least
     )
     result.figure = median(result.figures)
+    if any(map(isnan, result.figures)):
+        result.problem = "it could not be measured"
     if known:
         result.base_figures = [other for _, other in known]
         result.base_figure = median(result.base_figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -45,7 +46,8 @@ class Row(msgspec.Struct, frozen=True):
 
     def times(self, figure: float, other: float) -> float:
         """How many times as good as the other a figure is."""
-        return other / figure if self.less else figure / other
+        ours, theirs = (other, figure) if self.less else (figure, other)
+        return ours / theirs if theirs else inf
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -24,7 +24,7 @@ def commit(bench: Bench, program: Path) -> list[float]:
 def start(bench: Bench, program: Path) -> list[float]:
     """Seconds that an empty start takes; records/s of a start with 1,000,000 records, and that in
     times of a raw cursor over the same file."""
-    empty = median(_start_seconds(bench, program) for _ in range(5))
+    empty = median(_start_seconds(bench, program) for _ in range(3))
     keys = bench.scaled(1_000)
     with bench.place() as place:
         journal = place / "journal"
