@@ -6,6 +6,7 @@ agent first.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
@@ -66,10 +67,15 @@ def refined(given: float, start: float, number: int | None = None) -> float:
 
 def utc_timestamp(seconds: float) -> str:
     """Write `seconds` since the epoch as ISO 8601 in UTC: `2026-08-01T10:00:00.000Z`."""
-    whole, fraction = divmod(seconds, 1)
-    return f"{_up_to_the_second(whole)}.{int(fraction * 1000):03d}Z"
+    return _up_to_the_millisecond(math.floor(seconds * 1000))
+
+
+@lru_cache(maxsize=64)  # events of a batch share it
+def _up_to_the_millisecond(milliseconds: int) -> str:
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{_up_to_the_second(whole)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=16)  # the events and log lines of a second share it
-def _up_to_the_second(seconds: float) -> str:
+def _up_to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

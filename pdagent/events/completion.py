@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Raw
 
 from pdagent.events import rawjson
@@ -36,15 +35,17 @@ def complete(
     (https://github.com/prometheus/alertmanager/issues/2178), with a warning. Completing an event
     again changes nothing.
     """
-    members = rawjson.members(event.body)
+    members, payload = event.members.copy(), event.payload
     dedup_key = event.dedup_key
     if event.action == "trigger" and not dedup_key:
         dedup_key = event_id
         members[DEDUP_KEY_NAMES[event.kind]] = rawjson.raw(event_id)
     if event.kind == "v1":
         members["agent"] = _stamped(members.get("agent"), _stamp(agent, accepted_at))
-    elif (payload := members.get("payload")) is not None:
-        members["payload"] = _timed(payload, accepted_at if occurred_at is None else occurred_at)
+    elif payload is not None and _is_empty(payload.get("timestamp")):
+        time = utc_timestamp(accepted_at if occurred_at is None else occurred_at)
+        payload = {**payload, "timestamp": rawjson.raw(time)}
+        members["payload"] = rawjson.raw(payload)
     body = rawjson.write(members)
     warnings = event.warnings
     too_large = len(body) + len(event.routing_key) > MAX_EVENT_BYTES
@@ -58,8 +59,10 @@ def complete(
         routing_key=event.routing_key,
         action=event.action,
         dedup_key=dedup_key,
-        body=body,
+        members=members,
+        payload=payload,
         warnings=warnings,
+        written=body,
     )
 
 
@@ -70,10 +73,15 @@ def resolve_of(trigger: ParsedEvent) -> ParsedEvent:
     members = {
         KEY_NAMES[trigger.kind]: BLANK,
         action: rawjson.raw("resolve"),
-        name: rawjson.members(trigger.body)[name],  # as it is: it may be a number
+        name: trigger.members[name],  # as it is: it may be a number
     }
-    body = rawjson.write(members)
-    return msgspec.structs.replace(trigger, action="resolve", body=body, warnings=())
+    return ParsedEvent(
+        kind=trigger.kind,
+        routing_key=trigger.routing_key,
+        action="resolve",
+        dedup_key=trigger.dedup_key,
+        members=members,
+    )
 
 
 def _drop_details(kind: EventKind, members: rawjson.Members) -> str:
@@ -90,16 +98,6 @@ def _drop_details(kind: EventKind, members: rawjson.Members) -> str:
 
 def _is_empty(value: Raw | None) -> bool:
     return value is None or bytes(value) in _NOTHING
-
-
-def _timed(payload: Raw, seconds: float) -> Raw:
-    """The payload with a timestamp."""
-    if _is_empty(payload):
-        return payload
-    members = rawjson.members(payload)
-    if not _is_empty(members.get("timestamp")):
-        return payload
-    return rawjson.raw({**members, "timestamp": rawjson.raw(utc_timestamp(seconds))})
 
 
 def _stamp(agent: AgentStamp, accepted_at: float) -> dict[str, str]:

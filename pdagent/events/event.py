@@ -23,18 +23,25 @@ class ParsedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A valid event, ready for the journal.
 
     `action` is `trigger`, `acknowledge` or `resolve`, and `change` for a change event. `dedup_key`
-    (v1: the incident key) is empty when there is none. `body` is the client's JSON object: the
-    value of its routing or service key is `""`, every other value has the bytes that the client
-    sent, in the client's order; what had to be repaired is in `warnings`. White space between the
-    members of the outermost object is not kept.
+    (v1: the incident key) is empty when there is none. `members` are those of the client's JSON
+    object: the value of its routing or service key is `""`, every other value has the bytes that
+    the client sent, in the client's order; what had to be repaired is in `warnings`. `payload` are
+    the members of its payload, if it has any. `written` is the `body` if it is known already.
     """
 
     kind: EventKind
     routing_key: str
     action: str
     dedup_key: str = ""
-    body: bytes
+    members: rawjson.Members
+    payload: rawjson.Members | None = None
     warnings: tuple[str, ...] = ()
+    written: bytes = b""
+
+    @property
+    def body(self) -> bytes:
+        """The JSON. White space between the members of the outermost object is not kept."""
+        return self.written or rawjson.write(self.members)
 
     def __repr__(self) -> str:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from pdagent.events import rawjson
 from store.records import EventKind as EventKind
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
@@ -25,3 +26,20 @@ KEY_NAMES: dict[EventKind, str] = {
 
 DEDUP_KEY_NAMES: dict[EventKind, str] = {"v1": "incident_key", "v2": "dedup_key"}
 """The member that names the alert of an event; change events have none."""
+
+
+def kind_by(members: rawjson.Members) -> EventKind:
+    """The kind of an event that nothing else tells.
+
+    v1 has a `service_key` or `event_type`; a change event a payload and nothing of an alert.
+    Everything else is checked as an alert event of v2: one that lacks its `event_action` must not
+    pass for a change.
+    """
+    if "event_action" in members or "dedup_key" in members:
+        return "v2"
+    if "service_key" in members or "event_type" in members:
+        return "v1"
+    payload = members.get("payload")
+    if payload is None or rawjson.kind_of(payload) != "an object":
+        return "v2"
+    return "v2" if "severity" in rawjson.members(payload) else "change"

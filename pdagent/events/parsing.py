@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pdagent.events import rawjson
 from pdagent.events.event import BLANK, MAX_SUMMARY_CHARACTERS, InvalidEvent, ParsedEvent
-from pdagent.events.kinds import KEY_NAMES, EventKind
+from pdagent.events.kinds import KEY_NAMES, EventKind, kind_by
 from pdagent.events.problems import Problems
 from pdagent.events.rawjson import Members, kind_of
 from pdagent.events.shortening import shorten
@@ -55,10 +55,11 @@ class Survey:
     `dedup_key` are empty where they are missing or invalid.
     """
 
-    def __init__(self, kind: EventKind, body: bytes, header_key: str | None = None) -> None:
+    def __init__(self, kind: EventKind | None, body: bytes, header_key: str | None = None) -> None:
         """Raises `MalformedJsonError` if `body` is no JSON object."""
-        self.kind = kind
         self.members, self.warnings = rawjson.read(body)
+        self.payload: Members | None = None
+        self.kind = kind = kind or kind_by(self.members)
         self.routing_key = self.action = self.dedup_key = ""
         self.problems = Problems()
         self._check_key(KEY_NAMES[kind], header_key)
@@ -79,7 +80,8 @@ class Survey:
             routing_key=self.routing_key,
             action=self.action,
             dedup_key=self.dedup_key,
-            body=rawjson.write(self.members),
+            members=self.members,
+            payload=self.payload,
             warnings=self.warnings,
         )
 
@@ -164,7 +166,7 @@ class Survey:
         if kind_of(value) != "an object":
             self.problems.add_type("payload", value, "an object")
             return
-        payload = rawjson.members(value)
+        self.payload = payload = rawjson.members(value)
         self._check_filled(payload, "summary", "payload.summary", _SUMMARY)
         if alert:
             self._check_filled(payload, "source", "payload.source", _FILLED)
@@ -183,6 +185,7 @@ class Survey:
         problems, self.problems = self.problems, others
         if problems:
             del self.members["payload"]
+            self.payload = None
             self.warnings = (*warnings, _INCOMPLETE)
 
     def _check_entries(self, name: str) -> None:
@@ -270,10 +273,11 @@ class Survey:
         return True
 
 
-def parse(kind: EventKind, body: bytes, header_key: str | None = None) -> ParsedEvent:
+def parse(kind: EventKind | None, body: bytes, header_key: str | None = None) -> ParsedEvent:
     """Check an event; raise `InvalidEvent`.
 
-    `header_key` is the value of the header `X-Routing-Key`: the key of an event that has none.
+    Without `kind`, its fields say of which kind it is (see `kind_by`). `header_key` is the value of
+    the header `X-Routing-Key`: the key of an event that has none.
     """
     try:
         return Survey(kind, body, header_key).parsed()

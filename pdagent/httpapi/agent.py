@@ -31,6 +31,8 @@ _NO_TIME = (
     "2026-08-01T10:00:00Z, from 2001 on"
 )
 
+_NO_REPORT = Reported()
+
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -89,7 +91,7 @@ def completed(
     whole = complete(
         event, event_id=event_id, accepted_at=now, occurred_at=occurred_at, agent=stamp
     )
-    report = Reported()
+    report = _NO_REPORT
     if job:
         own = AgentStamp(agent_id=agent.journal.agent_id, queued_by=OWN_NAME)
         report = reported(whole, job, at=now if occurred_at is None else occurred_at, stamp=own)

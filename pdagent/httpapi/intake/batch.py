@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import falcon
 import falcon.asgi
 
-from pdagent.events import EventKind, rawjson
+from pdagent.events import EventKind
 from pdagent.events.ndjson import decides, why_not_lines
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.guard import Header, Secret, peer_of
@@ -22,31 +22,11 @@ from pdagent.httpapi.intake.single import (
 )
 
 
-def kind_of(line: bytes) -> EventKind:
-    """v1 has a `service_key` or `event_type`; a change event a payload and nothing of an alert.
-
-    Everything else is checked as an alert event of v2: one that lacks its `event_action` must not
-    pass for a change.
-    """
-    try:
-        members, _ = rawjson.read(line)
-    except rawjson.MalformedJsonError:
-        return "v2"
-    if "event_action" in members or "dedup_key" in members:
-        return "v2"
-    if "service_key" in members or "event_type" in members:
-        return "v1"
-    payload = members.get("payload")
-    if payload is None or rawjson.kind_of(payload) != "an object":
-        return "v2"
-    return "v2" if "severity" in rawjson.members(payload) else "change"
-
-
 class SendBatch:
     """`POST /send/batch`.
 
-    A line is an event as PagerDuty takes it. Its kind shows in its fields (see `kind_of`), unless
-    the header `Pd-Event-Version` names one for all.
+    A line is an event as PagerDuty takes it. Its kind shows in its fields, unless the header
+    `Pd-Event-Version` names one for all.
     """
 
     def __init__(self, agent: Agent, secret: Secret) -> None:
@@ -64,7 +44,7 @@ class SendBatch:
         first_line = _first_line(header)
         run = BatchRun(
             self._agent,
-            kind_of=_kind_of_each(header),
+            kind=_kind_of_all(header),
             sender=sender_of(header, peer_of(request)),
             idempotency_key=idempotency_key_of(header),
             occurred=header(OCCURRED_AT),
@@ -86,12 +66,10 @@ async def _chained(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterato
         yield piece
 
 
-def _kind_of_each(header: Header) -> Callable[[bytes], EventKind]:
+def _kind_of_all(header: Header) -> EventKind | None:
     kind = kind_in_header(header)
-    if kind is not None:
-        return lambda line: kind
-    if header(EVENT_VERSION) is None:
-        return kind_of
+    if kind is not None or header(EVENT_VERSION) is None:
+        return kind
     raise falcon.HTTPBadRequest(
         description="the header Pd-Event-Version is unknown: send v1, v2 or change, or leave it out"
     )

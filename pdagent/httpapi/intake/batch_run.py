@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
 import msgspec
@@ -60,23 +60,23 @@ class _Group:
 class BatchRun:
     """Everything happens in the event loop's thread.
 
-    `kind_of` tells the kind of the event in a line; `idempotency_key` is the request's, from which
-    each line has its own by its number; `occurred` is when all of them did; lines are counted from
-    `first_line`.
+    `kind` is that of all events, None if their fields tell; `idempotency_key` is the request's,
+    from which each line has its own by its number; `occurred` is when all of them did; lines are
+    counted from `first_line`.
     """
 
     def __init__(
         self,
         agent: Agent,
         *,
-        kind_of: Callable[[bytes], EventKind],
+        kind: EventKind | None,
         sender: Sender,
         idempotency_key: str | None,
         occurred: str | None,
         first_line: int,
     ) -> None:
         self._agent = agent
-        self._kind_of = kind_of
+        self._kind: EventKind | None = kind
         self._sender = sender
         self._idempotency_key = idempotency_key
         self._occurred = occurred
@@ -157,12 +157,12 @@ class BatchRun:
             return
         line = _Line(number, len(text))
         self._lines.append(line)
-        line.kind = self._kind_of(text)
         try:
-            event = parse(line.kind, text)
+            event = parse(self._kind, text)
         except InvalidEvent as invalid:
             line.result = line_error(number, 400, *invalid.errors) + b"\n"
             return
+        line.kind = event.kind
         idempotency_key = None
         if self._idempotency_key is not None:
             # No header can hold a line feed: it is no other request's key.
