@@ -19,7 +19,7 @@ from pdagent.cli.queue.selection import (
     state_option,
 )
 from pdagent.cli.session import LOOKED, Session, pass_session
-from pdagent.operating.rows import EventRow
+from pdagent.operating.rows import DEAD, EventRow
 
 _PAGE = 1_000
 _ON_A_TERMINAL = 100
@@ -74,10 +74,22 @@ def list_command(
     if not table.count:
         click.echo(_nothing(states))
     elif more:
-        table.say(f"There are more: --limit {10 * table.count} shows them.")
+        total = _total(session, routing_key, states)
+        shown = f"{table.count:,}" if total is None else f"{table.count:,} of {total:,}"
+        table.say(f"There are more, these are {shown}: --limit {10 * table.count} shows them.")
     if table.on_terminal and table.count:
         shown = session.command("queue", "show")
         table.say(f"All about one: {shown} ID (any part of it will do)")
+
+
+def _total(session: Session, routing_key: str | None, states: str | None) -> int | None:
+    """How many events there are; None for states that the agent does not count by themselves."""
+    counts = {None: ("pending", "error"), DEAD: ("error",)}.get(states)
+    if counts is None:
+        return None
+    with session.agent(LOOKED) as client:
+        rows = client.queues(key_of(session, routing_key))
+    return sum(int(row.get(count) or 0) for row in rows for count in counts)
 
 
 def _pages(

@@ -293,3 +293,19 @@ def test_json_on_a_terminal_steers_nothing_and_means_the_same(
     piped = user(*command, "--json").out
     assert shown in piped, "programs get it as it is"
     assert json.loads(text) == json.loads(piped)
+
+
+def test_a_list_on_a_terminal_shows_ends_of_ids_and_how_many_events_there_are(
+    user: CommandLine, agent: AgentStandIn
+) -> None:
+    events = [
+        {"id": f"0198f2c4-71a3-7000-8000-00000000000{n}", "state": "queued", "queue": "database"}
+        for n in range(2)
+    ]
+    page = json.dumps({"events": events, "next": "here"}).encode()
+    agent.next_answers.append((200, {}, page))
+    shown = on_a_terminal(user, "queue", "list", "--limit", "2", NO_COLOR="1")
+    lines = shown.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["000000000000", "000000000001"]
+    waiting, dead = QUEUE["pending"], QUEUE["error"]
+    assert f"these are 2 of {waiting + dead}: --limit 20 shows them" in shown
