@@ -1,0 +1,140 @@
+"""The self-contained folder: the program with a Python, and with the C library that this needs.
+
+All of it comes from Debian's packages, so that its users get Debian's security fixes with each
+release. The loader of the folder's own C library starts Python: the host's C library does not
+matter, and no variable changes how the programs behave that the agent starts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import tarfile
+from pathlib import Path
+
+from dependencies import install, launcher
+from source import Problem, Source, run
+
+_SUITE = "trixie"
+_PACKAGES = "python3-minimal,libpython3-stdlib"
+# Their libraries are used by modules of Python that the program doesn't use, or by no module.
+_UNUSED = re.compile(
+    r"lib(acl|anl|BrokenLocale|c_malloc_debug|db-|expatw|form|history|md|memusage|menu|mvec|ncurses"
+    r"|nsl|nss_hesiod|panel|pcprofile|pcre2|readline|selinux|sqlite3|thread_db|tic|tinfo)"
+)
+_UNUSED_MODULES = (
+    *(
+        "__phello__",
+        "_pyrepl",
+        "curses",
+        "dbm",
+        "idlelib",
+        "pydoc_data",
+        "sqlite3",
+        "test",
+        "turtle.py",
+    ),
+    *("unittest", "venv", "sitecustomize.py", "EXTERNALLY-MANAGED"),
+    *(
+        f"lib-dynload/{name}.*"
+        for name in ("_curses*", "_dbm", "_sqlite3", "*test*", "readline", "xx*")
+    ),
+)
+# The program's own path may be a link to this script, for example in /usr/local/bin.
+_START = """\
+#!/bin/sh
+self=$0
+if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
+home=${self%/*}/..
+exec "$home/lib/ld.so" --argv0 "$home/bin/python3" --library-path "$home/lib" "$home/lib/python" """
+
+
+def build(source: Source, wheel: Path, work: Path, target: Path) -> Path:
+    """Make the archive in `target`; `work` is an empty directory."""
+    home = work / f"pagerduty-agent-{source.version}-linux-x86_64"
+    debian = work / "debian"
+    _unpack(debian)
+    [interpreter] = (debian / "usr/bin").glob("python3.*[0-9]")
+    python = interpreter.name.removeprefix("python")
+    shutil.copytree(debian / f"usr/lib/python{python}", home / f"lib/python{python}", symlinks=True)
+    shutil.copy(interpreter, home / "lib/python")
+    _libraries(debian / "usr/lib/x86_64-linux-gnu", home / "lib")
+    for pattern in _UNUSED_MODULES:
+        for path in (home / f"lib/python{python}").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _licences(debian, home / "licenses")
+    shutil.copy(source.tree / "LICENSE", home / "LICENSE")
+    install(source, wheel, home / "lib/python3/dist-packages", python)
+    _programs(source, home)
+    # An installed file is never changed, so none has to be compared with what it was made of.
+    mode = "--invalidation-mode=unchecked-hash"
+    run(home / "bin/python3", "-m", "compileall", "-q", mode, home / "lib", PYTHONHASHSEED="0")
+    return _archive(home, target, source.epoch)
+
+
+def mirror() -> str:
+    """Where this machine gets Debian's packages; DEBIAN_MIRROR overrides it."""
+    if given := os.environ.get("DEBIAN_MIRROR"):
+        return given
+    asked = ["apt-get", "indextargets", "--format", "$(LABEL) $(SITE)", "Created-By: Packages"]
+    for line in run(*asked).splitlines():
+        label, _, site = line.partition(" ")
+        if label == "Debian":
+            return site
+    raise Problem("set DEBIAN_MIRROR to the URL of a mirror of Debian: apt-get knows none here")
+
+
+def _unpack(root: Path) -> None:
+    # Only unpacks: nothing of it runs.
+    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={_PACKAGES}"]
+    run(*command, _SUITE, root, mirror())
+
+
+def _libraries(found: Path, lib: Path) -> None:
+    for library in found.glob("lib*.so.*[0-9]"):
+        if not _UNUSED.match(library.name) and library.name == _soname(library):
+            shutil.copy(library, lib / library.name)
+    shutil.copy(found / "ld-linux-x86-64.so.2", lib / "ld.so")
+
+
+def _soname(library: Path) -> str:
+    found = re.search(r"SONAME +(\S+)", run("objdump", "-p", library))
+    return found[1] if found else library.name
+
+
+def _licences(debian: Path, directory: Path) -> None:
+    directory.mkdir()
+    for path in (debian / "usr/share/doc").glob("*/copyright"):
+        shutil.copy(path, directory / path.parent.name)
+
+
+def _programs(source: Source, home: Path) -> None:
+
+    (home / "bin").mkdir()
+    texts = {"python3": f'{_START}"$@"\n'}
+    for name, function in source.scripts.items():
+        (home / f"lib/{name}.py").write_text(launcher(function))
+        texts[name] = f'{_START}-I "$home/lib/{name}.py" "$@"\n'
+    for name, text in texts.items():
+        path = home / "bin" / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+
+def _archive(home: Path, target: Path, epoch: int) -> Path:
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = "root"
+        entry.mtime = epoch
+        return entry
+
+    path = target / f"{home.name}.tar.gz"
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", 6, file, epoch) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        archive.add(home, home.name, filter=plain)  # sorts what is in a directory
+    return path

@@ -1,0 +1,79 @@
+"""Publishes a version: `make release`. It takes a tag, an entry in the changelog and a key."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import signing
+from build import DIST, build
+from source import Problem, changelog_entry, changes, exported, git
+
+
+def check() -> tuple[str, str]:
+    """The version to publish and what is new in it; Problem if it must not be published."""
+    if number := changes():
+        raise Problem(f"{number} files differ from the last commit: commit them, or 'git stash -u'")
+    with exported() as source:
+        version, text = source.version, (source.tree / "CHANGELOG.md").read_text("utf-8")
+    entry = changelog_entry(text, version)
+    if entry is None:
+        raise Problem(f"CHANGELOG.md has no entry: add '## [{version}] - YYYY-MM-DD'")
+    if f"v{version}" not in git("tag", "--points-at", "HEAD").split():
+        raise Problem(f"the last commit has no tag v{version}: 'git tag -s v{version}' makes it")
+    return version, entry[1]
+
+
+def publish(version: str, notes: str) -> None:
+    """Upload with the tools that are here and may; print the commands of the others."""
+    python = sorted([*DIST.glob("*.whl"), *DIST.glob("pdagent-*.tar.gz")])
+    everything = sorted(DIST.iterdir())
+    (DIST / "release-notes").write_text(notes + "\n")
+    notes_file = f"--notes-file={DIST / 'release-notes'}"
+    release = ("gh", "release", "create", f"v{version}", notes_file, *everything)
+    for may, command in (
+        (_may_upload(), (sys.executable, "-m", "twine", "upload", *python)),
+        (_may_release(), release),
+    ):
+        words = [str(word) for word in command]
+        if may:
+            subprocess.run(words, check=True)
+        else:
+            print(f"Without {words[0]} or its credentials: run\n  {shlex.join(words)}")
+
+
+def _may_upload() -> bool:
+    return "TWINE_PASSWORD" in os.environ or Path("~/.pypirc").expanduser().exists()
+
+
+def _may_release() -> bool:
+    if shutil.which("gh") is None:
+        return False
+    return (
+        subprocess.run(["gh", "auth", "status"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def main() -> int:
+    """Check, build, sign, verify, publish."""
+    try:
+        version, notes = check()
+        fingerprint = signing.key()
+        if fingerprint is None:
+            raise Problem("a release is signed: leave out UNSIGNED=1")
+        build(DIST)
+        signing.sign(DIST, fingerprint)
+        print(f"{signing.verify(DIST, fingerprint)} signatures are good")
+        publish(version, notes)
+    except Problem as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
