@@ -8,15 +8,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNNABLE := $(VENV)/.runnable
 INSTALLED := $(VENV)/.installed
+RELEASING := $(VENV)/.releasing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak docs lint format clean
+.PHONY: help demo test bench soak docs build release-test release lock lint format clean
 
 help:
 	@echo "make demo     watch an outage and a crash: nothing lost, nothing out of order"
 	@echo "make test     run all tests"
 	@echo "make lint     check style (ruff) and types (mypy)"
 	@echo "make docs     build the documentation as a site, in build/site"
+	@echo "make build    build all packages, in dist"
+	@echo "make release-test  build, sign and verify them, install each, send an event"
+	@echo "make release  build, sign and publish the tagged version"
+	@echo "make lock     take newer libraries into the packages"
 	@echo "make format   put the code into the style that lint asks for"
 	@echo "make bench    measure all of docs/performance.md against its goals, 6 minutes;"
 	@echo "              with BASE=COMMIT, compare with that commit in the same run, 10 minutes;"
@@ -43,6 +48,19 @@ soak: $(INSTALLED)
 docs: $(INSTALLED)
 	@$(PIP) --quiet -e '.[docs]'
 	$(BIN)/zensical build --clean --strict
+
+build: $(RELEASING)
+	$(BIN)/python packaging/build.py
+
+release-test: $(RELEASING)
+	$(BIN)/python packaging/trial.py
+
+release: $(RELEASING)
+	$(BIN)/python packaging/publish.py
+
+lock: $(RELEASING)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header pyproject.toml -o packaging/requirements.txt
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -91,4 +109,9 @@ $(RUNNABLE): pyproject.toml
 $(INSTALLED): $(RUNNABLE)
 	@echo "Installing what its development needs into $(VENV)"
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(RELEASING): $(INSTALLED)
+	@echo "Installing what builds the packages into $(VENV)"
+	@$(PIP) --quiet -e '.[release]'
 	@touch $@

@@ -17,14 +17,12 @@ from typing import Any
 from dependencies import install, launcher
 from source import Source, run
 
-from pdagent.installation import TEMPLATES, UNIT, unit
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HOME = "/usr/lib/pagerduty-agent"
 """Where the environment lies on the host."""
 
 _PROGRAMS = ("pagerduty-agent", "pdagent")
-_SCRIPTS = Path(__file__).with_name("scripts")
 # Where zsh looks is not the same everywhere.
 _ZSH = {"deb": "/usr/share/zsh/vendor-completions", "rpm": "/usr/share/zsh/site-functions"}
 
@@ -34,9 +32,13 @@ def build(source: Source, wheel: Path, work: Path, target: Path) -> Iterator[Pat
     share = work / "share"
     manual = source.tree / "packaging/manual.py"
     run(sys.executable, manual, share, PYTHONPATH=str(source.tree))
-    _units(work / "units")
-    shutil.copy(source.tree / "LICENSE", work / "copyright")
-    shutil.copy(source.tree / "CHANGELOG.md", work / "CHANGELOG.md")
+    (work / "units").mkdir()
+    for unit in (source.tree / "pdagent/installation").glob("*.service"):
+        text = unit.read_text("utf-8").replace("/usr/local/bin/", "/usr/bin/")
+        (work / "units" / unit.name).write_text(text, "utf-8")
+    (work / "doc").mkdir()
+    shutil.copy(source.tree / "LICENSE", work / "doc/copyright")
+    shutil.copy(source.tree / "CHANGELOG.md", work / "doc")
     for python in PYTHONS:
         _environment(source, wheel, work / python, python)
         for kind in ("deb", "rpm"):
@@ -51,13 +53,13 @@ def main_package(source: Source, work: Path, python: str, kind: str) -> dict[str
     links = {f"/usr/bin/{name}": f"{HOME}/bin/{name}" for name in _PROGRAMS}
     links[f"{HOME}/bin/python3"] = f"/usr/bin/python{python}"
     trees = {work / python: HOME, work / "units": "/usr/lib/systemd/system"}
+    trees[work / "doc"] = "/usr/share/doc/pagerduty-agent"
     trees |= {
         path: _ZSH[kind]
         if path.parent.name == "zsh"
         else f"/usr/share/{path.relative_to(work / 'share')}"
         for path in sorted((work / "share").glob("*/*"))
     }
-    documents = (work / "copyright", work / "CHANGELOG.md")
     scripts = {
         "deb": {
             "postinstall": "deb/postinst",
@@ -75,12 +77,11 @@ def main_package(source: Source, work: Path, python: str, kind: str) -> dict[str
         "contents": [
             *({"src": str(tree), "dst": place, "type": "tree"} for tree, place in trees.items()),
             *({"src": to, "dst": link, "type": "symlink"} for link, to in links.items()),
-            *(
-                {"src": str(file), "dst": f"/usr/share/doc/pagerduty-agent/{file.name}"}
-                for file in documents
-            ),
         ],
-        "scripts": {when: str(_SCRIPTS / name) for when, name in scripts[kind].items()},
+        "scripts": {
+            when: str(source.tree / "packaging/scripts" / name)
+            for when, name in scripts[kind].items()
+        },
     }
 
 
@@ -133,12 +134,6 @@ def _environment(source: Source, wheel: Path, home: Path, python: str) -> None:
         script = home / "bin" / name
         script.write_text(f"#!{HOME}/bin/python3 -I\n{launcher(function)}")
         script.chmod(0o755)
-
-
-def _units(directory: Path) -> None:
-    directory.mkdir()
-    for name in (UNIT.name, *TEMPLATES):
-        (directory / name).write_text(unit(name, Path("/usr/bin/pagerduty-agent")), "utf-8")
 
 
 def _nfpm(settings: dict[str, Any], kind: str, source: Source, work: Path, target: Path) -> Path:

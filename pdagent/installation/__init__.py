@@ -41,7 +41,7 @@ ROUTING_KEYS_FILE = _CREDENTIALS / "routing-keys.yaml"
 SOCKET = Path("/run/pagerduty-agent/agent.sock")
 UNIT = Path("/etc/systemd/system/pagerduty-agent.service")
 _PACKAGED_UNIT = Path("/usr/lib/systemd/system") / UNIT.name
-TEMPLATES = ("pagerduty-onfailure@.service", "pagerduty-onsuccess@.service")
+_TEMPLATES = ("pagerduty-onfailure@.service", "pagerduty-onsuccess@.service")
 
 _STATE = Path("/var/lib/pagerduty-agent")
 _SPOOL = Path("/var/spool/pagerduty-agent")
@@ -110,10 +110,8 @@ def install(tls_names: Sequence[str] | None, old: Converted | None = None) -> It
         if UNIT.exists():
             yield f"Warning: {UNIT} replaces the package's {_PACKAGED_UNIT}: remove it."
     elif _has_systemd():
-        for name in (UNIT.name, *TEMPLATES):
-            yield _new(
-                {UNIT.with_name(name): NewFile(unit(name, _program()).encode(), 0o644, root)}
-            )
+        for name in (UNIT.name, *_TEMPLATES):
+            yield _new({UNIT.with_name(name): NewFile(_unit(name).encode(), 0o644, root)})
     yield from _missing(settings)
     yield from _hidden_from_the_service()
 
@@ -208,10 +206,9 @@ def _new(made: Mapping[Path, NewFile]) -> str:
     return f"Wrote {' and '.join(map(str, made))}."
 
 
-def unit(name: str, program: Path) -> str:
-    """The text of one of the units, which runs `program`."""
+def _unit(name: str) -> str:
     text = (files(__name__) / name).read_text("utf-8")
-    return text.replace(_PROGRAM_IN_UNIT, str(program))
+    return text.replace(_PROGRAM_IN_UNIT, str(_program()))
 
 
 def _program() -> Path:
