@@ -17,7 +17,6 @@ from typing import Any
 from dependencies import install, launcher
 from source import Source, run
 
-
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 HOME = "/usr/lib/pagerduty-agent"
 """Where the environment lies on the host."""
