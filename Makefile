@@ -50,7 +50,7 @@ docs: $(INSTALLED)
 	$(BIN)/zensical build --clean --strict
 
 build: $(RELEASING)
-	$(BIN)/python packaging/build.py
+	$(BIN)/python packaging/artifacts.py
 
 release-test: $(RELEASING)
 	$(BIN)/python packaging/trial.py

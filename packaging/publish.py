@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import signing
-from build import DIST, build
+from artifacts import DIST, build
 from source import Problem, changelog_entry, changes, exported, git
 
 

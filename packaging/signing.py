@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from build import SUMS, write_sums
+from artifacts import SUMS, write_sums
 from source import Problem, run
 
 _HOW_TO_MAKE_A_KEY = """\
-there is no GPG key to sign with.
+There is no GPG key to sign with.
   gpg --list-secret-keys      shows your keys; GPG_KEY=FINGERPRINT chooses one of them
   gpg --full-generate-key     makes one (RSA, 4096 bits)
   UNSIGNED=1                  in front of the command goes on without signatures"""
@@ -26,7 +26,10 @@ def key() -> str | None:
     if os.environ.get("UNSIGNED") == "1":
         return None
     wanted = [chosen] if (chosen := os.environ.get("GPG_KEY")) else []
-    listed = run("gpg", "--list-secret-keys", "--with-colons", *wanted)
+    try:
+        listed = run("gpg", "--list-secret-keys", "--with-colons", *wanted)
+    except Problem as problem:  # there is no such key, or no gpg
+        raise Problem(f"{problem}\n{_HOW_TO_MAKE_A_KEY}") from None
     for line in listed.splitlines():
         if line.startswith("fpr:"):
             return line.split(":")[9]
@@ -64,8 +67,8 @@ def verify(target: Path, fingerprint: str) -> int:
             signed.write_bytes(b"".join(parts.values()))
             run(*gpg, "--verify", signature, signed)
             number += 1
-        run("rpmkeys", "--dbpath", home / "rpm", "--import", public)
         for package in target.glob("*.rpm"):
+            run("rpmkeys", "--dbpath", home / "rpm", "--import", public)
             said = run("rpmkeys", "--dbpath", home / "rpm", "--checksig", package)
             if "signatures OK" not in said:
                 raise Problem(f"no good signature: {said.strip()}")

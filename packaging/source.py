@@ -57,9 +57,14 @@ def exported() -> Iterator[Source]:
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
     """The output of a program; Problem with what it says if it fails."""
     env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise Problem(f"can't run {command[0]}: {error.strerror}") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
+        said = (done.stdout + done.stderr).strip()
         raise Problem(f"{' '.join(map(str, command))} failed with {done.returncode}:\n{said}")
     return done.stdout
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import signing
-from build import DIST, SUMS, build
+from artifacts import DIST, SUMS, build
 from folder import mirror
 from source import REPOSITORY, Problem, run
 

@@ -1,6 +1,6 @@
 """Builds everything that a release consists of: `make build`, into dist/.
 
-python packaging/build.py [DIRECTORY]
+python packaging/artifacts.py [DIRECTORY]
 """
 
 from __future__ import annotations
