@@ -15,10 +15,9 @@ def _cleandoc(text: str) -> str:
     """As `inspect.cleandoc`; the help of an option is one line."""
     if "\n" not in text:
         return text.expandtabs().lstrip()
-    del sys.modules["inspect"].cleandoc
-    import inspect
-
-    return inspect.cleandoc(text)
+    module = sys.modules["inspect"]
+    _ = module.getdoc  # of what stands for it, this loads it and puts it in its place
+    return str(sys.modules["inspect"].cleandoc(text))
 
 
 def defer_what_click_loads() -> None:

@@ -81,7 +81,9 @@ class Progress:
         self._write("  ".join([*parts, *([more] if more else []), self._label]))
 
     def _write(self, text: str) -> None:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        columns = 80
+        with suppress(OSError):
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or columns
         self._put(f"{_ERASED}{text[: columns - 1]}")
 
     def _erase(self) -> None:
