@@ -102,7 +102,7 @@ def test_an_interrupted_demo_ends_its_processes_and_removes_its_files(
     pid = agents_pid(process, tmp_path)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert (process.returncode, err.strip()) == (1, "error: interrupted")
+    assert (process.returncode, err.strip()) == (130, "error: interrupted")
     wait_until_gone(pid)
     assert list(tmp_path.iterdir()) == []
 
