@@ -9,6 +9,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ _QUICK, _COMPARED, _FULL = (0.1, 0.5), (0.2, 0.4), (1.0, 1.0)
 def main() -> int:
     """1 if a goal is missed or the checkout is slower than its base, unless others were busy."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the agents, removes the files
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
     groups = chosen(options.only)
     if not groups:
