@@ -239,8 +239,10 @@ class People:
                     ReleaseQueue(),
                 ]
             )
+            of_one = isinstance(command, RetryEvents | DiscardEvents) and command.ids
+            whose = self.acknowledged.get(of_one[0], key) if of_one else key
             if self.agent is not None:
-                self.agent.perform(key, command, self._call(lambda answer: None))
+                self.agent.perform(whose, command, self._call(lambda answer: None))
 
         return operate
 
