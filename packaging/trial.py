@@ -49,6 +49,11 @@ until grep -q "This is a test event" /tmp/service.log; do sleep 0.1; done
 pagerduty-agent server stop
 test -s /var/lib/pagerduty-agent/journal/data.mdb
 """.replace("TRIGGER", _TRIGGER)
+# Enabled, and none in /etc, where `init --system` has its own without a package.
+_UNIT = """
+cd /etc/systemd/system; test ! -e pagerduty-agent.service
+test -L multi-user.target.wants/pagerduty-agent.service
+"""
 _DATA, _CONFIG = "/var/lib/pagerduty-agent/journal/data.mdb", "/etc/pagerduty-agent.yaml"
 _KEPT = f"""
 test ! -e /usr/bin/pagerduty-agent && test ! -e /usr/lib/pagerduty-agent
@@ -141,8 +146,10 @@ def trials(debian: Debian) -> Iterator[str]:
         with debian.root(suite) as root:
             package = f"./pagerduty-agent_*.py{python}_amd64.deb"
             in_root(root, "apt-get update", online=True)
+            in_root(root, "ln -s /bin/false /usr/bin/systemctl")  # a host with systemd
             took = _first_event(root, documented(f"apt install {package}"), online=True)
             yield f".deb on {name}: {took}"
+            in_root(root, _UNIT)
             in_root(root, _SERVICE)
             in_root(root, f"dpkg -i {package}; test -s {_DATA}; grep -q ^events_url: {_CONFIG}")
             in_root(root, documented("apt remove pagerduty-agent") + _KEPT)
@@ -192,8 +199,8 @@ def main() -> int:
             again = Path(folder) / "dist"
             build(again)
             if (again / SUMS).read_text() != (DIST / SUMS).read_text():
-                differing = "two builds of this commit differ: diff dist/SHA256SUMS"
-                raise Problem(f"{differing} {shutil.copy(again / SUMS, DIST.parent / 'build')}")
+                second = shutil.copy(again / SUMS, DIST / f"{SUMS}.second")
+                raise Problem(f"two builds of this commit differ: diff {DIST / SUMS} {second}")
             print("Two builds are identical")
             if fingerprint is None:
                 signing.verify_sums(DIST)
