@@ -6,12 +6,14 @@ python packaging/artifacts.py [DIRECTORY]
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import folder
 import packages
@@ -63,17 +65,28 @@ def _artifacts(source: Source, target: Path) -> Iterator[Path]:
         for place in places:
             place.mkdir()
         yield from packages.build(source, wheel, places[0], target)
-        yield folder.build(source, wheel, places[1], target)
-    yield _sbom(source, target)
+        archive, debian = folder.build(source, wheel, places[1], target)
+        yield archive
+    yield _sbom(source, target, debian)
 
 
-def _sbom(source: Source, target: Path) -> Path:
-    """The libraries of all packages, with versions and checksums, as CycloneDX."""
+def _sbom(source: Source, target: Path, debian: dict[str, str]) -> Path:
+    """The libraries of all packages with versions and checksums, as CycloneDX.
+
+    The folder has `debian` as well: source packages and their versions.
+    """
     path = target / f"pagerduty-agent-{source.version}.cdx.json"
     tool = Path(sys.executable).with_name("cyclonedx-py")
     options = ("--output-reproducible", "--pyproject", "pyproject.toml", "--mc-type", "application")
     locked = "packaging/requirements.txt"
     run(tool, "requirements", *options, "-o", path, locked, cwd=source.tree)
+    bill = json.loads(path.read_text("utf-8"))
+    bill["components"] += [
+        {"type": "library", "bom-ref": url, "name": name, "version": version, "purl": url}
+        for name, version in sorted(debian.items())
+        for url in [f"pkg:deb/debian/{name}@{quote(version)}?arch=source"]
+    ]
+    path.write_text(json.dumps(bill, indent=1) + "\n", "utf-8")
     return path
 
 

@@ -51,8 +51,11 @@ home=${self%/*}/..
 exec "$home/lib/ld.so" --argv0 "$home/bin/python3" --library-path "$home/lib" "$home/lib/python" """
 
 
-def build(source: Source, wheel: Path, work: Path, target: Path) -> Path:
-    """Make the archive in `target`; `work` is an empty directory."""
+def build(source: Source, wheel: Path, work: Path, target: Path) -> tuple[Path, dict[str, str]]:
+    """Make the archive in `target`; `work` is an empty directory.
+
+    Returns the archive, and the versions of Debian's source packages in it.
+    """
     home = work / f"pagerduty-agent-{source.version}-linux-x86_64"
     debian = work / "debian"
     _unpack(debian)
@@ -71,25 +74,37 @@ def build(source: Source, wheel: Path, work: Path, target: Path) -> Path:
     # An installed file is never changed, so none has to be compared with what it was made of.
     mode = "--invalidation-mode=unchecked-hash"
     run(home / "bin/python3", "-m", "compileall", "-q", mode, home / "lib", PYTHONHASHSEED="0")
-    return _archive(home, target, source.epoch)
+    return _archive(home, target, source.epoch), _versions(debian)
 
 
-def mirror() -> str:
-    """Where this machine gets Debian's packages; DEBIAN_MIRROR overrides it."""
-    if given := os.environ.get("DEBIAN_MIRROR"):
-        return given
+def sources(suite: str) -> list[str]:
+    """The lines of sources.list with which this machine gets a suite and its security fixes.
+
+    The environment's DEBIAN_MIRROR and DEBIAN_SECURITY_MIRROR override what apt-get knows.
+    """
+    sites = _sites()
+    if "Debian" not in sites:
+        raise Problem("set DEBIAN_MIRROR to the URL of a mirror of Debian: apt-get knows none here")
+    lines = [f"deb {sites['Debian']} {suite} main"]
+    if security := sites.get("Debian-Security"):
+        lines.append(f"deb {security} {suite}-security main")
+    return lines
+
+
+def _sites() -> dict[str, str]:
+    given = {"Debian": "DEBIAN_MIRROR", "Debian-Security": "DEBIAN_SECURITY_MIRROR"}
+    sites = {label: os.environ[name] for label, name in given.items() if name in os.environ}
     asked = ["apt-get", "indextargets", "--format", "$(LABEL) $(SITE)", "Created-By: Packages"]
-    for line in run(*asked).splitlines():
+    for line in "" if sites else run(*asked).splitlines():
         label, _, site = line.partition(" ")
-        if label == "Debian":
-            return site
-    raise Problem("set DEBIAN_MIRROR to the URL of a mirror of Debian: apt-get knows none here")
+        sites.setdefault(label, site)
+    return sites
 
 
 def _unpack(root: Path) -> None:
     # Only unpacks: nothing of it runs.
     command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={_PACKAGES}"]
-    run(*command, _SUITE, root, mirror())
+    run(*command, _SUITE, root, *sources(_SUITE))
 
 
 def _libraries(found: Path, lib: Path) -> None:
@@ -102,6 +117,16 @@ def _libraries(found: Path, lib: Path) -> None:
 def _soname(library: Path) -> str:
     found = re.search(r"SONAME +(\S+)", run("objdump", "-p", library))
     return found[1] if found else library.name
+
+
+def _versions(debian: Path) -> dict[str, str]:
+    """By the newest entry of each changelog, for example `openssl (3.5.9-1) trixie; ...`."""
+    versions = {}
+    for path in sorted((debian / "usr/share/doc").glob("*/changelog.Debian.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as changelog:
+            name, version = changelog.readline().split()[:2]
+        versions[name] = version.strip("()")
+    return versions
 
 
 def _licences(debian: Path, directory: Path) -> None:

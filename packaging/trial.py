@@ -18,7 +18,7 @@ from pathlib import Path
 
 import signing
 from artifacts import DIST, SUMS, build
-from folder import mirror
+from folder import sources
 from source import REPOSITORY, Problem, run
 
 _LIMIT = 120.0
@@ -91,7 +91,15 @@ class Debian:
         archive = self._folder / f"{suite}.tar"
         if not archive.exists():
             always_yes = '--aptopt=APT::Get::Assume-Yes "true"'
-            run("mmdebstrap", "--quiet", "--variant=minbase", always_yes, suite, archive, mirror())
+            run(
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                always_yes,
+                suite,
+                archive,
+                *sources(suite),
+            )
         root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=self._folder))
         try:
             run("tar", "-x", "-f", archive, "-C", root)

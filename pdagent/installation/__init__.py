@@ -212,7 +212,7 @@ def _unit(name: str) -> str:
 
 
 def _program() -> Path:
-    installed = Path(sys.executable).with_name(ACCOUNT)
+    installed = Path(sys.executable).parent.resolve() / ACCOUNT
     return installed if os.access(installed, os.X_OK) else Path(_PROGRAM_IN_UNIT)
 
 
