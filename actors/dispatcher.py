@@ -13,7 +13,6 @@ import contextlib
 import heapq
 import itertools
 import logging
-import queue
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from typing import Any
 import pykka
 from pykka._envelope import Envelope
 
+from actors.bell import Bell
 from actors.messages import Report, tell
 from actors.supervised import SupervisedActor
 
@@ -151,7 +151,8 @@ class Dispatcher:
         self._order = itertools.count()
         self._ready: deque[DispatchedActor] = deque()
         self._turn = threading.Lock()
-        self._bell: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._bell = Bell()
+        self._goes_on = True
         self._rung = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -183,7 +184,7 @@ class Dispatcher:
         entry = (time.monotonic() + seconds, next(self._order), to, message)
         heapq.heappush(self._delayed, entry)
         if self._delayed[0] is entry:
-            self._bell.put(True)  # the thread may wait for a later one
+            self._bell.ring()  # the thread may wait for a later one
 
     def is_alive(self) -> bool:
         """Whether the thread runs."""
@@ -191,25 +192,24 @@ class Dispatcher:
 
     def stop(self) -> None:
         """End the thread after the turns that are scheduled."""
-        self._bell.put(False)
+        self._goes_on = False
+        self._bell.ring()
         self._thread.join(timeout=1)
 
     def _ring(self) -> None:
         """Have the thread look, unless it is going to, or whoever gives turns will look."""
         if not self._rung and not self._turn.locked():
             self._rung = True
-            self._bell.put(True)
+            self._bell.ring()
 
     def _run(self) -> None:
-        goes_on = True
-        while goes_on:
+        while self._goes_on:
             wait = self._delayed[0][0] - time.monotonic() if self._delayed else None
             if wait is not None and wait <= 0:
                 _, _, to, message = heapq.heappop(self._delayed)
                 tell(to, message)
                 wait = 0.0
-            with contextlib.suppress(queue.Empty):
-                goes_on = self._bell.get(timeout=wait)
+            self._bell.wait(wait)
             # First the flag: what is scheduled from here on rings again.
             self._rung = False
             if self._turn.acquire(blocking=False):

@@ -318,10 +318,10 @@ def test_a_message_that_the_supervisor_lost_is_made_up_for(
 def test_a_supervisor_that_can_not_start_is_reported_to_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: supervisor.Supervisor, number: int) -> None:
+    def fail(self: supervisor.Supervisor, name: str) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(supervisor.Supervisor, "_start_sender", fail)
+    monkeypatch.setattr(supervisor.Supervisor, "_start_single", fail)
     with RunningActors(tmp_path) as actors:
         wait_for(lambda: actors.system.supervisor_failure() is not None, "the report")
         wait_for(
