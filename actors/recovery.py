@@ -30,25 +30,35 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
     found by its id can't be delivered.
     """
     begun: dict[QueueId, tuple[QueueState, int]] = {}
+    covered: dict[QueueId, int] = {}
     for queue in journal.queues():
-        begun[queue] = _from_last_snapshot(journal, queue)
-        compact(begun[queue][0])
+        state, after = begun[queue] = _from_last_snapshot(journal, queue)
+        if not _lacks_rooms(state):
+            covered[queue] = after
+        compact(state)
     tails = dict.fromkeys(begun, 0)
-    state, after = QueueState(queue=QueueId(0)), 0
-    for entry in journal.scan():
-        if entry.queue != state.queue:
+    queue, state, after = QueueId(0), QueueState(queue=QueueId(0)), 0
+    for entry in journal.scan(covered):
+        if entry.queue != queue:
             compact(state)
-            if entry.queue not in begun:
-                raise JournalDamagedError(f"its queue {entry.queue} is unknown", seq=entry.seq)
-            state, after = begun[entry.queue]
+            queue = entry.queue
+            if queue not in begun:
+                raise JournalDamagedError(f"its queue {queue} is unknown", seq=entry.seq)
+            state, after = begun[queue]
             expand(state)
         if entry.seq > after:
             _apply(state, entry)
-            tails[entry.queue] += 1
+            tails[queue] += 1
         elif isinstance(entry.record, EventAccepted):
             supply_room(state, entry.record)
     compact(state)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
+
+
+def _lacks_rooms(state: QueueState) -> bool:
+    """Whether an earlier version has saved the snapshot: `supply_room` needs to see its records."""
+    rooms = [event.room for event in state.waiting.values()]
+    return not all(rooms) or not all(letter.room for letter in state.dead.values())
 
 
 def _apply(state: QueueState, entry: Entry) -> None:

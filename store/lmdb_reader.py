@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import lmdb
 
 from store import codec, tables
-from store.codec import BadRecordError, queue_id, queue_key
+from store.codec import (
+    QUEUE_BYTES,
+    BadRecordError,
+    accepted_in,
+    bodies_in,
+    key_of,
+    queue_id,
+    queue_key,
+    record_in,
+)
 from store.errors import JournalDamagedError, JournalUnavailableError
 from store.port import Snapshot
 from store.records import (
@@ -50,8 +60,10 @@ class LmdbReader:
         with self._reading(self._tables.meta) as txn:
             for key, number in txn.cursor(self._tables.queues):
                 queue = queue_id(number)
-                with self._intact(f"the routing key of queue {queue}"):
+                try:
                     keys[queue] = codec.routing_key(queue, key, txn.get)
+                except BadRecordError as error:
+                    self._damaged(BadRecordError(f"the routing key of queue {queue}: {error}"))
         return keys
 
     def forgotten(self) -> dict[str, int]:
@@ -66,14 +78,14 @@ class LmdbReader:
     def snapshot(self, queue: QueueId) -> Snapshot | None:
         """As `store.port.Journal.snapshot`."""
         key = queue_key(queue)
-        with (
-            self._reading(self._tables.snapshots) as txn,
-            self._intact(f"the snapshot of queue {queue}"),
-        ):
+        with self._reading(self._tables.snapshots) as txn:
             value = txn.get(key)
             if value is None:
                 return None
-            return tables.snapshot_of(queue, codec.decode_snapshot(key, value), txn.get)
+            try:
+                return tables.snapshot_of(queue, codec.decode_snapshot(key, value), txn.get)
+            except BadRecordError as error:
+                self._damaged(BadRecordError(f"the snapshot of queue {queue}: {error}"))
 
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """As `store.port.Journal.entries`."""
@@ -112,7 +124,7 @@ class LmdbReader:
     ) -> Iterator[tuple[int, bytes, bytes]]:
         """A queue's rows, the newest first, each behind a number that grows with its age."""
         cursor, prefix = txn.cursor(self._tables.journal), queue_key(queue)
-        end = prefix + (codec.AFTER_ALL if before is None else codec.key_of(before))
+        end = prefix + (codec.AFTER_ALL if before is None else key_of(before))
         # To the first key at or behind the end, then one back; without such a key, to the last.
         found = cursor.prev() if cursor.set_range(end) else cursor.last()
         while found and (key := cursor.key()).startswith(prefix):
@@ -120,14 +132,14 @@ class LmdbReader:
             found = cursor.prev()
 
     def _bodies(self, queue: QueueId, after: int) -> Iterator[tuple[int, bytes | None]]:
-        """Numbers and bodies (see `codec.bodies_in`) of a queue's entries with `seq > after`."""
+        """Numbers and bodies (see `bodies_in`) of a queue's entries with `seq > after`."""
         prefix = queue_key(queue)
         with self._reading() as txn:
             cursor = txn.cursor(self._tables.journal)
             found = self._to_row_of(cursor, queue_key(queue, after + 1))
             while found and (key := cursor.key()).startswith(prefix):
                 try:
-                    for seq, body in codec.bodies_in(key, cursor.value()):
+                    for seq, body in bodies_in(key, cursor.value()):
                         if seq > after:
                             yield seq, body
                 except BadRecordError as error:
@@ -141,21 +153,32 @@ class LmdbReader:
         if behind and cursor.key() == place:
             return True
         before: bool = cursor.prev() if behind else cursor.last()
-        if before and cursor.key().startswith(place[: codec.QUEUE_BYTES]):
+        if before and cursor.key().startswith(place[:QUEUE_BYTES]):
             return True
         return bool(cursor.next() if before else cursor.first())
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
         """As `store.port.Journal.scan`."""
         expected = found = count = 0
+        prefix, queue, known = b"", QueueId(0), 0
         with self._reading() as txn:
             for key, value in txn.cursor(self._tables.journal):
-                for entry in self._decode(key, value):
-                    count += 1
-                    if type(entry.record) is EventAccepted:
-                        place = queue_key(entry.queue, entry.seq)
-                        expected += hash((entry.record.event.encode(), place))
-                    yield entry
+                if key[:QUEUE_BYTES] != prefix:
+                    prefix, queue = key[:QUEUE_BYTES], queue_id(key)
+                    known = after.get(queue, 0)
+                try:
+                    for seq, body in bodies_in(key, value):
+                        count += 1
+                        if seq > known:
+                            record = record_in(seq, body)
+                            if type(record) is EventAccepted:
+                                place = prefix + key_of(seq)
+                                expected += hash((record.event.encode(), place))
+                            yield Entry(seq, queue, record)
+                        elif event := accepted_in(seq, body):
+                            expected += hash((event, prefix + key_of(seq)))
+                except BadRecordError as error:
+                    self._damaged(error)
             for row in txn.cursor(self._tables.events):
                 found += hash(row)
             records = self._figures(txn).get(tables.RECORDS, 0)
@@ -231,7 +254,7 @@ class LmdbReader:
 
     def _entry(self, seq: int, queue: QueueId, body: bytes | None) -> Entry:
         try:
-            return Entry(seq, queue, codec.record_in(seq, body))
+            return Entry(seq, queue, record_in(seq, body))
         except BadRecordError as error:
             self._damaged(error)
 

@@ -81,9 +81,10 @@ class Journal(Protocol):
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """A queue's entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self, after: Mapping[QueueId, int] = ...) -> Iterator[Entry]:
         """All entries, one queue after the other, oldest first.
 
+        Those of a queue up to the number in `after`, if it is there, are checked but left out.
         Raises `JournalDamagedError`, at the end also for an index that does not fit the entries.
         """
 

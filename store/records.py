@@ -71,7 +71,7 @@ class EventAccepted(Recorded, frozen=True, kw_only=True, tag="EventAccepted"):
         """
         expected = self.job.expected if self.job is not None else None
         size = len(self.body) + (0 if expected is None else len(expected.body))
-        return size + (1_000 if size < 2_000 else 3_000)
+        return size + (1_000 if size < 1_600 else 3_000)
 
     def __repr__(self) -> str:
         return f"EventAccepted(event={self.event!r}, kind={self.kind!r}, action={self.action!r})"

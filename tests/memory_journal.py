@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from store import codec
 from store.errors import JournalFullError
@@ -89,9 +90,9 @@ class MemoryJournal:
         for seq in seqs[bisect_right(seqs, after) :]:
             yield self._entry(seq)
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
         for queue in sorted(self._by_queue):
-            yield from self.entries(queue)
+            yield from self.entries(queue, after.get(queue, 0))
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         seq = self._events.get(event)

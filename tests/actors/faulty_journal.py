@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from store.port import Append, Journal, Snapshot, Usage
@@ -72,8 +73,8 @@ class FaultyJournal:
         self.before_entries(queue)
         return self._journal.entries(queue, after)
 
-    def scan(self) -> Iterator[Entry]:
-        return self._journal.scan()
+    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
+        return self._journal.scan(after)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         self.before_accepted(event)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -148,9 +149,9 @@ class SimulatedDisk:
         self._perhaps_unreadable()
         return self._inner.entries(queue, after)
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
         """Of the journal."""
-        return self._inner.scan()
+        return self._inner.scan(after)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         """Of the journal, if it can be read."""

@@ -243,6 +243,19 @@ def test_a_record_of_version_1_that_makes_no_sense_is_refused(
         version_1.decode(key_of(7), value)
 
 
+@given(record=any_record)
+def test_the_event_of_an_acceptance_is_known_without_decoding(record: Record) -> None:
+    event = record.event.encode() if isinstance(record, records.EventAccepted) else None
+    assert codec.accepted_in(7, msgspec.msgpack.encode(record)) == event
+
+
+def test_a_record_of_an_unknown_type_or_a_damaged_one_accepts_no_event() -> None:
+    for body in (msgspec.msgpack.encode(["EventTranslated", "e1" * 20, 1.0]), None, b"", b"\x91"):
+        with pytest.raises(BadRecordError) as caught:
+            codec.accepted_in(7, body)
+        assert caught.value.seq == 7
+
+
 def test_keys_sort_as_their_numbers_do() -> None:
     numbers = [1, 2, 255, 256, 65_535, 65_536, 2**32, 2**63]
     assert sorted(map(key_of, reversed(numbers))) == [key_of(number) for number in numbers]

@@ -85,6 +85,14 @@ def test_one_queue_is_read_without_the_records_of_others(journal: Journal) -> No
     assert list(journal.entries(QueueId(3))) == []
 
 
+def test_a_scan_leaves_out_what_is_known_of_a_queue(journal: Journal) -> None:
+    journal.commit([append(FIRST, accepted("e1"), started("e1")), append(SECOND, accepted("e2"))])
+    commit(journal, FIRST, delivered("e1"))
+
+    assert seqs_of(journal.scan({FIRST: 1})) == [2, 4, 3]
+    assert seqs_of(journal.scan({FIRST: 4, SECOND: 3})) == []
+
+
 def test_reading_begins_behind_the_number_given(journal: Journal) -> None:
     journal.commit([append(FIRST, accepted("e1")), append(SECOND, accepted("e2"))])
     journal.commit([append(FIRST, started("e1")), append(SECOND, started("e2"))])
