@@ -153,10 +153,10 @@ SEND = ("send", "-k", KEY, "-t", "trigger", "-d", "Disk full")
 
 def test_an_event_that_the_agent_refuses_is_one_line_and_exit_status_2(agent: AgentProcess) -> None:
     for arguments, reason in (
-        (("send", "-k", KEY, "-t", "trigger"), "description"),
-        (("send", "-k", KEY, "-t", "resolve"), "incident_key"),
+        (("send", "-k", KEY, "-t", "trigger"), "is missing"),
+        (("send", "-k", KEY, "-t", "resolve"), "is missing"),
         (("send", "-k", "too-short", *SEND[3:]), "32 letters and digits"),
-        (("enqueue", *SEND[1:]), "payload.source"),
+        (("enqueue", *SEND[1:]), "is missing"),
     ):
         assert reason in one_line(agent, 2, *arguments)
 
