@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.core.evolve import evolve, supply_room
-from actors.core.state import QueueState, compact, expand, from_snapshot
+from actors.core.state import QueueState, compact, from_snapshot
 from store.errors import JournalDamagedError
 from store.port import Journal
 from store.records import Entry, EventAccepted, QueueId
@@ -35,7 +35,6 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
         state, after = begun[queue] = _from_last_snapshot(journal, queue)
         if not _lacks_rooms(state):
             covered[queue] = after
-        compact(state)
     tails = dict.fromkeys(begun, 0)
     queue, state, after = QueueId(0), QueueState(queue=QueueId(0)), 0
     for entry in journal.scan(covered):
@@ -45,7 +44,6 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
             if queue not in begun:
                 raise JournalDamagedError(f"its queue {queue} is unknown", seq=entry.seq)
             state, after = begun[queue]
-            expand(state)
         if entry.seq > after:
             _apply(state, entry)
             tails[queue] += 1

@@ -28,7 +28,7 @@ from actors.core.commands import (
 )
 from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
-from actors.core.state import QueueState, expand
+from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from actors.dispatcher import DispatchedActor
 from actors.messages import (
@@ -145,7 +145,6 @@ class Sequencer(DispatchedActor):
             # The start has read it just so: thousands of queues need not be read a second time
             # while the first events wait to be accepted.
             tail, entry.tail = entry.tail, None
-            expand(entry.state)
         self._state = state = entry.state
         self._out.recovered(tail)
         if state.in_flight is not None:

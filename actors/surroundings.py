@@ -54,7 +54,8 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
 
         One that runs takes 8 kB, a queue without one takes 1 kB.
         """
-        return self.passivate_after * min(1.0, MANY_ACTIVE / max(1, self.directory.active_count()))
+        many = self.directory.active_count() / MANY_ACTIVE
+        return self.passivate_after / max(1.0, many) ** 2
 
     def tell_writer(self, message: Any) -> bool:
         """False if the writer died; with a new one all Sequencers read their queues again."""

@@ -36,12 +36,12 @@ def evolve(state: QueueState, record: Record) -> QueueState:
     match record:
         case EventAccepted():
             event = WaitingEvent.accepted(record)
-            state.waiting.add(event)
+            state.own_waiting().add(event)
             state.waiting_room += event.room
             if (record.job is not None or state.jobs) and not _is_late(state, record):
-                state.jobs.note(record)
+                state.own_jobs().note(record)
             if record.occurred_at is not None or state.alerts:
-                state.alerts.note(record)
+                state.own_alerts().note(record)
             state.next_position = record.position + 1
             state.counters.accepted += 1
         case DeliveryStarted():
@@ -56,7 +56,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
         case EventDeadLettered():
             event = _take(state, record.event)
             error = error_of(record)
-            state.dead.add(
+            state.own_dead().add(
                 DeadLetter(
                     id=event.id,
                     position=event.position,
@@ -171,7 +171,7 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
     )
     state.waiting.change(event.after(trials))
     if record.reason == "rate_limited":
-        state.pace.call_refused(record.at)
+        state.own_pace().call_refused(record.at)
     state.in_flight = None
     state.deferred_at = record.at
     state.not_before = record.retry_at
@@ -187,7 +187,8 @@ def _succeed(state: QueueState, at: float) -> None:
     state.in_flight = None
     state.failures = 0
     state.last_delivered_at = at
-    state.pace.call_taken(at, backlog=bool(state.waiting))
+    if state.pace.interval:
+        state.pace.call_taken(at, backlog=bool(state.waiting))
 
 
 def _discard(state: QueueState, event: EventId) -> None:
@@ -209,7 +210,7 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
         state.waiting.change(event.after(replace(event.trials, next_attempt_at=record.at)))
         _end_wait(state)
         return
-    state.waiting.add(
+    state.own_waiting().add(
         WaitingEvent(
             letter.id,
             record.position,

@@ -26,7 +26,7 @@ _SPEED_UP = 0.8
 _MANY = 6
 
 
-class Pace(msgspec.Struct, kw_only=True):
+class Pace(msgspec.Struct, kw_only=True, gc=False):
     """The seconds between two calls of a key (0: it is not paced), and the answers to the calls.
 
     `taken` and `refused` count the answers of a period, `pressed` says whether further events

@@ -20,7 +20,7 @@ ATTEMPTS_KEPT = 200
 """Of an event with more than twice as many, only the records of the last attempts are kept."""
 
 
-class Counters(msgspec.Struct, kw_only=True):
+class Counters(msgspec.Struct, kw_only=True, gc=False):
     """How often each thing happened, ever: they outlive the records that retention removes."""
 
     accepted: int = 0
@@ -33,19 +33,29 @@ class Counters(msgspec.Struct, kw_only=True):
     restarts: int = 0
 
 
-class QueueState(msgspec.Struct, kw_only=True):
+# Shared by all queues that have nothing to put there: empty tables for each would cost more than
+# all the rest.
+_NONE_WAITS = Waiting()
+_NONE_DIED = DeadLetters()
+_NONE_KNOWN = Alerts()
+_NO_JOBS = Jobs()
+_NO_PACE = Pace()
+
+
+class QueueState(msgspec.Struct, kw_only=True, gc=False):
     """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
 
     `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
     noted at `deferred_at` ends at `not_before`; `pace` follows from limits of the key's rate.
     `alerts` holds those whose events said when they occurred, `jobs` those that report their ends.
+    What is empty is shared with other queues: nothing is put in but by `own_waiting` and so on.
     """
 
     queue: QueueId
-    waiting: Waiting = msgspec.field(default_factory=Waiting)
-    dead: DeadLetters = msgspec.field(default_factory=DeadLetters)
-    alerts: Alerts = msgspec.field(default_factory=Alerts)
-    jobs: Jobs = msgspec.field(default_factory=Jobs)
+    waiting: Waiting = msgspec.field(default_factory=lambda: _NONE_WAITS)
+    dead: DeadLetters = msgspec.field(default_factory=lambda: _NONE_DIED)
+    alerts: Alerts = msgspec.field(default_factory=lambda: _NONE_KNOWN)
+    jobs: Jobs = msgspec.field(default_factory=lambda: _NO_JOBS)
     waiting_room: int = 0
     next_position: int = 1
     in_flight: EventId | None = None
@@ -53,12 +63,42 @@ class QueueState(msgspec.Struct, kw_only=True):
     failures: int = 0
     deferred_at: float = 0.0
     not_before: float = 0.0
-    pace: Pace = msgspec.field(default_factory=Pace)
+    pace: Pace = msgspec.field(default_factory=lambda: _NO_PACE)
     last_started_at: float = 0.0
     last_delivered_at: float | None = None
     last_error: str | None = None
     last_error_at: float | None = None
     counters: Counters = msgspec.field(default_factory=Counters)
+
+    def own_waiting(self) -> Waiting:
+        """`waiting`, to be changed."""
+        if self.waiting is _NONE_WAITS:
+            self.waiting = Waiting()
+        return self.waiting
+
+    def own_dead(self) -> DeadLetters:
+        """`dead`, to be changed."""
+        if self.dead is _NONE_DIED:
+            self.dead = DeadLetters()
+        return self.dead
+
+    def own_alerts(self) -> Alerts:
+        """`alerts`, to be changed."""
+        if self.alerts is _NONE_KNOWN:
+            self.alerts = Alerts()
+        return self.alerts
+
+    def own_jobs(self) -> Jobs:
+        """`jobs`, to be changed."""
+        if self.jobs is _NO_JOBS:
+            self.jobs = Jobs()
+        return self.jobs
+
+    def own_pace(self) -> Pace:
+        """`pace`, to be changed."""
+        if self.pace is _NO_PACE:
+            self.pace = Pace()
+        return self.pace
 
     @property
     def condition(self) -> QueueCondition:
@@ -180,37 +220,21 @@ def from_snapshot(pieces: Iterable[bytes]) -> QueueState:
     state.dead = DeadLetters(folded.dead)
     state.alerts = Alerts(folded.alerts)
     state.jobs = Jobs(folded.jobs)
+    compact(state)
     return state
 
 
-# Shared by all queues that are idle: empty tables for each would cost more than all the rest.
-_NONE_WAITS = Waiting()
-_NONE_DIED = DeadLetters()
-_NONE_KNOWN = Alerts()
-_NO_JOBS = Jobs()
-
-
 def compact(state: QueueState) -> None:
-    """Let go of empty tables. Before the state is changed again, `expand` it."""
+    """Let go of tables that have become empty."""
     state.waiting = state.waiting or _NONE_WAITS
     state.dead = state.dead or _NONE_DIED
     state.alerts = state.alerts or _NONE_KNOWN
     state.jobs = state.jobs or _NO_JOBS
+    if state.pace == _NO_PACE:
+        state.pace = _NO_PACE
 
 
 def summarise(state: QueueState) -> None:
     """As `compact`, for a state that is read from the journal before it is needed again."""
     state.alerts = _NONE_KNOWN
     compact(state)
-
-
-def expand(state: QueueState) -> None:
-    """The inverse of `compact`."""
-    if state.waiting is _NONE_WAITS:
-        state.waiting = Waiting()
-    if state.dead is _NONE_DIED:
-        state.dead = DeadLetters()
-    if state.alerts is _NONE_KNOWN:
-        state.alerts = Alerts()
-    if state.jobs is _NO_JOBS:
-        state.jobs = Jobs()

@@ -12,7 +12,7 @@ from actors.core.accepting import repeated
 from actors.core.commands import AcceptEvent, NewEvent, Policy, Receipt, answer
 from actors.core.decide import decide
 from actors.core.occurrence import MOST_ALERTS, WINDOW
-from actors.core.state import QueueState, compact, expand, from_snapshot, to_snapshot
+from actors.core.state import QueueState, from_snapshot, to_snapshot
 from store.records import EventAccepted, EventId, Record
 from tests.actors.core.life import (
     NOW,
@@ -179,10 +179,7 @@ def test_alerts_survive_in_a_snapshot_and_cost_an_idle_queue_nothing() -> None:
         "resolve",
     ]
     one, other = given(), given()
-    compact(one)
-    compact(other)
     assert one.alerts is other.alerts
-    expand(one)
     after(one, accepted(A, occurred_at=900.0))
     assert not other.alerts
 

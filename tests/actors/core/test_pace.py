@@ -117,7 +117,7 @@ def test_the_documented_rate_is_back_within_two_minutes_of_the_last_refusal(seed
 def limited(interval: float, times: list[float]) -> QueueState:
     """A queue that was refused at these times, when there were `interval` seconds between calls."""
     state = given(accepted(A))
-    state.pace.interval = interval
+    state.own_pace().interval = interval
     for attempt, at in enumerate(times, 1):
         state = after(state, begun(A, attempt, at), deferred(A, "rate_limited", at=at, retry_at=at))
     return state
@@ -176,7 +176,7 @@ def test_refusals_of_a_key_that_lacks_events_say_nothing_about_its_rate() -> Non
 
 def test_while_no_limit_is_met_it_gets_a_quarter_faster_a_minute_until_it_is_free() -> None:
     key = LimitedKey(10**6, 0)
-    key.state.pace.call_refused(NOW)
+    key.state.own_pace().call_refused(NOW)
     intervals: list[float] = []
     while key.state.pace.interval:
         key.run(1.0)

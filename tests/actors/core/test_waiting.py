@@ -6,14 +6,25 @@ import gc
 import tracemalloc
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
 from actors.core.evolve import evolve
-from actors.core.state import QueueState, encoded, from_snapshot, picture, to_snapshot
+from actors.core.state import QueueState, compact, encoded, from_snapshot, picture, to_snapshot
 from actors.core.waiting import Waiting, WaitingEvent
-from store.records import EventAccepted, EventDiscarded, EventId, QueueId
+from actors.directory import Directory, QueueEntry
+from store.records import (
+    EventAccepted,
+    EventDeadLettered,
+    EventDelivered,
+    EventDiscarded,
+    EventId,
+    JobReport,
+    QueueId,
+    RoutingKey,
+)
 from tests.actors.core.life import NOW, QUEUE, after, deferred, started
 
 MANY = 20_000
@@ -123,3 +134,40 @@ def test_a_picture_stays_as_it_was() -> None:
     )
     assert tuple(encoded(taken)) == before
     assert to_snapshot(state) != before
+
+
+def test_an_idle_queue_takes_little_memory() -> None:
+    """With its state, its key and its places in the directory."""
+    directory = Directory()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(1, 2_001):
+            state, record = QueueState(queue=QueueId(number)), accepted(number)
+            delivered = EventDelivered(event=record.event, status=202, at=record.at, seconds=0.1)
+            after(state, record, started(record.event), delivered)
+            compact(state)
+            key = RoutingKey(f"{number:032d}")
+            directory.add(QueueEntry(id=state.queue, routing_key=key, state=state))
+        gc.collect()
+        each = tracemalloc.get_traced_memory()[0] / 2_000
+    finally:
+        tracemalloc.stop()
+    assert each < 650
+
+
+def test_what_idle_queues_share_stays_empty() -> None:
+    """A queue that has something to put there has tables of its own."""
+    state, other = QueueState(queue=QUEUE), QueueState(queue=QUEUE)
+    shared = [other.waiting, other.dead, other.alerts, other.jobs]
+    assert state.waiting is other.waiting
+    evolve(state, msgspec.structs.replace(accepted(1), occurred_at=NOW, job=JobReport()))
+    event = next(iter(state.waiting))
+    after(state, started(event), deferred(event, "rate_limited"), started(event, 2))
+    evolve(state, EventDeadLettered(event=event, reason="http_400", detail="no", at=NOW))
+    assert state.dead
+    assert state.alerts
+    assert state.jobs
+    assert state.pace.interval
+    assert not any(shared)
+    assert other == QueueState(queue=QUEUE)
