@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
@@ -16,6 +20,7 @@ from tests.system.numbered_events import (
 
 HANGING = key_number(99)
 OTHERS = [key_number(n) for n in range(20)]
+SENDERS = 16
 
 # A machine under load answers late; a call that waits for a hanging delivery takes 30 s.
 AT_ONCE = 15.0
@@ -75,17 +80,24 @@ def test_status_says_for_how_long_an_attempt_has_been_under_way_and_not_that_all
     agent.kill()
 
 
+@pytest.fixture
+def few_senders(tmp_path: Path, sandbox: SandboxProcess) -> Iterator[AgentProcess]:
+    with AgentProcess(tmp_path / "few", sandbox.url, max_in_flight=SENDERS) as process:
+        yield process
+
+
 def test_accept_status_and_stop_answer_while_every_delivery_hangs(
-    agent: AgentProcess, sandbox: SandboxProcess
+    few_senders: AgentProcess, sandbox: SandboxProcess
 ) -> None:
+    agent = few_senders
     sandbox.behave(hang_key="*", hang=30)
     for key in OTHERS:
         agent.send_v2(trigger(key, 0)).raise_for_status()
 
     def all_senders_hang() -> bool:
-        return bool(agent.status()["pagerduty"]["in_flight"] == 16)
+        return bool(agent.status()["pagerduty"]["in_flight"] == SENDERS)
 
-    agent.wait_for(all_senders_hang, "each of the 16 senders has a delivery that hangs")
+    agent.wait_for(all_senders_hang, "each of the senders has a delivery that hangs")
     began = time.monotonic()
     for number in range(1, 4):
         for key in OTHERS:
