@@ -18,6 +18,7 @@ from store.codec import (
     BadRecordError,
     accepted_in,
     bodies_in,
+    body_in,
     key_of,
     queue_id,
     queue_key,
@@ -203,11 +204,17 @@ class LmdbReader:
             place = txn.get(event_key, db=self._tables.events)
             if place is None:
                 return None
+            cursor = txn.cursor(self._tables.journal)
+            self._to_row_of(cursor, place)
+            key, value = cursor.item()
+            if key[:QUEUE_BYTES] != place[:QUEUE_BYTES]:
+                key, value = place, b""
         queue, wanted = queue_id(place), codec.seq_in(place)
-        found = next(self._bodies(queue, wanted - 1), None)
-        if found is None or found[0] != wanted:
-            self._damaged(BadRecordError("the index names it, but it is not there", wanted))
-        entry = self._entry(wanted, queue, found[1])
+        try:
+            _, body = body_in(key, value, wanted)
+        except BadRecordError as error:
+            self._damaged(error)
+        entry = self._entry(wanted, queue, body)
         if not isinstance(entry.record, EventAccepted):
             what = "the index of events says that it accepts one"
             self._damaged(BadRecordError(what, wanted))
