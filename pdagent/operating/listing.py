@@ -16,7 +16,7 @@ import msgspec
 from actors.core.evolve import error_of
 from actors.directory import QueueEntry
 from pdagent.operating.names import QueueNames
-from pdagent.operating.reading import first
+from pdagent.operating.reading import first, steady
 from pdagent.operating.rows import (
     DEAD,
     ENDED,
@@ -227,4 +227,7 @@ def _beyond(events: Mapping[EventId, _Event], position: int, limit: int) -> list
     if not head:
         return []
     passed = max(0, position - head[0].position + 1)
+    found = steady(lambda: list(islice(events.values(), passed, passed + limit)))
+    if found and found[0].position == position + 1:
+        return found  # nothing is missing in front of it
     return [event for event in first(events, passed + limit) if event.position > position][:limit]
