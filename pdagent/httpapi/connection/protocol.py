@@ -139,7 +139,7 @@ class GuardedProtocol(EndingProtocol):
             return  # `_feed` begins this request anew
         if self.parser.get_http_version() not in _VERSIONS:
             raise _Refused(400, "this version of HTTP is not understood: speak HTTP/1.1")
-        if sum(name == b"host" for name, _ in self.headers) > 1:
+        if [name for name, _ in self.headers].count(b"host") > 1:
             raise _Refused(400, "the request has more than one Host header")
         if len(self.pipeline) >= self.limits.pipelined:
             raise _Refused(429, "too many requests at once on one connection")

@@ -1,8 +1,8 @@
 """One request of `POST /send/batch`: from a stream of lines to a stream of results.
 
-Lines of different keys are stored side by side. Of one key, what follows is gathered while the
-lines before are being committed, then handed over at once: that keeps the order, and makes an event
-in a batch several times as cheap as one on its own.
+Lines of different keys are stored side by side. What follows is gathered while the lines before are
+being committed, then handed over, all lines of a key at once: that keeps the order, and makes an
+event in a batch several times as cheap as one on its own.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from pdagent.httpapi.agent import Agent, Sender, completed
 from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
 
-MAX_OPEN_LINES = 1_000
+MAX_OPEN_LINES = 4_000
 """Lines that may wait for their commit at once."""
 
 _MAX_OPEN_BYTES = 8 << 20
 # For clients that send everything before they read anything.
 _MAX_UNREAD_LINES = 100_000
+# So many lines that have gathered are handed over while others are being committed.
+_LINES_AT_ONCE = 1_000
+_LONGEST_WAIT = 0.1  # seconds, for that commit
 # Parsing keeps the event loop busy: after so many lines others have a turn.
 _LINES_A_TURN = 256
 _RESULTS_A_PIECE = 1_000
@@ -85,6 +88,8 @@ class BatchRun:
         self._gathered: dict[RoutingKey, tuple[list[_Line], list[NewEvent]]] = {}
         self._under_way: set[RoutingKey] = set()
         self._barred: dict[RoutingKey, Refusal] = {}
+        self._gathered_lines = 0
+        self._has_timer = False
         self._open = 0
         self._open_bytes = 0
         self._all_read = False
@@ -180,17 +185,34 @@ class BatchRun:
             return
         self._open += 1
         self._open_bytes += line.size
+        self._gathered_lines += 1
         lines, events = self._gathered.setdefault(key, ([], []))
         lines.append(line)
         events.append(new)
 
     def _hand_over(self) -> None:
+        """Unless a commit is under way whose end hands over more lines of each key at once.
+
+        No key waits long for another whose commit hangs.
+        """
         self._progress.set()
+        if not self._under_way or self._gathered_lines >= _LINES_AT_ONCE:
+            self._hand_over_all()
+        elif not self._has_timer:
+            self._has_timer = True
+            asyncio.get_running_loop().call_later(_LONGEST_WAIT, self._hand_over_late)
+
+    def _hand_over_late(self) -> None:
+        self._has_timer = False
+        self._hand_over_all()
+
+    def _hand_over_all(self) -> None:
         for key in [key for key in self._gathered if key not in self._under_way]:
             self._hand_over_key(key)
 
     def _hand_over_key(self, key: RoutingKey) -> None:
         lines, events = self._gathered.pop(key)
+        self._gathered_lines -= len(lines)
         self._under_way.add(key)
         self._agent.replies.submit(
             partial(self._agent.system.accept_all, key, events),
@@ -209,18 +231,20 @@ class BatchRun:
             self._note(line, each, seconds)
             self._open -= 1
             self._open_bytes -= line.size
-        if key in self._gathered:
-            self._go_on_with(key)
+        if key in self._barred and key in self._gathered:
+            self._refuse_gathered(key)
+        if not self._under_way:
+            self._hand_over()
+        elif key in self._gathered and self._gathered_lines >= _LINES_AT_ONCE:
+            self._hand_over_key(key)
         self._progress.set()
         self._room.set()
 
-    def _go_on_with(self, key: RoutingKey) -> None:
-        barred = self._barred.get(key)
-        if barred is None:
-            self._hand_over_key(key)
-            return
-        for line in self._gathered.pop(key)[0]:
-            self._note(line, barred, 0.0)
+    def _refuse_gathered(self, key: RoutingKey) -> None:
+        refused, _ = self._gathered.pop(key)
+        self._gathered_lines -= len(refused)
+        for line in refused:
+            self._note(line, self._barred[key], 0.0)
             self._open -= 1
             self._open_bytes -= line.size
 
