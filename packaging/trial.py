@@ -56,8 +56,10 @@ test -L multi-user.target.wants/pagerduty-agent.service
 """
 _DATA, _CONFIG = "/var/lib/pagerduty-agent/journal/data.mdb", "/etc/pagerduty-agent.yaml"
 _KEPT = f"""
-test ! -e /usr/bin/pagerduty-agent && test ! -e /usr/lib/pagerduty-agent
-test -s {_DATA} && grep -q ^events_url: {_CONFIG}
+test ! -e /usr/bin/pagerduty-agent
+test ! -e /usr/lib/pagerduty-agent
+test -s {_DATA}
+grep -q ^events_url: {_CONFIG}
 """
 _GONE = """
 left=$(find /etc /usr /var /run -name '*pagerduty-agent*' -not -path '/var/lib/dpkg/*')
@@ -90,16 +92,8 @@ class Debian:
         """A root with nothing but the essential packages and apt."""
         archive = self._folder / f"{suite}.tar"
         if not archive.exists():
-            always_yes = '--aptopt=APT::Get::Assume-Yes "true"'
-            run(
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                always_yes,
-                suite,
-                archive,
-                *sources(suite),
-            )
+            options = ("--quiet", "--variant=minbase", '--aptopt=APT::Get::Assume-Yes "true"')
+            run("mmdebstrap", *options, suite, archive, *sources(suite))
         root = Path(tempfile.mkdtemp(prefix=f"{suite}-", dir=self._folder))
         try:
             run("tar", "-x", "-f", archive, "-C", root)
