@@ -72,8 +72,9 @@ def build(source: Source, wheel: Path, work: Path, target: Path) -> tuple[Path, 
     install(source, wheel, home / "lib/python3/dist-packages", python)
     _programs(source, home)
     # An installed file is never changed, so none has to be compared with what it was made of.
-    mode = "--invalidation-mode=unchecked-hash"
-    run(home / "bin/python3", "-m", "compileall", "-q", mode, home / "lib", PYTHONHASHSEED="0")
+    options = ("-q", "--invalidation-mode=unchecked-hash", "-s", home, "-p", "/opt/pagerduty-agent")
+    compiled = (home / "lib/python3", home / f"lib/python{python}")
+    run(home / "bin/python3", "-m", "compileall", *options, *compiled, PYTHONHASHSEED="0")
     return _archive(home, target, source.epoch), _versions(debian)
 
 

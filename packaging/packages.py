@@ -7,6 +7,7 @@ manual and the completion scripts come from `manual.py`.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ def build(source: Source, wheel: Path, work: Path, target: Path) -> Iterator[Pat
     shutil.copy(source.tree / "CHANGELOG.md", work / "doc")
     for python in PYTHONS:
         _environment(source, wheel, work / python, python)
+        # nFPM keeps the times of files in trees.
+        for path in (work, *work.rglob("*")):
+            os.utime(path, (source.epoch, source.epoch), follow_symlinks=False)
         for kind in ("deb", "rpm"):
             settings = main_package(source, work, python, kind)
             yield _nfpm(settings, kind, source, work, target)
@@ -114,6 +118,7 @@ def _common(source: Source, name: str, kind: str) -> dict[str, Any]:
         "homepage": "https://github.com/PagerDuty/go-pdagent",
         "section": "admin" if kind == "deb" else "Applications/System",
         "priority": "optional",
+        "rpm": {"buildhost": "localhost"},
         "mtime": f"{datetime.fromtimestamp(source.epoch, UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
 
