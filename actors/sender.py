@@ -44,7 +44,7 @@ class Sender(SupervisedActor):
             case _:
                 raise TypeError(f"a sender can't handle {type(message).__name__}")
 
-    def onstop(self) -> None:
+    def on_stop(self) -> None:
         """Close the kept-alive connection."""
         self._port.close()
 

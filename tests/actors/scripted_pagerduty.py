@@ -17,7 +17,8 @@ class ScriptedPagerDuty:
 
     `attempts` are the event ids per routing key in the order in which they came, `delivered` those
     that were answered with `Delivered`. `most_at_once` is the largest number of attempts of one
-    key, and of all keys (`""`), that were under way at the same time.
+    key, and of all keys (`""`), that were under way at the same time. Connections are
+    counted by `ports_made` and `ports_closed`.
     """
 
     def __init__(self, answer: Callable[[OutgoingEvent], Verdict] | None = None) -> None:
@@ -25,7 +26,7 @@ class ScriptedPagerDuty:
         self.attempts: dict[str, list[str]] = {}
         self.delivered: dict[str, list[str]] = {}
         self.most_at_once: Counter[str] = Counter()
-        self.ports_made = 0
+        self.ports_made = self.ports_closed = 0
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -38,6 +39,11 @@ class ScriptedPagerDuty:
         """Forget all that came, so that it takes no memory."""
         for table in (self.attempts, self.delivered, self.most_at_once, self._under_way):
             table.clear()
+
+    def close_port(self) -> None:
+        """One connection less."""
+        with self._lock:
+            self.ports_closed += 1
 
     def enter(self, event: OutgoingEvent) -> None:
         """An attempt begins."""
@@ -91,4 +97,6 @@ class _Port:
             self._pagerduty.leave(event, verdict)
 
     def close(self) -> None:
-        self._closed.set()
+        if not self._closed.is_set():
+            self._closed.set()
+            self._pagerduty.close_port()

@@ -87,6 +87,10 @@ def test_senders_that_have_nothing_to_do_stop(
             hold.release()
             actors.wait_until_delivered(events)
             wait_for(lambda: senders() == 0, "the end of all senders")
+            wait_for(
+                lambda: actors.pagerduty.ports_closed == actors.pagerduty.ports_made,
+                "the end of its connection",
+            )
         assert actors.restarts("sender") == 0
 
 
