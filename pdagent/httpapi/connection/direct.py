@@ -76,7 +76,8 @@ class DirectProtocol(GuardedProtocol):
             super().start()
             return
         keeps = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        self.cycle = cast("RequestResponseCycle", Exchange(self, admitted, keep_alive=keeps))
+        exchange = Exchange(self, admitted, keep_alive=keeps)
+        self.cycle = self.answering = cast("RequestResponseCycle", exchange)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser for each piece of a body."""

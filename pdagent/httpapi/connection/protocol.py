@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httptools
 
@@ -19,7 +19,7 @@ from pdagent.httpapi.guard import PEER
 from pdagent.httpapi.unix_socket import peer_uid
 
 if TYPE_CHECKING:
-    pass
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ class GuardedProtocol(EndingProtocol):
 
     # Connections that wait for a complete request; the one that has waited longest comes first.
     waiting: ClassVar[dict[GuardedProtocol, None]] = {}
+
+    answering: RequestResponseCycle | None = None
+    """The request that is being answered, or was the last one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, or to see off one connection too many."""
@@ -80,6 +83,9 @@ class GuardedProtocol(EndingProtocol):
         """Forget the connection."""
         self.waiting.pop(self, None)
         super().connection_lost(exc)
+        # uvicorn's tells only the last request received: this one may have others behind it.
+        if self.answering is not None and not self.answering.response_complete:
+            self._disconnect(self.answering)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, within limits."""
@@ -209,6 +215,10 @@ class GuardedProtocol(EndingProtocol):
         self.phase, self.due = "ending", None
         self.cycle.keep_alive = False
         return self.scheme == "http"  # TLS has no half-closed connections
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _begin_head(self, received: int) -> None:
         self.phase, self.begun = "head", False

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import pytest
+
 from pdagent.operating.followers import MOST_FOLLOWERS
 from tests.agent_process import AgentProcess
 from tests.pdagent.httpapi.operators.asking import NAMED, OTHER, error_of, event, sent
@@ -61,7 +63,11 @@ def test_head_is_answered_follows_nothing_and_leaves_the_connection_in_step(
         assert connection.send(head(agent, "/health", "GET")).answer("GET").body == b"OK"
 
 
-def test_followers_are_limited_and_those_that_left_make_room(agent: AgentProcess) -> None:
+@pytest.mark.parametrize("behind", ["nothing", "a request"])
+def test_followers_are_limited_and_those_that_left_make_room(
+    agent: AgentProcess, behind: str
+) -> None:
+    pipelined = head(agent, "/health", "GET") if behind == "a request" else b""
     with ExitStack() as following:
 
         def follows() -> bool:
@@ -70,7 +76,7 @@ def test_followers_are_limited_and_those_that_left_make_room(agent: AgentProcess
             connection.socket.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-            connection.send(head(agent, "/queue/tail", "GET"))
+            connection.send(head(agent, "/queue/tail", "GET"), pipelined)
             return connection.socket.recv(4096).startswith(b"HTTP/1.1 200 ")
 
         count = 0
@@ -81,6 +87,9 @@ def test_followers_are_limited_and_those_that_left_make_room(agent: AgentProcess
         one_more = agent.get("/queue/tail")
         assert "too many follow" in error_of(one_more, 503)
         assert one_more.headers["Retry-After"] == "60"
+
+    # One that is not known to have left would be written to.
+    sent(agent, event())
 
     def there_is_room() -> bool:
         with agent.get("/queue/tail", stream=True) as answer:
