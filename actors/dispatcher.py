@@ -153,6 +153,7 @@ class Dispatcher:
         self._turn = threading.Lock()
         self._bell = Bell()
         self._goes_on = True
+        self._wanted = False
         self._rung = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -168,7 +169,8 @@ class Dispatcher:
         If another thread gives turns just now, they are left to it and to the dispatcher's own,
         which also gives those that come up meanwhile: the caller has other work.
         """
-        mine = self._turn.acquire(blocking=False)
+        # Helpers alone could keep the dispatcher's thread from its turns for ever.
+        mine = not self._wanted and self._turn.acquire(blocking=False)
         try:
             before = len(self._ready)
             step()
@@ -177,7 +179,9 @@ class Dispatcher:
                     self._give_turn(self._ready.pop())  # what it has led to came last
         finally:
             if mine:
-                self._end_of_turns()
+                self._turn.release()
+                if self._ready:  # what others have scheduled meanwhile has rung no bell
+                    self._ring()
 
     def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
         """Send `message` to `to` in `seconds`, unless it has ended."""
@@ -212,16 +216,13 @@ class Dispatcher:
             self._bell.wait(wait)
             # First the flag: what is scheduled from here on rings again.
             self._rung = False
-            if self._turn.acquire(blocking=False):
+            self._wanted = True
+            with self._turn:
+                self._wanted = False
                 for _ in range(len(self._ready)):
                     self._give_turn(self._ready.popleft())
-                self._end_of_turns()
-
-    def _end_of_turns(self) -> None:
-        """What was scheduled by other threads meanwhile has rung no bell."""
-        self._turn.release()
-        if self._ready:
-            self._ring()
+            if self._ready:
+                self._ring()
 
     @staticmethod
     def _give_turn(actor: DispatchedActor) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import uvloop
 
 from actors.core.commands import Policy
+from actors.gate import Gate
 from actors.ports import Beat, DeliveryPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
@@ -117,15 +118,17 @@ def _serve(
         for observer in observers:
             observer(queue, record)
 
+    gate = Gate()
     system = ActorSystem(
         journal,
-        lambda: _events_api(config, journal.agent_id),
+        lambda: _events_api(config, journal.agent_id, gate),
         policy=Policy(
             max_queue_length=config.max_queue_length,
             max_attempts=config.max_attempts,
             give_up_after=config.give_up_after,
         ),
         max_in_flight=config.max_in_flight,
+        gate=gate,
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observe,
@@ -165,7 +168,9 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_answer(config, metrics, followers, manager, signals, listeners))
+            runner.run(
+                _answer(config, metrics, followers, manager, signals, listeners, gate.is_crowded)
+            )
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
@@ -188,6 +193,7 @@ async def _answer(
     manager: ServiceManager,
     signals: StopSignals,
     listeners: list[socket.socket],
+    deliveries_wait: Callable[[], bool],
 ) -> None:
     if (this := asyncio.current_task()) is not None:
         signals.hand_over(asyncio.get_running_loop(), this.cancel)  # until it listens
@@ -198,7 +204,7 @@ async def _answer(
         config=config,
         version=__version__,
         started_at=time.time(),
-        replies=Replies(),
+        replies=Replies(deliveries_wait),
         followers=followers,
         traffic=Traffic(system.totals),
         intake=sources.intake,
@@ -253,13 +259,14 @@ def _in_a_line(system: ActorSystem) -> str:
     return f"{down}{waiting} events wait"
 
 
-def _events_api(config: Config, agent_id: str) -> DeliveryPort:
+def _events_api(config: Config, agent_id: str, gate: Gate) -> DeliveryPort:
     return EventsApi(
         config.events_url,
         user_agent=user_agent(),
         agent_id=agent_id,
         deliver_via=config.deliver_via,
         render=_render,
+        gate=gate,
     )
 
 
