@@ -39,7 +39,7 @@ def decode(key: bytes, value: bytes) -> Entry:
                 raise BadRecordError(f"it can't be understood ({field.name!r} is missing)", seq)
             else:
                 listed.append(field.default)
-        return Entry(seq, queue, msgspec.convert(listed, Record))
+        return Entry(seq, queue, codec.record_in(seq, msgspec.msgpack.encode(listed)))
     except msgspec.MsgspecError as error:
         raise BadRecordError(f"it can't be understood ({error})", seq) from None
     except BadRecordError as error:
