@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,10 @@ def key() -> str | None:
 
 def sign(target: Path, fingerprint: str) -> None:
     """Sign the packages in `target`, then write SHA256SUMS anew and a signature of each file."""
+    # rpm looks for another name of it.
+    program = ("--define", f"__gpg {shutil.which('gpg')}", "--define", f"_gpg_name {fingerprint}")
     for package in target.glob("*.rpm"):
-        run("rpmsign", "--define", f"_gpg_name {fingerprint}", "--addsign", package)
+        run("rpmsign", *program, "--addsign", package)
     for package in target.glob("*.deb"):
         _sign_deb(package, fingerprint)
     write_sums(target)
