@@ -15,7 +15,7 @@ from pdagent.operating.followers import wake
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 20.0
-YIELD = 0.008
+YIELD = 0.002
 """Seconds that events wait while deliveries want to go on; see docs/architecture.md."""
 
 NO_ANSWER = Refusal(
