@@ -35,15 +35,15 @@ def publish(version: str, notes: str) -> None:
     (DIST / "release-notes").write_text(notes + "\n")
     notes_file = f"--notes-file={DIST / 'release-notes'}"
     release = ("gh", "release", "create", f"v{version}", notes_file, *everything)
-    for may, command in (
-        (_may_upload(), (sys.executable, "-m", "twine", "upload", *python)),
-        (_may_release(), release),
+    for tool, may, command in (
+        ("twine", _may_upload(), (sys.executable, "-m", "twine", "upload", *python)),
+        ("gh", _may_release(), release),
     ):
         words = [str(word) for word in command]
         if may:
             subprocess.run(words, check=True)
         else:
-            print(f"Without {words[0]} or its credentials: run\n  {shlex.join(words)}")
+            print(f"Not done, {tool} or its credentials are missing:\n  {shlex.join(words)}")
 
 
 def _may_upload() -> bool:
