@@ -148,7 +148,7 @@ def trials(debian: Debian) -> Iterator[str]:
         with debian.root(suite) as root:
             package = f"./pagerduty-agent_*.py{python}_amd64.deb"
             in_root(root, "apt-get update", online=True)
-            in_root(root, "ln -s /bin/false /usr/bin/systemctl")  # a host with systemd
+            in_root(root, "ln -s /bin/false /usr/local/bin/systemctl")  # a host with systemd
             took = _first_event(root, documented(f"apt install {package}"), online=True)
             yield f".deb on {name}: {took}"
             in_root(root, _UNIT)
