@@ -75,6 +75,7 @@ mkdir /opt/pagerduty-agent
 tar -xzf pagerduty-agent-*-linux-x86_64.tar.gz -C /opt/pagerduty-agent --strip-components=1
 ln -s /opt/pagerduty-agent/bin/pagerduty-agent /usr/local/bin/
 """
+_DEB = "apt install ./pagerduty-agent_*.py311_amd64.deb"
 _PURGE_RPM = """\
 rm -r /var/lib/pagerduty-agent /var/spool/pagerduty-agent
 rm -r /etc/pagerduty-agent /etc/pagerduty-agent.yaml
@@ -146,10 +147,11 @@ def trials(debian: Debian) -> Iterator[str]:
             yield f"folder on {name} without Python: {_first_event(root, documented(_FOLDER))}"
     for suite, name, python in (("bookworm", "Debian 12", "311"), ("trixie", "Debian 13", "313")):
         with debian.root(suite) as root:
-            package = f"./pagerduty-agent_*.py{python}_amd64.deb"
+            install = documented(_DEB).replace("py311", f"py{python}")
+            package = install.split()[-1]
             in_root(root, "apt-get update", online=True)
             in_root(root, "ln -s /bin/false /usr/local/bin/systemctl")  # a host with systemd
-            took = _first_event(root, documented(f"apt install {package}"), online=True)
+            took = _first_event(root, install, online=True)
             yield f".deb on {name}: {took}"
             in_root(root, _UNIT)
             in_root(root, _SERVICE)
