@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import pykka
 
 from actors.core.state import QueueState, summarise
 from actors.figures import Figures, Sums
-from actors.messages import Perform, PerformAll, tell
+from actors.messages import Grant, Perform, PerformAll, tell
 from store.records import QueueId, RoutingKey
 
 Phase = Literal["stopped", "running", "restarting", "quarantined"]
@@ -129,6 +129,11 @@ class Directory:
         entry = self.get(queue)
         if entry is not None:
             tell(entry.sequencer, message)
+
+    def tell_grants(self, grants: Iterable[Grant]) -> None:
+        """Tell the Sequencers whose turn it is."""
+        for grant in grants:
+            self.tell(grant.queue, grant)
 
     # The life of a Sequencer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, compact, from_snapshot
+from actors.directory import QueueEntry
 from store.errors import JournalDamagedError
 from store.port import Journal
 from store.records import Entry, EventAccepted, QueueId
@@ -20,6 +21,19 @@ def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
         _apply(state, entry)
         tail += 1
     return state, tail
+
+
+def recover_entry(journal: Journal, entry: QueueEntry) -> int:
+    """Bring a queue's state up to date; returns how many records lie behind its snapshot.
+
+    What the start has read is not read a second time: with thousands of queues, that would keep
+    the first events waiting. Raises `store.errors.JournalDamagedError`.
+    """
+    if entry.tail is None:
+        entry.state, tail = recover_queue(journal, entry.id)
+    else:
+        tail, entry.tail = entry.tail, None
+    return tail
 
 
 def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:

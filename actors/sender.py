@@ -74,8 +74,7 @@ class Sender(SupervisedActor):
         if grants is None:
             return  # it took so long that the Supervisor gave it up
         directory.tell(delivery.queue, Wake())
-        for grant in grants:
-            directory.tell(grant.queue, grant)
+        directory.tell_grants(grants)
 
 
 class SenderPool:

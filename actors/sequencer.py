@@ -31,6 +31,7 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState
 from actors.directory import QueueEntry
 from actors.dispatcher import DispatchedActor
+from actors.idle_timer import IdleTimer
 from actors.messages import (
     UNAVAILABLE,
     Delivery,
@@ -48,7 +49,7 @@ from actors.messages import (
     tell,
 )
 from actors.outbox import Outbox
-from actors.recovery import recover_queue
+from actors.recovery import recover_entry
 from actors.surroundings import Surroundings
 from store.records import Record
 
@@ -73,8 +74,7 @@ class Sequencer(DispatchedActor):
         self._answered: Any = None  # or its answer is on its way
         self._wake_at: float | None = None
         self._wants_turn = False
-        self._idle_since: float | None = None
-        self._idle_check_pending = False
+        self._idle_timer = IdleTimer(self.actor_ref, around)
 
     def begin(self) -> None:
         """Ask the writer to let everything pass that an earlier incarnation had sent it."""
@@ -139,14 +139,8 @@ class Sequencer(DispatchedActor):
             self._leave()  # the commit that removed the queue has only seemed to fail
             return
         entry.forgetting = False
-        if entry.tail is None:
-            entry.state, tail = recover_queue(around.journal, entry.id)
-        else:
-            # The start has read it just so: thousands of queues need not be read a second time
-            # while the first events wait to be accepted.
-            tail, entry.tail = entry.tail, None
+        self._out.recovered(recover_entry(around.journal, entry))
         self._state = state = entry.state
-        self._out.recovered(tail)
         if state.in_flight is not None:
             self._claim(state)
         if state.in_flight is not None and not around.slots.is_delivering(entry.id):
@@ -157,8 +151,7 @@ class Sequencer(DispatchedActor):
         self._wants_turn = True
         self.actor_inbox.commands = entry.commands
         if not (state.waiting or entry.commands):
-            self._idle_since = time.monotonic() - around.passivate_after  # it can stop at once
-            self._check_idle_in(0.0)
+            self._idle_timer.expire()
 
     def _perform(self, state: QueueState, message: Perform) -> None:
         outcome = self._carry_out(state, message.command)
@@ -225,13 +218,11 @@ class Sequencer(DispatchedActor):
         if self._wants_turn and not isinstance(owed, Deliver):
             self._wants_turn = False
             if state.in_flight is None:
-                for grant in slots.release(queue):
-                    self._around.directory.tell(grant.queue, grant)
+                self._around.directory.tell_grants(slots.release(queue))
         if state.waiting or until_overdue is not None:
-            self._idle_since = None
-        elif self._out.replies or self._idle_since is None:
-            self._idle_since = time.monotonic()
-            self._check_idle_in(self._around.idle_limit())
+            self._idle_timer.busy()
+        else:
+            self._idle_timer.idle(used=bool(self._out.replies))
 
     def _see_to_overdue(self, state: QueueState) -> float | None:
         """Trigger for jobs that are overdue; the seconds until the next one is, None if none."""
@@ -250,20 +241,9 @@ class Sequencer(DispatchedActor):
             self._wake_at = due
             self._around.dispatcher.tell_later(self.actor_ref, Wake(), seconds)
 
-    def _check_idle_in(self, seconds: float) -> None:
-        if not self._idle_check_pending:
-            self._idle_check_pending = True
-            self._around.dispatcher.tell_later(self.actor_ref, IdleCheck(), seconds)
-
     def _stop_if_idle(self, state: QueueState) -> None:
         """Take no more commands and save the state, or remove a queue that holds nothing at all."""
-        self._idle_check_pending = False
-        idle = self._idle_since
-        if idle is None or state.waiting:  # or a job is expected
-            return
-        left = idle + self._around.idle_limit() - time.monotonic()
-        if left > 0.01:
-            self._check_idle_in(left)
+        if not self._idle_timer.is_over():
             return
         # What this actor has written may not be on disk yet, and so not among the entries.
         entries = self._around.journal.entries(self._entry.id)

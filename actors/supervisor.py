@@ -20,7 +20,6 @@ from actors.messages import (
     QUARANTINED,
     Due,
     Failed,
-    Grant,
     Needed,
     Report,
     SenderId,
@@ -38,12 +37,10 @@ from store.records import QueueId, RoutingKey
 
 logger = logging.getLogger(__name__)
 
-TICK = 0.25
-STUCK_AFTER = 90.0
-LOOKED_AT = 1_000
-"""Queues at one tick."""
-RETIRE_EVERY = 60.0
-"""Seconds in which a sender has nothing to do, at least, before it stops."""
+TICK = 0.25  # seconds
+STUCK_AFTER = 90.0  # seconds that one delivery may take
+LOOKED_AT = 1_000  # queues at one tick
+RETIRE_EVERY = 60.0  # seconds; a sender stops that had nothing to do for so long
 
 Start = Callable[[Report], pykka.ActorRef[Any]]
 Singles = dict[str, pykka.ActorRef[Any]]
@@ -111,22 +108,22 @@ class Supervisor(SupervisedActor):
                     self.actor_inbox.deadline = time.monotonic() + TICK
                     self._tick(time.monotonic())
         except BaseException as error:  # noqa: BLE001 - only a new process could replace this actor
-            self.survive(error)
+            self._note_own_error(error)
 
     def see_to(self, actor: ActorId, step: Callable[..., None], *given: Any) -> None:
         """Do something about one actor. Whatever it raises, all others go on."""
         try:
             step(*given)
         except BaseException as error:  # noqa: BLE001 - the actor is restarted as if it had failed
-            self.survive(error)
+            self._note_own_error(error)
             try:
                 self._ended(actor, f"the supervisor: {type(error).__name__}")
             except BaseException as another:  # noqa: BLE001 - something has to be tried all the same
-                self.survive(another)
+                self._note_own_error(another)
                 self._restart_at[actor] = time.monotonic() + QUARANTINE_FIRST
 
-    def survive(self, error: BaseException) -> None:
-        """Note an error in this actor's own code."""
+    @staticmethod
+    def _note_own_error(error: BaseException) -> None:
         # Not its text, which may quote an event.
         logger.error("an error in the supervisor (%s): it goes on", type(error).__name__)
 
@@ -163,7 +160,7 @@ class Supervisor(SupervisedActor):
             port,
             self._around,
         )
-        self._tell_grants(self._pool.put(number, port, ref))
+        self._around.directory.tell_grants(self._pool.put(number, port, ref))
 
     def _reporter(self, name: str, number: int = 0, incarnation: int = 0) -> Report:
         supervisor = self.actor_ref
@@ -176,38 +173,34 @@ class Supervisor(SupervisedActor):
     # Failures
 
     def _note_failed(self, failed: Failed) -> None:
-        match failed.name:
-            case "sequencer":
-                entry = self._around.directory.get(QueueId(failed.number))
-                current = entry is not None and entry.incarnation == failed.incarnation
-            case "sender":
-                current = self._sender_incarnations[failed.number] == failed.incarnation
-            case _:
-                current = False  # the next tick finds a single, once its thread has ended
-        if current:
+        current: int | None = None  # the next tick finds a single, once its thread has ended
+        if failed.name == _SEQUENCER:
+            entry = self._around.directory.get(QueueId(failed.number))
+            current = None if entry is None else entry.incarnation
+        elif failed.name == _SENDER:
+            current = self._sender_incarnations[failed.number]
+        if current == failed.incarnation:
             self._ended((failed.name, failed.number), failed.error)
 
     def _ended(self, actor: ActorId, error: str) -> None:
         """Plan the restart of an actor that failed."""
         if actor in self._restart_at:
             return
-        name, number = actor
-        entry: QueueEntry | None = None
+        (name, number), directory = actor, self._around.directory
+        entry = directory.get(QueueId(number)) if name == _SEQUENCER else None
+        if name == _SEQUENCER and entry is None:
+            return  # forgotten
         about: dict[str, RoutingKey] = {}
-        if name == _SEQUENCER:
-            entry = self._around.directory.get(QueueId(number))
-            if entry is None:
-                return  # forgotten
+        if entry is not None:
             # The log shows whose queue it is; the key itself is not part of the message.
             about = {"routing_key": entry.routing_key}
-            stop(self._around.directory.detach(entry))
-            self._tell_grants(self._around.slots.release(entry.id))
-        elif name == _SENDER:
-            self._tell_given_up(self._pool.discard(number))
-        if entry is None:
-            policy = self._policies.setdefault(actor, SteadyRestarts())
-        else:
+            stop(directory.detach(entry))
+            directory.tell_grants(self._around.slots.release(entry.id))
             policy = self._policies.setdefault(entry.routing_key, RestartPolicy())
+        else:
+            for queue in self._pool.discard(number) if name == _SENDER else ():
+                directory.tell(queue, Wake())
+            policy = self._policies.setdefault(actor, SteadyRestarts())
         delay, quarantine = policy.failed(time.monotonic())
         self._restart_at[actor] = time.monotonic() + delay
         self._restarts[name] += 1
@@ -216,32 +209,30 @@ class Supervisor(SupervisedActor):
         if entry is not None:
             entry.phase = "restarting"
         if entry is not None and quarantine:
-            self._around.directory.quarantine(entry)
+            directory.quarantine(entry)
             logger.error(
                 "queue %d is quarantined for %.0f s, its actor failed too often (%s): "
                 "its events are kept and tried again after that",
                 *(number, delay, error),
                 extra=about,
             )
-            self._needed(QueueId(number))
+            self._needed(entry.id)
         if not delay:
             self.see_to(actor, self._restart, actor)
 
     def _restart(self, actor: ActorId) -> None:
         del self._restart_at[actor]
         (name, number), directory = actor, self._around.directory
-        match name:
-            case "sequencer":
-                entry = directory.get(QueueId(number))
-                if entry is not None and entry.sequencer is None:
-                    self._start_sequencer(entry)
-            case "sender":
-                self._start_sender(number)
-            case _:
-                self._start_single(name)
-                if name == WRITER:
-                    for entry in directory.active():
-                        directory.tell(entry.id, WriteFailed())
+        if name == _SEQUENCER:
+            entry = directory.get(QueueId(number))
+            if entry is not None and entry.sequencer is None:
+                self._start_sequencer(entry)
+        elif name == _SENDER:
+            self._start_sender(number)
+        else:
+            self._start_single(name)
+            for entry in directory.active() if name == WRITER else ():
+                directory.tell(entry.id, WriteFailed())
 
     # Liveness
 
@@ -267,7 +258,7 @@ class Supervisor(SupervisedActor):
                     self.see_to((_SEQUENCER, entry.id), self._needed, entry.id)
             elif not sequencer.is_alive() and entry.sequencer is sequencer:
                 self._found((_SEQUENCER, entry.id), "it was found dead")
-        self._tell_grants(self._around.slots.due())
+        self._around.directory.tell_grants(self._around.slots.due())
 
     def _to_look_at(self) -> list[QueueEntry]:
         """All active queues in turn, so many at each tick: 50,000 would keep a core busy."""
@@ -278,11 +269,3 @@ class Supervisor(SupervisedActor):
 
     def _found(self, actor: ActorId, error: str) -> None:
         self.see_to(actor, self._ended, actor, error)
-
-    def _tell_given_up(self, queues: list[QueueId]) -> None:
-        for queue in queues:
-            self._around.directory.tell(queue, Wake())
-
-    def _tell_grants(self, grants: list[Grant]) -> None:
-        for grant in grants:
-            self._around.directory.tell(grant.queue, grant)

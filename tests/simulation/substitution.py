@@ -13,6 +13,7 @@ import pykka
 
 from actors import (
     dispatcher,
+    idle_timer,
     janitor,
     journal_writer,
     outbox,
@@ -30,7 +31,7 @@ from tests.simulation.pagerduty import SimulatedPort
 from tests.simulation.runtime import Runtime
 from tests.simulation.witness import Violation
 
-_USE_TIME = (janitor, journal_writer, sequencer, supervised, supervisor, system)
+_USE_TIME = (idle_timer, janitor, journal_writer, sequencer, supervised, supervisor, system)
 
 Substitute = tuple[Any, str, Any]
 
