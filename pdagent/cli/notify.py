@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.parameters import json_option
 from pdagent.cli.session import Session, pass_session
 from pdagent.wording import one_line
 
@@ -21,7 +22,7 @@ def notify() -> None:
 
 
 @notify.command(epilog="\b\nExample:\n  pagerduty-agent notify test --json")
-@click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
+@json_option
 @pass_session
 def test(session: Session, *, as_json: bool) -> None:
     """Have the running agent use each channel once, with a text that says it is a test.

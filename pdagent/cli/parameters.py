@@ -186,7 +186,9 @@ link_option = click.option(
     help="A link; may be repeated. In a query each parameter keeps its own '='.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the agent's JSON.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the agent's answer as JSON."
+)
 show_keys_option = click.option(
     "--show-keys", is_flag=True, help="Show whole routing keys without a name: credentials."
 )

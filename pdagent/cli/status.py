@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json
-from pdagent.cli.parameters import show_keys_option, text
+from pdagent.cli.parameters import json_option, show_keys_option, text
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import LocalClient
 from pdagent.localclient.errors import AgentError, NoAnswer, Unreachable
@@ -30,7 +30,7 @@ _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
     "  pagerduty-agent status --json | jq .totals",
 )
 @click.option("-w", "--watch", is_flag=True, help="Stay and redraw; 'q' quits, '?' explains.")
-@click.option("--json", "as_json", is_flag=True, help="Print the agent's answer as JSON.")
+@json_option
 @click.option("--sort", type=click.Choice(_SORTS), help="What stands first (default: waiting).")
 @click.option(
     "--filter", "match", type=text, metavar="TEXT", help="Keys with TEXT in name or state."

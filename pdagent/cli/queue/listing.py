@@ -78,8 +78,8 @@ def list_command(
         shown = f"{table.count:,}" if total is None else f"{table.count:,} of {total:,}"
         table.say(f"There are more, these are {shown}: --limit {10 * table.count} shows them.")
     if table.on_terminal and table.count:
-        shown = session.command("queue", "show")
-        table.say(f"All about one: {shown} ID (any part of it will do)")
+        showing = session.command("queue", "show")
+        table.say(f"All about one: {showing} ID (any part of it will do)")
 
 
 def _total(session: Session, routing_key: str | None, states: str | None) -> int | None:
