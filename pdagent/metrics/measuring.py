@@ -22,7 +22,7 @@ ACCEPT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 _REFUSALS = ("queue_full", "journal_full", "unavailable", "unconfirmed", "idempotency_key_reused")
 
 
-class Lengths:
+class Histogram:
     """A histogram of seconds that one thread alone adds to: it needs no lock."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -46,7 +46,7 @@ class DeliveryMeasurements:
 
     def __init__(self) -> None:
         outcomes = ("delivered", "deferred", "dead_lettered")
-        self.seconds = {outcome: Lengths(DELIVERY_BUCKETS) for outcome in outcomes}
+        self.seconds = {outcome: Histogram(DELIVERY_BUCKETS) for outcome in outcomes}
         self.deferred: dict[str, int] = dict.fromkeys(get_args(DeferReason), 0)
 
     def __call__(self, queue: QueueId, record: Record) -> None:
@@ -68,7 +68,7 @@ class IntakeMeasurements:
     """
 
     def __init__(self) -> None:
-        self.seconds = Lengths(ACCEPT_BUCKETS)
+        self.seconds = Histogram(ACCEPT_BUCKETS)
         self.refused = dict.fromkeys(_REFUSALS, 0)
 
     def note(self, answer: Receipt | Refusal, seconds: float) -> None:
