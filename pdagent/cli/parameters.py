@@ -69,7 +69,7 @@ def field(value: str) -> tuple[str, str]:
 
 def duration(value: str) -> float:
     """A time such as `90m`, `45s` or a number of seconds; in seconds."""
-    from pdagent.config.options import seconds_of
+    from pdagent.config.values import seconds_of
 
     try:
         return seconds_of(value)

@@ -11,8 +11,9 @@ import stat
 from pathlib import Path
 
 from pdagent.config import ConfigError
-from pdagent.config.options import OPTIONS, check_routing_key
+from pdagent.config.options import OPTIONS
 from pdagent.config.reading import shown, values_in
+from pdagent.config.values import check_routing_key
 
 _LARGEST = 1 << 20
 

@@ -7,18 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from pdagent.config import Config, ConfigError, FlagError, expanded
-from pdagent.config.listener import Listener
-from pdagent.config.options import OPTIONS, Option, check_routing_key
+from pdagent.config import Config, ConfigError, expanded
+from pdagent.config.options import OPTIONS
 from pdagent.config.reading import ConfigFile, Written, read_config_file, shown
+from pdagent.config.settings import flat, from_file, from_text
 from pdagent.wording import nearest
 
 ENV_PREFIX = "PAGERDUTY_AGENT_"
 CONFIG_ENV = f"{ENV_PREFIX}CONFIG"
-# In the file these may be lists; one line has their entries separated by commas.
-_LISTS = ("allowed_hosts", "deliver_via")
 
 SYSTEM_FILE = Path("/etc/pagerduty-agent.yaml")
 
@@ -120,20 +118,16 @@ def _given(
 ) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """Name, place and value of all that is set; a later one of the same name counts more."""
     if file:
-        for name, written in _flat(file.values).items():
+        for name, written in flat(file.values).items():
             where = f"{file.path}, line {written.line}"
-            yield name, where, partial(_of_file, name, written, file.path)
+            yield name, where, partial(from_file, name, written, file.path)
     for name, option in OPTIONS.items():
         for text, where in (
             (environ.get(ENV_PREFIX + name.upper()), f"environment {ENV_PREFIX}{name.upper()}"),
             (flags.get(name), f"--{name.replace('_', '-')}"),
         ):
             if text:
-                yield name, where, partial(_parsed, option, text, where, Path.cwd())
-
-
-def _of_file(name: str, written: Written, path: Path) -> object:
-    return _from_file(_known(name, f"{path}, line {written.line}"), written, path)
+                yield name, where, partial(from_text, option, text, where, Path.cwd())
 
 
 def _closeness(origin: str | None) -> int:
@@ -203,17 +197,6 @@ def _is_of_another_user(path: Path) -> bool:
     return not ours and not os.access(path, os.R_OK, effective_ids=True)
 
 
-def _flat(values: Mapping[str, Written]) -> dict[str, Written]:
-    """The settings of a file; those below `notify` with their names as in the environment."""
-    flat: dict[str, Written] = {}
-    for name, written in values.items():
-        if name == "notify" and isinstance(written.value, dict):
-            flat |= {f"notify_{under}": entry for under, entry in written.value.items()}
-        else:
-            flat[name] = written
-    return flat
-
-
 def config_path(named: str) -> Path:
     """The absolute path that a file name given by the user means.
 
@@ -224,71 +207,6 @@ def config_path(named: str) -> Path:
         return Path(named).expanduser().absolute()
     except RuntimeError:
         raise ConfigError(f"config file {named}: there is no such user") from None
-
-
-def _known(name: str, where: str) -> Option:
-    if name in OPTIONS:
-        return OPTIONS[name]
-    near = nearest(name.replace("-", "_"), OPTIONS)
-    hint = f"did you mean {near!r}? " if near else ""
-    raise ConfigError(f"{where}: unknown key {shown(name)}: {hint}Known are {', '.join(OPTIONS)}")
-
-
-def _from_file(option: Option, written: Written, path: Path) -> object:
-    where = f"{path}, line {written.line}"
-    if option.name == "routing_keys" and not isinstance(written.value, dict):
-        raise ConfigError(f"{where}: routing_keys must be indented lines 'name: key'")
-    if option.name == "listen":
-        return _listeners(option, written, path)
-    if isinstance(written.value, list) and option.name in _LISTS:
-        return _parsed(option, ",".join(map(str, written.value)), where, path.parent)
-    if isinstance(written.value, str):
-        return _parsed(option, written.value, where, path.parent)
-    if option.name != "routing_keys" or isinstance(written.value, list):
-        raise ConfigError(f"{where}: {option.name} must be {option.kind.allowed}")
-    keys = {}
-    for name, entry in written.value.items():
-        keys[name] = entry.value if isinstance(entry.value, str) else ""
-        _check_named_key(name, keys[name], f"{path}, line {entry.line}")
-    return keys
-
-
-def _listeners(option: Option, written: Written, path: Path) -> tuple[Listener, ...]:
-    found: list[Listener] = []
-    for entry in written.value if isinstance(written.value, list) else [written.value]:
-        where = f"{path}, line {written.line}"
-        if isinstance(entry, str):
-            found += cast("tuple[Listener, ...]", _parsed(option, entry, where, path.parent))
-            continue
-        settings: dict[str, Any] = {}
-        for name, part in entry.items():
-            where = f"{path}, line {part.line}"
-            if name not in Listener._fields or not isinstance(part.value, str):
-                raise ConfigError(f"{where}: an entry of listen has {', '.join(Listener._fields)}")
-            settings[name] = _parsed(OPTIONS[name], part.value, where, path.parent)
-        if "address" not in settings:
-            raise ConfigError(f"{where}: this entry of listen has no address")
-        found.append(Listener(**settings))
-    return tuple(found)
-
-
-def _parsed(option: Option, text: str, where: str, base: Path) -> object:
-    try:
-        value = option.kind.parse(text, base)
-    except (ValueError, RuntimeError):
-        # Without the value: a line that is in the wrong place can be a credential.
-        kind = FlagError if where.startswith("--") else ConfigError
-        raise kind(f"{where}: {option.name} must be {option.kind.allowed}") from None
-    if isinstance(value, dict):
-        for name, key in value.items():
-            _check_named_key(name, key, where)
-    return value
-
-
-def _check_named_key(name: str, key: str, where: str) -> None:
-    problem = check_routing_key(name, key)
-    if problem:
-        raise ConfigError(f"{where}: routing_keys {shown(name)}: {problem}")
 
 
 def _holds_credentials(values: Mapping[str, Written]) -> bool:
@@ -308,7 +226,7 @@ def _warnings(
             warnings.append(
                 f"{path} holds credentials and every user can read it: run 'chmod o= {path}'"
             )
-    if file and file.exposed and _holds_credentials(_flat(file.values)):
+    if file and file.exposed and _holds_credentials(flat(file.values)):
         mending = f"run 'chmod 600 {file.path}'"
         if file.path == SYSTEM_FILE:  # every user's commands read it
             mending = "move them into files that secret_file and routing_keys_file name"

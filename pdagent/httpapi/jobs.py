@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from pdagent.config.options import LONGEST
+from pdagent.config.values import LONGEST
 from pdagent.events import AgentStamp, ParsedEvent, complete, parse
 from pdagent.events.ids import new_event_id
 from pdagent.occurrence import utc_timestamp
