@@ -137,7 +137,6 @@ def _licences(debian: Path, directory: Path) -> None:
 
 
 def _programs(source: Source, home: Path) -> None:
-
     (home / "bin").mkdir()
     texts = {"python3": f'{_START}"$@"\n'}
     for name, function in source.scripts.items():

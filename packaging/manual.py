@@ -19,7 +19,7 @@ from click_man.core import generate_man_page  # type: ignore[import-untyped]
 import pdagent.cli.bash  # noqa: F401 - click takes it instead of its own
 from pdagent import __version__
 from pdagent.cli.endings import PROGRAM
-from pdagent.cli.program import program
+from pdagent.cli.program import COMPLETING, program
 
 _COMPLETIONS = {
     "bash": f"bash-completion/completions/{PROGRAM}",
@@ -29,7 +29,7 @@ _COMPLETIONS = {
 _EXIT_STATUS = """\
 .SH EXIT STATUS
 0 done, 1 failed, 2 wrong usage or invalid event, 69 no agent and nothing stored,
-75 refused for now.
+75 refused for now, 130 interrupted.
 """
 
 
@@ -77,8 +77,7 @@ def main(directory: Path) -> None:
         assert kind is not None
         file = directory / place
         file.parent.mkdir(parents=True, exist_ok=True)
-        variable = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
-        file.write_text(kind(program, {}, PROGRAM, variable).source(), "utf-8")
+        file.write_text(kind(program, {}, PROGRAM, COMPLETING).source(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ def check() -> tuple[str, str]:
 
 
 def publish(version: str, notes: str) -> None:
-    """Upload with the tools that are here and may; print the commands of the others."""
+    """Upload with twine and gh; print the command of the one that is missing or has no credentials.
+
+    Raises Problem if an upload fails: what was uploaded before it stays.
+    """
     python = sorted([*DIST.glob("*.whl"), *DIST.glob("pdagent-*.tar.gz")])
     everything = sorted(DIST.iterdir())
     (DIST / "release-notes").write_text(notes + "\n")
@@ -40,10 +43,10 @@ def publish(version: str, notes: str) -> None:
         ("gh", _may_release(), release),
     ):
         words = [str(word) for word in command]
-        if may:
-            subprocess.run(words, check=True)
-        else:
+        if not may:
             print(f"Not done, {tool} or its credentials are missing:\n  {shlex.join(words)}")
+        elif status := subprocess.run(words, check=False).returncode:
+            raise Problem(f"{tool} failed with {status}: repeat its command\n  {shlex.join(words)}")
 
 
 def _may_upload() -> bool:

@@ -47,8 +47,8 @@ _COMMANDS = {
 }
 
 
-# A shell sets it, and asks what completes a line.
-_COMPLETING = "_PAGERDUTY_AGENT_COMPLETE"
+COMPLETING = "_PAGERDUTY_AGENT_COMPLETE"
+"""The variable that a shell sets to ask what completes a line."""
 
 
 class LazyGroup(click.Group):
@@ -191,10 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Any failure is one line on standard error that begins with `error: `.
     """
-    if _COMPLETING in os.environ:
+    if COMPLETING in os.environ:
         import pdagent.cli.bash  # noqa: F401 - it makes itself known to click
     return ended(
         lambda: program.main(
-            arguments, prog_name=PROGRAM, complete_var=_COMPLETING, standalone_mode=False
+            arguments, prog_name=PROGRAM, complete_var=COMPLETING, standalone_mode=False
         )
     )
