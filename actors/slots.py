@@ -16,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from actors.core.breaker import Breaker, LinkState
+from actors.core.concurrency import Concurrency
 from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
 from actors.messages import Grant, SenderId
 from store.records import EventId, QueueId
@@ -79,6 +80,7 @@ class DeliverySlots:
         self._lock = threading.Lock()
         self._clock = clock
         self._breaker = Breaker()
+        self._concurrency = Concurrency()
         self._idle: list[SenderId] = list(range(senders))[::-1]
         self._vacant: set[SenderId] = set()
         self._waiting: OrderedDict[QueueId, None] = OrderedDict()
@@ -135,6 +137,7 @@ class DeliverySlots:
             if attempt is None or (attempt.event, attempt.number) != (event, number):
                 return None
             del self._delivering[queue]
+            self._concurrency.ended(self._clock() - attempt.since)
             counts = self._counts(queue, event, verdict)
             self._learn(queue, attempt, verdict, counts=counts)
             self._outcomes[queue] = EndedAttempt(event, verdict, counts, self._breaker.is_open)
@@ -250,7 +253,9 @@ class DeliverySlots:
                 breaker.failed(now, queue, detail, weak=weak)
 
     def _may_begin(self) -> bool:
-        return self._breaker.allows(self._clock())
+        now, count = self._clock(), len(self._delivering) + len(self._granted)
+        since = (attempt.since for attempt in self._delivering.values())
+        return self._breaker.allows(now) and self._concurrency.allows(count, since, now)
 
     def _grant(self, queue: QueueId) -> SenderId:
         self._breaker.began(self._clock())

@@ -192,7 +192,8 @@ def test_a_key_that_takes_nothing_keeps_its_order_and_no_other_key_back(
         # One more has filled the queue, and what is behind it waits.
         agent.wait_for(lambda: len(list(folder.iterdir())) == 2, "files of what was taken in go")
         # Told once, however often it is tried; while the queue drains it may be full once more.
-        agent.wait_for(lambda: agent.log().count("spooled events for ") == 1, "the log says so")
+        told = f"spooled events for {FULL[:4]}…{FULL[-4:]} wait"
+        agent.wait_for(lambda: agent.log().count(told) == 1, "the log says so")
         agent.post("/queue/release", params={"rk": FULL}).raise_for_status()
         agent.wait_for(lambda: not list(folder.iterdir()), "all events are taken in")
         agent.wait_until_drained()
