@@ -39,13 +39,8 @@ class Sender(SupervisedActor):
         """Deliver, then grant the next turns."""
         match message:
             case Delivery():
-                gate = self._around.gate
-                gate.enter()
-                try:
-                    verdict = self._port.deliver(self._outgoing(message))
-                    self._finish(message, verdict)
-                finally:
-                    gate.leave()
+                verdict = self._port.deliver(self._outgoing(message))
+                self._finish(message, verdict)
             case _:
                 raise TypeError(f"a sender can't handle {type(message).__name__}")
 

@@ -11,7 +11,6 @@ import pykka
 from actors.core.commands import Policy
 from actors.directory import Directory
 from actors.dispatcher import Dispatcher, wake
-from actors.gate import Gate, NoGate
 from actors.messages import STOPPING, Needed, Perform, PerformAll, tell
 from actors.slots import DeliverySlots
 from store.port import Journal
@@ -38,7 +37,6 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     clock: Callable[[], float]
     writer: Callable[[], pykka.ActorRef[Any]]
     supervisor: Callable[[], pykka.ActorRef[Any]]
-    gate: Gate | NoGate = msgspec.field(default_factory=NoGate)
     overdue_from: float = 0.0
 
     def command(self, key: RoutingKey, command: Perform | PerformAll) -> None:

@@ -15,7 +15,6 @@ from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
 from actors.core.state import Counters
 from actors.directory import Directory, QueueEntry
 from actors.dispatcher import Dispatcher
-from actors.gate import Gate, NoGate
 from actors.heartbeat import Heartbeat
 from actors.janitor import Janitor
 from actors.journal_writer import Admission, JournalWriter, WriterStatistics
@@ -43,7 +42,6 @@ class ActorSystem:
 
     `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with each
     record after its commit, in the writer's thread: it must be quick; what it raises is logged.
-    Senders compute inside of `gate`; the ports that `make_port` gives leave it while they wait.
     The caller closes the journal after `stop`. `restarts` counts failures by the name of the actor.
     """
 
@@ -58,7 +56,6 @@ class ActorSystem:
         heartbeat: Beat | None = None,
         passivate_after: float = PASSIVATE_AFTER,
         clock: Callable[[], float] = time.time,
-        gate: Gate | None = None,
         observe: Callable[[QueueId, Record], None] = lambda queue, record: None,
     ) -> None:
         self.directory = Directory()
@@ -80,7 +77,6 @@ class ActorSystem:
             journal=journal,
             dispatcher=self._dispatcher,
             committing=self._committing,
-            gate=gate or NoGate(),
             slots=self.slots,
             directory=self.directory,
             policy=self.policy,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-FEW = 16
+FEW = 28
 """Deliveries at the same time if PagerDuty answers at once."""
 
 PER_SECOND = 1_000.0

@@ -17,7 +17,6 @@ from collections.abc import Callable
 import uvloop
 
 from actors.core.commands import Policy
-from actors.gate import Gate
 from actors.ports import Beat, DeliveryPort, OutgoingEvent
 from actors.system import ActorSystem
 from pdagent import __version__
@@ -118,17 +117,15 @@ def _serve(
         for observer in observers:
             observer(queue, record)
 
-    gate = Gate()
     system = ActorSystem(
         journal,
-        lambda: _events_api(config, journal.agent_id, gate),
+        lambda: _events_api(config, journal.agent_id),
         policy=Policy(
             max_queue_length=config.max_queue_length,
             max_attempts=config.max_attempts,
             give_up_after=config.give_up_after,
         ),
         max_in_flight=config.max_in_flight,
-        gate=gate,
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observe,
@@ -168,9 +165,7 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(
-                _answer(config, metrics, followers, manager, signals, listeners, gate.is_crowded)
-            )
+            runner.run(_answer(config, metrics, followers, manager, signals, listeners))
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
@@ -193,7 +188,6 @@ async def _answer(
     manager: ServiceManager,
     signals: StopSignals,
     listeners: list[socket.socket],
-    deliveries_wait: Callable[[], bool],
 ) -> None:
     if (this := asyncio.current_task()) is not None:
         signals.hand_over(asyncio.get_running_loop(), this.cancel)  # until it listens
@@ -204,7 +198,7 @@ async def _answer(
         config=config,
         version=__version__,
         started_at=time.time(),
-        replies=Replies(deliveries_wait),
+        replies=Replies(),
         followers=followers,
         traffic=Traffic(system.totals),
         intake=sources.intake,
@@ -259,14 +253,13 @@ def _in_a_line(system: ActorSystem) -> str:
     return f"{down}{waiting} events wait"
 
 
-def _events_api(config: Config, agent_id: str, gate: Gate) -> DeliveryPort:
+def _events_api(config: Config, agent_id: str) -> DeliveryPort:
     return EventsApi(
         config.events_url,
         user_agent=user_agent(),
         agent_id=agent_id,
         deliver_via=config.deliver_via,
         render=_render,
-        gate=gate,
     )
 
 

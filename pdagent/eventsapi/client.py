@@ -13,7 +13,6 @@ from urllib3 import HTTPConnectionPool, Retry, Timeout
 from urllib3.exceptions import ReadTimeoutError
 
 from actors.core.verdict import Deferred, Rejected, Verdict
-from actors.gate import Gate, NoGate
 from actors.ports import OutgoingEvent
 from pdagent import loops
 from pdagent.events.kinds import EVENT_PATHS, EventKind
@@ -66,7 +65,6 @@ class EventsApi:
         deliver_via: tuple[Address, ...] = (),
         connect_timeout: float = 3.05,
         read_timeout: float = 30.0,
-        gate: Gate | None = None,
     ) -> None:
         """`render` makes the JSON to send, with the key in place, from an event.
 
@@ -76,14 +74,12 @@ class EventsApi:
 
         `connect_timeout` (seconds) holds for each address of the host and each step of the
         handshake, `read_timeout` (seconds) for the whole answer, from the end of the request on.
-        `deliver` is called inside of `gate`, if there is one, and leaves it while it waits.
         Raises ValueError if `events_url` is not an http or https URL.
         """
         self._agent_id = agent_id
         self._direct = bool(deliver_via)
         self._render = render
         self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
-        self._gate = gate or NoGate()
         self._adapter = DeliveryAdapter(deliver_via)
         self._session = Session()
         self._session.mount("http://", self._adapter)
@@ -105,17 +101,13 @@ class EventsApi:
             return Rejected(reason="unreadable", detail=type(error).__name__)
         try:
             route = self._routes.get(event.kind) or self._open_route(event.kind)
-            answer = None if event.passed else _post_again(route, body, self._gate)
+            answer = None if event.passed else _post_again(route, body)
             if answer is None:
                 headers = route.headers
                 if event.passed:
                     passed = loops.header_of(self._agent_id, event.passed)
                     headers = {**headers, loops.HEADER: passed}
-                self._gate.leave()  # who knows for how long
-                try:
-                    answer = _post(route, headers, body, self._timeout)
-                finally:
-                    self._gate.enter()
+                answer = _post(route, headers, body, self._timeout)
         except NETWORK_FAILURES as error:
             return self._judged(verdict_of_failure(error, time.perf_counter() - started))
         seconds = time.perf_counter() - started
@@ -186,7 +178,7 @@ def _prepared(url: str, user_agent: str, agent_id: str) -> PreparedRequest:
     return request
 
 
-def _post_again(route: _Route, body: bytes, gate: Gate | NoGate) -> _Answer | None:
+def _post_again(route: _Route, body: bytes) -> _Answer | None:
     """Post over the kept-alive connection, past urllib3, which would take half of the CPU.
 
     None if there is no such connection, or it was closed before it took the request.
@@ -200,11 +192,6 @@ def _post_again(route: _Route, body: bytes, gate: Gate | NoGate) -> _Answer | No
             return None
         connection.send_event(route.head, body)
         try:
-            gate.leave()
-            try:
-                connection.wait_for_answer()
-            finally:
-                gate.enter()
             answer = connection.receive_answer()
         except TimeoutError as error:
             raise ReadTimeoutError(pool, route.target, "no answer") from error

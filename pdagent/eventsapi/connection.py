@@ -182,14 +182,6 @@ class LeanConnection(HTTPConnection):
             status=reader.status,
         )
 
-    def wait_for_answer(self) -> None:
-        """Wait for the first bytes of an answer. Raises TimeoutError.
-
-        Without this, OpenSSL would look in vain for what can't be there yet, and then wait.
-        """
-        if not self._events.poll(1000 * (self.timeout or _BODY_SECONDS)):
-            raise TimeoutError
-
     def receive_answer(self) -> AnswerReader:
         """The final answer, its body read (64 KiB at most); a connection unfit for more is closed.
 
@@ -222,6 +214,9 @@ class LeanConnection(HTTPConnection):
     def _read_answer(self, reader: AnswerReader) -> None:
         remaining = self.timeout or _BODY_SECONDS
         deadline = time.monotonic() + remaining
+        # Nothing can be there yet: OpenSSL, asked first, would look in vain before it waits.
+        if isinstance(self.sock, ssl.SSLSocket) and not self._events.poll(1000 * remaining):
+            raise TimeoutError
         while True:
             self._wait_for(remaining)
             received = self.sock.recv(min(_CHUNK_BYTES, reader.room))

@@ -15,8 +15,6 @@ from pdagent.operating.followers import wake
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 20.0
-YIELD = 0.002
-"""Seconds that events wait while deliveries want to go on; see docs/architecture.md."""
 
 NO_ANSWER = Refusal(
     reason="unconfirmed",
@@ -56,13 +54,9 @@ class Replies:
     Waking another thread costs a system call and the interpreter lock. So the questions of one
     turn of the loop go out together, and the answers of one commit come back together. One timer
     watches over all of them.
-
-    While deliveries wait for the interpreter lock, as `deliveries_wait` says, questions go out a
-    little later. So a flood of events does not starve the deliveries of those accepted before.
     """
 
-    def __init__(self, deliveries_wait: Callable[[], bool] = lambda: False) -> None:
-        self._deliveries_wait = deliveries_wait
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._arrived: deque[tuple[_Question, Answer]] = deque()
         self._woken = False
@@ -81,10 +75,7 @@ class Replies:
         if self._timer is None:
             self._timer = self._loop.call_at(question.due, self._expire)
         if not self._asked:
-            if self._deliveries_wait():
-                self._loop.call_later(YIELD, self._send)
-            else:
-                self._loop.call_soon(self._send)
+            self._loop.call_soon(self._send)
         self._asked.append(question)
 
     async def ask(self, send: Send) -> Answer:

@@ -44,28 +44,3 @@ def test_a_commit_after_the_end_of_the_event_loop_wakes_no_follower(
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
     followers(QueueId(1), EventDelivered(event=EventId("1"), status=202, at=1.0))
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_while_deliveries_wait_events_go_out_later_and_all_together(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
-    sent: list[int] = []
-
-    async def main() -> None:
-        replies = Replies(lambda: not sent)
-        for number in range(3):
-            replies.submit(lambda reply, number=number: sent.append(number), lambda answer: None)
-            for _ in range(3):
-                await asyncio.sleep(0)
-            assert sent == []
-        while not sent:
-            await asyncio.sleep(0)
-        assert sent == [0, 1, 2]
-        replies.submit(lambda reply: sent.append(3), lambda answer: None)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert sent == [0, 1, 2, 3], "at once, since none waits any more"
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(main())
