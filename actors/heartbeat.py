@@ -12,11 +12,11 @@ from actors.supervised import SupervisedActor
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 3600.0
-RETRY = 60.0
+INTERVAL = 3600.0  # seconds
+RETRY = 60.0  # seconds
 RETRIES = 3
-_SHORTEST = 60.0
-_LONGEST = 86_400.0
+_SHORTEST = 60.0  # seconds
+_LONGEST = 86_400.0  # seconds
 
 
 class Heartbeat(SupervisedActor):

@@ -20,8 +20,8 @@ from actors.surroundings import Surroundings
 from store.records import Entry, EventId, QueueId
 from store.retention import Front, middle_attempts, sweep
 
-PERIOD = 60.0
-LOOK_EVERY = 1.0
+PERIOD = 60.0  # seconds
+LOOK_EVERY = 1.0  # seconds
 RETENTION_WHEN_TIGHT = (3600.0, 60.0)  # in the first rounds, and nothing in all further ones
 TIGHT = 7 / 8  # of the journal's limit: history goes before events are refused
 _BELIEVED_AFTER = 600  # looks

@@ -42,7 +42,7 @@ from store.records import Entry, QueueId, Record
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 1.0
+_LOOK_AGAIN = 1.0  # seconds
 
 
 class Admission:

@@ -28,13 +28,13 @@ from actors.surroundings import Surroundings
 from store.port import Journal
 from store.records import QueueId, Record, RoutingKey
 
-PASSIVATE_AFTER = 120.0
-STOP_GRACE = 5.0
+PASSIVATE_AFTER = 120.0  # seconds
+STOP_GRACE = 5.0  # seconds
 SPOOL_GRACE = 2.0
 """Seconds after the start in which the spool is read; until then, no job is found overdue."""
-COMMIT_WITHIN = 5.0
+COMMIT_WITHIN = 5.0  # seconds
 HEARTBEAT = "heartbeat"
-_STOP_TIMEOUT = 5.0
+_STOP_TIMEOUT = 5.0  # seconds
 
 
 class ActorSystem:

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 # From 2001 on: a smaller number is a mistake, or a date without separators.
 _EARLIEST, _LATEST = 1e9, 1e11
-_LONGEST_RUN = 3600.0
+_LONGEST_RUN = 3600.0  # seconds
 
 
 def process_start() -> float:

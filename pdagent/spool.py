@@ -19,7 +19,7 @@ import msgspec
 from store.records import EventKind
 
 _SUFFIX, _REFUSED = ".event", ".refused"
-_LARGEST = 1 << 20
+_LARGEST = 1 << 20  # bytes
 
 
 class FileRefused(Exception):

@@ -28,7 +28,7 @@ from store.records import (
 # Failures that one poison event could cause: those that may lead to giving it up.
 MAYBE_THE_EVENT = ("server_error", "no_answer", "not_understood")
 
-_ROOM_OF_ATTEMPT = 300
+_ROOM_OF_ATTEMPT = 300  # bytes
 
 
 def evolve(state: QueueState, record: Record) -> QueueState:

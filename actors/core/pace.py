@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-BACKOFF_BASE = 1.0
-BACKOFF_CAP = 60.0
+BACKOFF_BASE = 1.0  # seconds
+BACKOFF_CAP = 60.0  # seconds
 
-WINDOW = 60.0
+WINDOW = 60.0  # seconds
 # A little slower than documented: the network may squeeze two calls together.
 DOCUMENTED = WINDOW / 120 * 1.02
-SLOWEST = 5.0
-FASTEST = 0.05
+SLOWEST = 5.0  # seconds between two calls
+FASTEST = 0.05  # seconds between two calls
 
 # With `WINDOW` before it and one call at `SLOWEST` after it: recovered within 2 minutes.
 _PERIOD = 50.0

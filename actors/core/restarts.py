@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 
 LIMIT = 5
-WINDOW = 60.0
-FIRST_DELAY = 0.05
-QUARANTINE_FIRST = 30.0
-QUARANTINE_LONGEST = 600.0
-RETRY_EVERY = 1.0
+WINDOW = 60.0  # seconds
+FIRST_DELAY = 0.05  # seconds
+QUARANTINE_FIRST = 30.0  # seconds
+QUARANTINE_LONGEST = 600.0  # seconds
+RETRY_EVERY = 1.0  # seconds
 
 
 class SteadyRestarts:

@@ -43,7 +43,7 @@ _NO_PACE = Pace()
 
 
 class QueueState(msgspec.Struct, kw_only=True, gc=False):
-    """One queue, as folded from its records by `actors.queue.evolve`, which alone changes it.
+    """One queue, as folded from its records by `actors.core.evolve`, which alone changes it.
 
     `waiting` is in order of delivery and takes about `waiting_room` bytes of the journal. A wait
     noted at `deferred_at` ends at `not_before`; `pace` follows from limits of the key's rate.
@@ -235,6 +235,6 @@ def compact(state: QueueState) -> None:
 
 
 def summarise(state: QueueState) -> None:
-    """As `compact`, for a state that is read from the journal before it is needed again."""
+    """As `compact`, and without the alerts: the next Sequencer reads the state from the journal."""
     state.alerts = _NONE_KNOWN
     compact(state)

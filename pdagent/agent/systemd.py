@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 
-_LARGEST_WAIT = 10.0
+_LARGEST_WAIT = 10.0  # seconds
 
 
 class ServiceManager:

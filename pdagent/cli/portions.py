@@ -11,10 +11,10 @@ from pdagent.events import rawjson
 from pdagent.events.kinds import KEY_NAMES
 from pdagent.events.ndjson import LineSplitter, TooLong, decides, why_not_lines
 
-LONGEST_LINE = 512_000
+LONGEST_LINE = 512_000  # bytes
 _MOST_LINES = 10_000
 _MOST_BYTES = 4 << 20
-_PIECE = 1 << 18
+_PIECE = 1 << 18  # bytes
 _KEY_NAMES = frozenset(KEY_NAMES.values())
 
 

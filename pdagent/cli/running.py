@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 
 from pdagent.integrations.run import Outcome
 
-_PIECE = 1 << 16
-_KEPT = 8_192
-_KILL_AFTER = 10.0
+_PIECE = 1 << 16  # bytes
+_KEPT = 8_192  # bytes
+_KILL_AFTER = 10.0  # seconds
 # A process that the command leaves behind may hold its output open for ever.
 _LINGER = 0.5
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)

@@ -16,7 +16,7 @@ from pdagent.config.listener import Listener
 DEFAULT_ADDRESS = "127.0.0.1:49463"
 EVENTS_URLS = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
 API_URLS = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
-_DAY = 86400.0
+_DAY = 86400.0  # seconds
 
 
 class ConfigError(Exception):

@@ -15,7 +15,7 @@ from pdagent.config.options import OPTIONS
 from pdagent.config.reading import shown, values_in
 from pdagent.config.values import check_routing_key
 
-_LARGEST = 1 << 20
+_LARGEST = 1 << 20  # bytes
 
 
 class Unread(Exception):

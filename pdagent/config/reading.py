@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pdagent.config import ConfigError
 from pdagent.masking import mask
 
-_LARGEST = 1 << 20
+_LARGEST = 1 << 20  # bytes
 _PLAIN_LINE = re.compile(
     r"( *)([A-Za-z][\w.-]*):"
     r"(?: +(-?[A-Za-z0-9_/~](?:[A-Za-z0-9_/~.@%+=-]|:(?=[A-Za-z0-9/]))*))?(?: +#.*| *)"

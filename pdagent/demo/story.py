@@ -25,7 +25,7 @@ from pdagent.demo.view import (
 )
 
 _CALM, _OUTAGE, _DEAD, _STILL_DOWN, _BACK = 5.0, 6.0, 3.0, 4.5, 3.0
-_LONGEST_DRAIN = 30.0
+_LONGEST_DRAIN = 30.0  # seconds
 _START_SECONDS = 20.0
 _FRAME_SECONDS = 0.12
 _FASTEST, _SLOWEST_ANSWER = 0.05, 0.1

@@ -59,7 +59,7 @@ _LINES_AROUND_CHAPTERS = 7
 _LONGEST_NUMBER_COLUMNS = 42
 _SHORTEST_BAR = 10
 _FULL_BAR_AT_LEAST = 150
-_PLAIN_EVERY = 2.0
+_PLAIN_EVERY = 2.0  # seconds
 _STYLES = {
     "running": "green",
     "starting": "yellow",

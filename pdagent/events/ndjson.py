@@ -10,7 +10,7 @@ _RETURN = b"\r"
 _COMMA = b"},"
 # A pretty-printer breaks lines behind these.
 _GOES_ON = (b"{", b"[", b":", b",")
-_ENOUGH = 1 << 16
+_ENOUGH = 1 << 16  # bytes
 
 
 def decides(beginning: bytes) -> bool:

@@ -14,7 +14,7 @@ from pdagent import loops
 logger = logging.getLogger(__name__)
 
 _PATH = "/agent/2014-03-14/heartbeat"
-_TIMEOUT = 10.0
+_TIMEOUT = 10.0  # seconds
 
 
 class _Interval(msgspec.Struct):

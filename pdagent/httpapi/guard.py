@@ -29,8 +29,8 @@ _HOST = re.compile(
     r"(?:([a-z0-9_][a-z0-9._-]*)|\[([0-9a-f:.]+)\]|([0-9a-f:.]*:[0-9a-f:.]*))(?::[0-9]{1,5})?"
 )
 _HOSTS_FILE = Path("/etc/hosts")
-_LOOK_UP_AGAIN_AFTER = 60.0
-_LOG_AGAIN_AFTER = 3600.0
+_LOOK_UP_AGAIN_AFTER = 60.0  # seconds
+_LOG_AGAIN_AFTER = 3600.0  # seconds
 
 
 class BrowserGuard:

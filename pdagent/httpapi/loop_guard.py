@@ -15,7 +15,7 @@ from pdagent.loops import HEADER, MOST_AGENTS, agents_in
 
 logger = logging.getLogger(__name__)
 
-_LOG_AGAIN_AFTER = 3600.0
+_LOG_AGAIN_AFTER = 3600.0  # seconds
 _HEADER = HEADER.lower()
 
 

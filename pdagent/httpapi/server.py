@@ -29,9 +29,9 @@ _BACKLOG = 2048
 # After the signal to stop: until then requests are finished, what is left is refused; then its
 # senders have a moment to read that; then all connections end.
 _FINISH_REQUESTS_WITHIN = 2.0
-_READ_REFUSALS_WITHIN = 0.5
-_STOPPED_WITHIN = 3
-_LOOK_EVERY = 1.0
+_READ_REFUSALS_WITHIN = 0.5  # seconds
+_STOPPED_WITHIN = 3  # seconds
+_LOOK_EVERY = 1.0  # seconds
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from pdagent.localclient.unix_socket import connected
 # commit has been repeated.
 PAUSES = (0.0, 0.2, 2.0)
 _CONNECT_SECONDS = 5.0
-_PIECE = 1 << 16
+_PIECE = 1 << 16  # bytes
 _FRAMING = ("content-length", "transfer-encoding")
 _NO_SUCH_PATH = "404 Not Found"
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}

@@ -17,7 +17,7 @@ from pdagent.config.options import OPTIONS
 from pdagent.config.reading import read_config_file
 from pdagent.migration import OUTQUEUE
 
-_LARGEST = 1 << 20
+_LARGEST = 1 << 20  # bytes
 # The Python agent's levels that we have under another name; it takes capitals as well.
 _LOG_LEVELS = {"warn": "warning", "critical": "error", "fatal": "error"}
 _SECTION = re.compile(r"\s*(?:[#;].*\n\s*)*\[")

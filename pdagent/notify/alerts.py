@@ -22,7 +22,7 @@ from store.records import Entry, EventAccepted, EventId, RoutingKey
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY = 1.0
+_LOOK_EVERY = 1.0  # seconds
 # Seconds from the refusal of an alert by PagerDuty to its retry: the first time, and at most.
 _RETRY_AFTER, _RETRY_LATEST = 10.0, 3600.0
 _MOST_RETRIED = 100

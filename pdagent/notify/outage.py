@@ -25,13 +25,13 @@ from pdagent.wording import counted, duration, one_line
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY = 1.0
+_LOOK_EVERY = 1.0  # seconds
 _SHOWN_QUEUES = 10
 _CHILD_SECONDS = 60.0
 # A process that the command leaves behind may hold its output open for ever.
 _LINGER_SECONDS = 0.5
 _SENDMAIL = "/usr/sbin/sendmail"
-_PIECE = 1 << 16
+_PIECE = 1 << 16  # bytes
 _OUTPUT_SHOWN = 300
 # Any pipe takes so much at once.
 _MOST_TEXT = 4096

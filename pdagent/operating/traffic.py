@@ -12,7 +12,7 @@ import msgspec
 
 from pdagent.operating.rows import Json, timestamp
 
-STEP = 5
+STEP = 5  # seconds
 STEPS = 120
 _RATE_OVER_STEPS = 3
 

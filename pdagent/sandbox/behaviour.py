@@ -12,7 +12,7 @@ from pdagent.events import is_routing_key
 from pdagent.masking import mask
 
 EVERY_KEY = "*"
-LONGEST_PAUSE = 3600.0
+LONGEST_PAUSE = 3600.0  # seconds
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):

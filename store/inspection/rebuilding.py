@@ -16,7 +16,7 @@ from store.records import Entry, QueueId, RoutingKey
 from store.tables import Rows, Tables
 
 _BATCH = 5_000
-_ROOM = 64 << 20
+_ROOM = 64 << 20  # bytes
 
 
 def rebuild(

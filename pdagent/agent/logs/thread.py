@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
 CAPACITY = 50_000
-_GATHER = 0.2
-_STOP_WITHIN = 2.0
+_GATHER = 0.2  # seconds
+_STOP_WITHIN = 2.0  # seconds
 
 _T = TypeVar("_T")
 

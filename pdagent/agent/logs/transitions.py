@@ -25,7 +25,7 @@ from store.records import (
 )
 
 LOGGER = "pdagent.agent.logs.transitions"
-SAY_AGAIN_AFTER = 60.0
+SAY_AGAIN_AFTER = 60.0  # seconds
 
 Fields = dict[str, object]
 

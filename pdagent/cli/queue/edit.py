@@ -27,7 +27,7 @@ from pdagent.localclient.errors import NoAnswer
 from pdagent.masking import is_routing_key, mask
 
 _EDITABLE = ("queued", "deferred", "dead_lettered")
-_LARGEST = 1 << 20
+_LARGEST = 1 << 20  # bytes
 
 
 @click.command(

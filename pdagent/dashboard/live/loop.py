@@ -22,7 +22,7 @@ from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.live.view import View
 from pdagent.dashboard.report import StatusReport
 
-_REDRAW = 1.0
+_REDRAW = 1.0  # seconds
 
 _Handler = Callable[[int, object], None]
 

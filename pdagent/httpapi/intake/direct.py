@@ -20,7 +20,7 @@ from pdagent.httpapi.guard import BrowserGuard
 from pdagent.httpapi.intake.bodies import check_type
 from pdagent.httpapi.intake.single import (
     Call,
-    Done,
+    OnOutcome,
     SingleEvents,
     idempotency_key_of,
     sender_of,
@@ -41,7 +41,7 @@ class Admitted(NamedTuple):
     events: SingleEvents
     call: Call
 
-    def take(self, body: bytes, done: Done) -> None:
+    def take(self, body: bytes, done: OnOutcome) -> None:
         """As `SingleEvents.take`, but raises nothing."""
         try:
             self.events.take(self.call, body, done)

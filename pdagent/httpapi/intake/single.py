@@ -68,7 +68,7 @@ class Call(NamedTuple):
     job: Mapping[str, str] | None = None
 
 
-Done = Callable[[Outcome], object]
+OnOutcome = Callable[[Outcome], object]
 
 
 class SingleEvents:
@@ -85,7 +85,7 @@ class SingleEvents:
         """Raise a `falcon.HTTPError` for what needs no body to be refused."""
         self._secret.check(call.header, call.sender.uid)
 
-    def take(self, call: Call, body: bytes, done: Done) -> None:
+    def take(self, call: Call, body: bytes, done: OnOutcome) -> None:
         """Have the event in `body` stored; `done` is called once, later, in the event loop.
 
         Raises 400 for an `Idempotency-Key` that is too long.

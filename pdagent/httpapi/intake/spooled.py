@@ -16,7 +16,7 @@ from store.records import RoutingKey
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY = 5.0
+_LOOK_EVERY = 5.0  # seconds
 _AMEND = "correct its owner and mode; the agent retries"
 
 
