@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import folder
 import packages
-from source import REPOSITORY, Problem, Source, changes, exported, run
+from source import REPOSITORY, Problem, Source, changes, exit_status, exported, run
 
 DIST = REPOSITORY / "dist"
 SUMS = "SHA256SUMS"
@@ -90,15 +90,5 @@ def _sbom(source: Source, target: Path, debian: dict[str, str]) -> Path:
     return path
 
 
-def main() -> int:
-    """Build into the directory of the command line, or into dist/."""
-    try:
-        build(Path(sys.argv[1]) if sys.argv[1:] else DIST)
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(lambda: build(Path(sys.argv[1]) if sys.argv[1:] else DIST)))

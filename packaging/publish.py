@@ -11,7 +11,7 @@ from pathlib import Path
 
 import signing
 from artifacts import DIST, build
-from source import Problem, changelog_entry, changes, exported, git
+from source import Problem, changelog_entry, changes, exit_status, exported, git
 
 
 def check() -> tuple[str, str]:
@@ -37,10 +37,10 @@ def publish(version: str, notes: str) -> None:
     everything = sorted(DIST.iterdir())
     (DIST / "release-notes").write_text(notes + "\n")
     notes_file = f"--notes-file={DIST / 'release-notes'}"
-    release = ("gh", "release", "create", f"v{version}", notes_file, *everything)
+    github = ("gh", "release", "create", f"v{version}", notes_file, *everything)
     for tool, may, command in (
         ("twine", _may_upload(), (sys.executable, "-m", "twine", "upload", *python)),
-        ("gh", _may_release(), release),
+        ("gh", _may_release(), github),
     ):
         words = [str(word) for word in command]
         if not may:
@@ -61,22 +61,17 @@ def _may_release() -> bool:
     )
 
 
-def main() -> int:
+def release() -> None:
     """Check, build, sign, verify, publish."""
-    try:
-        version, notes = check()
-        fingerprint = signing.key()
-        if fingerprint is None:
-            raise Problem("a release is signed: leave out UNSIGNED=1")
-        build(DIST)
-        signing.sign(DIST, fingerprint)
-        print(f"{signing.verify(DIST, fingerprint)} signatures are good")
-        publish(version, notes)
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    version, notes = check()
+    fingerprint = signing.key()
+    if fingerprint is None:
+        raise Problem("a release is signed: leave out UNSIGNED=1")
+    build(DIST)
+    signing.sign(DIST, fingerprint)
+    print(f"{signing.verify(DIST, fingerprint)} signatures are good")
+    publish(version, notes)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(release))

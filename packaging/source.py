@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 class Problem(Exception):
     """What stops a build or a release; one line that says what to do."""
+
+
+def exit_status(step: Callable[[], object]) -> int:
+    """Do `step`: 0, or 1 if a `Problem` stops it, which is printed."""
+    try:
+        step()
+    except Problem as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    return 0
 
 
 class Source(NamedTuple):

@@ -19,7 +19,7 @@ from pathlib import Path
 import signing
 from artifacts import DIST, SUMS, build
 from folder import sources
-from source import REPOSITORY, Problem, run
+from source import REPOSITORY, Problem, exit_status, run
 
 _LIMIT = 120.0
 """How long a newcomer may take, in seconds: from the download to the delivered event."""
@@ -193,31 +193,26 @@ def _download_libraries(directory: Path) -> None:
     run(*pip, *for_python, f"--dest={directory}", locked)
 
 
-def main() -> int:
+def try_release() -> None:
     """Build, compare, sign, verify, try."""
-    try:
-        _check_host()
-        fingerprint = signing.key()
-        build(DIST)
-        with tempfile.TemporaryDirectory(prefix="pdagent-trial-") as folder:
-            again = Path(folder) / "dist"
-            build(again)
-            if (again / SUMS).read_text() != (DIST / SUMS).read_text():
-                second = shutil.copy(again / SUMS, DIST / f"{SUMS}.second")
-                raise Problem(f"two builds of this commit differ: diff {DIST / SUMS} {second}")
-            print("Two builds are identical")
-            if fingerprint is None:
-                signing.verify_sums(DIST)
-                print("Checksums are right; UNSIGNED=1: no signatures")
-            else:
-                signing.sign(DIST, fingerprint)
-                print(f"{signing.verify(DIST, fingerprint)} signatures are good")
-            for tried in trials(Debian(Path(folder))):
-                print(tried, flush=True)
-    except Problem as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 1
-    return 0
+    _check_host()
+    fingerprint = signing.key()
+    build(DIST)
+    with tempfile.TemporaryDirectory(prefix="pdagent-trial-") as folder:
+        again = Path(folder) / "dist"
+        build(again)
+        if (again / SUMS).read_text() != (DIST / SUMS).read_text():
+            second = shutil.copy(again / SUMS, DIST / f"{SUMS}.second")
+            raise Problem(f"two builds of this commit differ: diff {DIST / SUMS} {second}")
+        print("Two builds are identical")
+        if fingerprint is None:
+            signing.verify_sums(DIST)
+            print("Checksums are right; UNSIGNED=1: no signatures")
+        else:
+            signing.sign(DIST, fingerprint)
+            print(f"{signing.verify(DIST, fingerprint)} signatures are good")
+        for tried in trials(Debian(Path(folder))):
+            print(tried, flush=True)
 
 
 def _check_host() -> None:
@@ -228,4 +223,4 @@ def _check_host() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(try_release))

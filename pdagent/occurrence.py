@@ -40,14 +40,15 @@ def process_start() -> float:
 
 def read(text: str) -> float | None:
     """Seconds since 1970 from such a number or from ISO 8601 (without a zone UTC), or None."""
-    for parse in (float, _from_iso):
+    for parse in (float, from_iso):
         with suppress(ValueError, OverflowError, OSError):
             if _EARLIEST <= (seconds := parse(text)) < _LATEST:
                 return seconds
     return None
 
 
-def _from_iso(text: str) -> float:
+def from_iso(text: str) -> float:
+    """Seconds since 1970 from ISO 8601 (without a zone UTC). Raises ValueError or OverflowError."""
     moment = datetime.fromisoformat(text.strip())
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

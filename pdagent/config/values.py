@@ -19,7 +19,8 @@ from pdagent.config.listener import Listener
 from pdagent.masking import is_routing_key
 
 _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SECONDS_IN = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+"""By unit of time; a number without one is in seconds."""
 LONGEST = 3650 * 86400.0
 """Seconds: no setting is a longer time."""
 # Compiled when a setting is read: most commands read few of them.
@@ -83,7 +84,7 @@ def seconds_of(text: str) -> float:
     match = re.fullmatch(_DURATION, text.strip())
     if not match:
         raise ValueError(text)
-    seconds = float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * SECONDS_IN[match[2]]
     if not 1 <= seconds <= LONGEST:
         raise ValueError(text)
     return seconds

@@ -11,6 +11,7 @@ from pdagent.occurrence import utc_timestamp
 if TYPE_CHECKING:
     from pdagent.events import EventKind
 
+# As `MAX_DEDUP_KEY_CHARACTERS` of `pdagent.events.parsing`, which takes too long to load here.
 _LONGEST_KEY = 255
 # The agent shortens more carefully, to 1,024; this only keeps the event within its size.
 _LONGEST_SUMMARY = 4096

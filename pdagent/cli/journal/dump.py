@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from pdagent.cli.output import echo_json, say
 from pdagent.cli.progress import Progress
 from pdagent.cli.queue.words import told
 from pdagent.cli.session import Session, pass_session
+from pdagent.config.values import SECONDS_IN
+from pdagent.occurrence import from_iso
 from pdagent.wording import one_line
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ Wanted = Callable[["Entry"], bool]
 
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _ROUNDING = 1e-6  # a time as it is printed is that of its record but for this
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def since(value: str) -> Wanted:
@@ -38,10 +38,9 @@ def since(value: str) -> Wanted:
     ago = _AGO.fullmatch(value)
     try:
         if ago is not None:
-            begin = time.time() - int(ago[1]) * _SECONDS[ago[2]]
+            begin = time.time() - int(ago[1]) * SECONDS_IN[ago[2]]
         else:
-            moment = datetime.fromisoformat(value)
-            begin = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+            begin = from_iso(value)
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{value!r} is no sequence number (4711), no time (2026-08-01T12:00) and no age (90m)."
