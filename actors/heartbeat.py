@@ -44,7 +44,7 @@ class Heartbeat(SupervisedActor):
             self._failures += 1
             if self._failures <= RETRIES:
                 return RETRY
-            logger.info("PagerDuty took no heartbeat; the next one is due in an hour")
+            logger.info("PagerDuty took no heartbeat; the next is due in %.0f s", self._interval)
         elif wanted > 0:
             self._interval = min(_LONGEST, max(_SHORTEST, wanted))
         self._failures = 0

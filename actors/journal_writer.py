@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from actors.messages import (
     tell,
     unconfirmed,
 )
+from actors.supervised import place_of
 from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
@@ -194,12 +194,10 @@ class JournalWriter(DispatchedActor):
         try:
             callback(*what)
         except Exception as error:  # noqa: BLE001 - whatever they do wrong
-            # Not its text, which may quote an event; and once, as it may fail on each record.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            kind = f"{type(error).__name__} in {place.name}, line {place.lineno}"
-            if kind not in self._failures_logged:
-                self._failures_logged.add(kind)
-                logger.error("a callback after a commit failed (%s): the writer continues", kind)
+            place = place_of(error)
+            if place not in self._failures_logged:  # it may fail on each record
+                self._failures_logged.add(place)
+                logger.error("a callback after a commit failed (%s): the writer continues", place)
 
     def _refuse(self, write: Write, why: Refusal) -> None:
         for reply, _ in write.replies:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections import deque
 from typing import Any
 
@@ -22,6 +23,12 @@ from actors.messages import Due, Report
 
 class ActorEndedError(Exception):
     """Replaces SystemExit and the like in an actor, on which pykka would stop all actors."""
+
+
+def place_of(error: BaseException) -> str:
+    """An error's type and where it was raised; not its text, which may quote an event."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frame.f_code.co_name}, line {line}"
 
 
 class DeadlineInbox:

@@ -31,7 +31,7 @@ from actors.messages import (
 )
 from actors.sender import PortFactory, Sender, SenderPool
 from actors.sequencer import Sequencer
-from actors.supervised import SupervisedActor
+from actors.supervised import SupervisedActor, place_of
 from actors.surroundings import Surroundings
 from store.records import QueueId, RoutingKey
 
@@ -124,8 +124,7 @@ class Supervisor(SupervisedActor):
 
     @staticmethod
     def _note_own_error(error: BaseException) -> None:
-        # Not its text, which may quote an event.
-        logger.error("an error in the supervisor (%s): it goes on", type(error).__name__)
+        logger.error("an error in the supervisor (%s): it goes on", place_of(error))
 
     # Starting
 

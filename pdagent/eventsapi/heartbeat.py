@@ -69,6 +69,7 @@ class HeartbeatApi:
             logger.debug("the heartbeat failed: %s", type(error).__name__)
             return None
         if answer.status_code // 100 != 2:
+            logger.debug("the heartbeat was refused: HTTP %d", answer.status_code)
             return None
         self._introduced = True
         try:

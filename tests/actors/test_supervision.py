@@ -279,8 +279,8 @@ def test_a_keyboard_interrupt_in_an_actor_does_not_leave_a_dead_agent_that_looks
     )
 
 
-def test_a_failure_in_the_supervisors_own_code_concerns_one_key_only(
-    actors: RunningActors, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_in_the_supervisors_own_code_concerns_one_key_only_and_the_log_says_where_it_was(
+    actors: RunningActors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     start = supervisor.Sequencer.start
     faults = iter([MemoryError(), SystemExit(), KeyboardInterrupt(), RecursionError()])
@@ -299,6 +299,7 @@ def test_a_failure_in_the_supervisors_own_code_concerns_one_key_only(
     actors.wait_until_delivered([answer.event])
     assert actors.restarts("sequencer") == 4
     assert actors.system.supervisor_failure() is None
+    assert "an error in the supervisor (MemoryError in fail, line " in caplog.text
 
 
 def test_a_message_that_the_supervisor_lost_is_made_up_for(
