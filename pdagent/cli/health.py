@@ -31,7 +31,7 @@ def health(session: Session, *, live: bool, as_json: bool) -> None:
     --live, 0 whenever it answers.
     """
     try:
-        lines = asked(session, live=live)
+        lines = check_health(session, live=live)
     except CommandFailed as failure:
         if as_json:
             _print(ready=False, reasons=[str(failure)], notes=[])
@@ -47,8 +47,8 @@ def _print(*, ready: bool, reasons: list[str], notes: list[str]) -> None:
     echo_json(json.dumps({"ready": ready, "reasons": reasons, "notes": notes}))
 
 
-def asked(session: Session, *, live: bool = False) -> list[str]:
-    """`OK`, then what does not keep the agent from being ready: PagerDuty accepts nothing.
+def check_health(session: Session, *, live: bool = False) -> list[str]:
+    """Ask the agent whether it is ready: `OK`, then notes, such as that PagerDuty accepts nothing.
 
     Raises:
         CommandFailed: It is not ready, or does not answer.

@@ -133,12 +133,12 @@ def status(session: Session, *, as_json: bool) -> None:
     Exit status: 0 it runs and is ready, 1 it runs but isn't ready, 69 it does not run or does not
     answer. 'pagerduty-agent status' shows its queues.
     """
-    from pdagent.cli.health import asked
+    from pdagent.cli.health import check_health
 
     found: dict[str, object] = {"running": True, "ready": True, "reasons": [], "notes": []}
     failure = None
     try:
-        found["notes"] = asked(session)[1:]
+        found["notes"] = check_health(session)[1:]
     except CommandFailed as error:
         failure = error
         found |= {"ready": False, "reasons": [str(error)]}

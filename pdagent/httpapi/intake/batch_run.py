@@ -61,7 +61,7 @@ class _Group:
 
 
 class BatchRun:
-    """Everything happens in the event loop's thread.
+    """Stores the lines of one request; everything happens in the event loop's thread.
 
     `kind` is that of all events, None if their fields tell; `idempotency_key` is the request's,
     from which each line has its own by its number; `occurred` is when all of them did; lines are
@@ -92,7 +92,6 @@ class BatchRun:
         self._has_timer = False
         self._open = 0
         self._open_bytes = 0
-        self._all_read = False
         self._progress = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -191,9 +190,9 @@ class BatchRun:
         events.append(new)
 
     def _hand_over(self) -> None:
-        """Unless a commit is under way whose end hands over more lines of each key at once.
+        """Hand over what has gathered; if a commit is under way, its end does, with more lines.
 
-        No key waits long for another whose commit hangs.
+        No key waits longer than `_LONGEST_WAIT` for another whose commit hangs.
         """
         self._progress.set()
         if not self._under_way or self._gathered_lines >= _LINES_AT_ONCE:
@@ -228,9 +227,7 @@ class BatchRun:
             if isinstance(each, Refusal) and each.reason != "idempotency_key_reused":
                 # What follows must not overtake: sent again, this line would come after it.
                 self._barred.setdefault(key, _barring(each))
-            self._note(line, each, seconds)
-            self._open -= 1
-            self._open_bytes -= line.size
+            self._close(line, each, seconds)
         if key in self._barred and key in self._gathered:
             self._refuse_gathered(key)
         if not self._under_way:
@@ -244,9 +241,12 @@ class BatchRun:
         refused, _ = self._gathered.pop(key)
         self._gathered_lines -= len(refused)
         for line in refused:
-            self._note(line, self._barred[key], 0.0)
-            self._open -= 1
-            self._open_bytes -= line.size
+            self._close(line, self._barred[key], 0.0)
+
+    def _close(self, line: _Line, answer: Answer, seconds: float) -> None:
+        self._note(line, answer, seconds)
+        self._open -= 1
+        self._open_bytes -= line.size
 
     def _note(self, line: _Line, answer: Answer, seconds: float) -> None:
         assert isinstance(answer, Receipt | Refusal)
