@@ -92,7 +92,7 @@ def key_of(seq: int) -> bytes:
 def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
     """What stands for a queue (4 bytes), or for the place of a record (12 bytes)."""
     prefix = queue.to_bytes(QUEUE_BYTES, "big")
-    return prefix if seq is None else prefix + seq.to_bytes(SEQ_BYTES, "big")
+    return prefix if seq is None else prefix + key_of(seq)
 
 
 def queue_id(key: bytes) -> QueueId:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import closing
 from itertools import zip_longest
 from pathlib import Path
 
@@ -76,22 +77,21 @@ def _copy(directory: Path, copy: Path) -> None:
 def _refuse_difference(directory: Path, copy: Path, watch: Watch) -> None:
     """Also refuse a damaged record or snapshot: its copy would be damaged, but look sound."""
     problems: list[str] = []
-    files = DataFile(directory, problems.append), DataFile(copy, problems.append)
-    try:
-        tables, copied = (file.tables() for file in files)
+    with (
+        closing(DataFile(directory, problems.append)) as original,
+        closing(DataFile(copy, problems.append)) as compacted,
+    ):
+        tables, copied = original.tables(), compacted.tables()
         same = tables.keys() == copied.keys()
         both = (
             (name, row, other)
             for name in (tables if same else ())
-            for row, other in zip_longest(files[0].rows(tables[name]), files[1].rows(copied[name]))
+            for row, other in zip_longest(original.rows(tables[name]), compacted.rows(copied[name]))
         )
         for name, row, other in watch(both, sum(table.row_count for table in tables.values())):
             same &= row == other
             if row is not None:
                 _refuse_damaged(directory, name, *row)
-    finally:
-        for file in files:
-            file.close()
     if problems or not same:
         what = problems[0] if problems else "its copy is not the same"
         raise JournalDamagedError(f"{what} (found while compacting)", directory=directory)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,11 @@ class DataFile:
         self.transaction = 0
         self._free: Table | None = None
         self._main: Table | None = None
-        self._pages = self._open()
+        try:
+            self._pages = self._open()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -218,12 +223,10 @@ def refuse_damage(directory: Path) -> None:
         file = DataFile(directory, problems.append)
     except OSError as error:
         raise unusable(directory, error) from None
-    try:
+    with closing(file):
         for table in file.tables().values():
             file.check(table)
         file.check_free_list()
-    finally:
-        file.close()
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise JournalDamagedError(f"{problems[0]}{more}", directory=directory)
