@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
+_MOST_RANGES = 5
 
 
 def age(since: datetime | None, now: datetime) -> str:
@@ -27,7 +28,7 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
-def ranges(lines: Sequence[int], most: int = 5) -> str:
+def ranges(lines: Sequence[int]) -> str:
     """Ascending numbers of lines: `line 6`, `lines 2, 6 to 9`; of many ranges the first few."""
     found: list[list[int]] = []
     for line in lines:
@@ -35,8 +36,8 @@ def ranges(lines: Sequence[int], most: int = 5) -> str:
             found[-1][1] = line
         else:
             found.append([line, line])
-    texts = [f"{a}" if a == b else f"{a} to {b}" for a, b in found[:most]]
-    more = f" and others up to {lines[-1]}" if found[most:] else ""
+    texts = [f"{a}" if a == b else f"{a} to {b}" for a, b in found[:_MOST_RANGES]]
+    more = f" and others up to {lines[-1]}" if found[_MOST_RANGES:] else ""
     return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(texts)}{more}"
 
 
