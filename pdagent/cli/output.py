@@ -34,6 +34,13 @@ class CommandFailed(Exception):
         self.exit_code = exit_code
 
 
+def of_another_version(wanted: str) -> CommandFailed:
+    """The error for an answer of the agent that is not what was `wanted`."""
+    return CommandFailed(
+        f"the agent's answer isn't {wanted}: it is of another version than this command, restart it"
+    )
+
+
 before_line: list[Callable[[], None]] = []
 """What makes room on the terminal for a line of `say`."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pdagent.cli.output import CommandFailed, ExitCode, echo_json
+from pdagent.cli.output import CommandFailed, ExitCode, echo_json, of_another_version
 from pdagent.cli.parameters import json_option, show_keys_option, text
 from pdagent.cli.session import LOOKED, Session, pass_session
 from pdagent.localclient import LocalClient
@@ -96,7 +96,7 @@ def status(
     try:
         report = status_report(answer)
     except ValueError:
-        raise CommandFailed("the agent's answer isn't a status: it is of another version") from None
+        raise of_another_version("a status") from None
     print_status(report, console, datetime.now(UTC), session.with_options, fit=fit)
 
 

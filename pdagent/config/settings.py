@@ -71,10 +71,15 @@ def _listeners(option: Option, written: Written, path: Path) -> tuple[Listener, 
         for name, part in entry.items():
             where = f"{path}, line {part.line}"
             if name not in Listener._fields or not isinstance(part.value, str):
-                raise ConfigError(f"{where}: an entry of listen has {', '.join(Listener._fields)}")
+                raise ConfigError(
+                    f"{where}: an entry of listen has {', '.join(Listener._fields)}, each with one "
+                    f"value: change {shown(name)}"
+                )
             settings[name] = from_text(OPTIONS[name], part.value, where, path.parent)
         if "address" not in settings:
-            raise ConfigError(f"{where}: this entry of listen has no address")
+            raise ConfigError(
+                f"{where}: this entry of listen has no address: add 'address: HOST:PORT'"
+            )
         found.append(Listener(**settings))
     return tuple(found)
 

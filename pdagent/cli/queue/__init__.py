@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.output import echo_json, of_another_version
 from pdagent.cli.parameters import json_option, show_keys_option, text
 from pdagent.cli.queue.changing import discard, retry
 from pdagent.cli.queue.edit import edit
@@ -59,9 +59,7 @@ def status(session: Session, *, routing_key: str | None, as_json: bool, show_key
     try:
         queues = queue_reports(answer)
     except ValueError:
-        raise CommandFailed(
-            "the agent's answer isn't a queue status: it is of another version"
-        ) from None
+        raise of_another_version("a queue status") from None
     print_queues(queues, Console(highlight=False), datetime.now(UTC))
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 import msgspec
 
-from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.output import echo_json, of_another_version
 from pdagent.cli.parameters import json_option, show_keys_option
 from pdagent.cli.queue.selection import (
     key_of,
@@ -130,9 +130,7 @@ def _read(events: list[msgspec.Raw], kind: type[_Read]) -> list[_Read]:
     try:
         return [msgspec.json.decode(event, type=kind) for event in events]
     except msgspec.DecodeError:
-        raise CommandFailed(
-            "the agent's answer isn't a list of events: it is of another version"
-        ) from None
+        raise of_another_version("a list of events") from None
 
 
 def _nothing(states: str | None) -> str:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from pdagent.cli.completion import ids_of_events
-from pdagent.cli.output import CommandFailed, echo_json
+from pdagent.cli.output import echo_json, of_another_version
 from pdagent.cli.parameters import json_option, show_keys_option
 from pdagent.cli.queue.selection import (
     event_id,
@@ -81,7 +81,7 @@ def decoded(answer: bytes) -> Shown:
     try:
         return msgspec.json.decode(answer, type=Shown)
     except msgspec.DecodeError:
-        raise CommandFailed("the agent's answer isn't an event: it is of another version") from None
+        raise of_another_version("an event") from None
 
 
 def _print_facts(paper: Paper, shown: Shown) -> None:

@@ -211,8 +211,11 @@ def test_retention_is_a_time(file: Path, text: str, seconds: float) -> None:
         ("deliver_via: ['2001:db8::1:']", "deliver_via must be a list of IP addresses"),
         ("listen: [127.0.0.1]", "listen must be a list of HOST:PORT, or of addresses with"),
         ("listen: [{address: x}]", "address must be HOST:PORT with a port"),
-        ("listen: [{tls_cert: x}]", "this entry of listen has no address"),
-        ("listen: [{adress: a:1}]", "an entry of listen has address, tls_cert, tls_key"),
+        ("listen: [{tls_cert: x}]", "this entry of listen has no address: add 'address"),
+        (
+            "listen: [{adress: a:1}]",
+            "listen has address, tls_cert, tls_key, each with one value: change 'adress'",
+        ),
         ("listen: [[a:1]]", "'listen' must be a list of single values"),
         ("routing_keys: {db: short}", "routing_keys 'db': the key must be 32 letters and digits"),
         ("routing_keys: {db: {a: b}}", "'db' must have a single value"),
