@@ -153,13 +153,9 @@ def submit(
     `done` is called once, later, in the event loop.
     """
     began = time.perf_counter()
-
-    def take(answer: Answer) -> None:
-        assert isinstance(answer, Receipt | Refusal)
-        agent.intake.note(answer, time.perf_counter() - began)
-        done(answer)
-
-    agent.replies.submit(partial(agent.system.accept, key, new), take)
+    agent.replies.submit(
+        partial(agent.system.accept, key, new), lambda answer: done(_measured(agent, answer, began))
+    )
 
 
 async def accept(
@@ -177,6 +173,10 @@ async def accept(
     )
     began = time.perf_counter()
     answer = await agent.replies.ask(partial(agent.system.accept, key, new))
+    return _measured(agent, answer, began)
+
+
+def _measured(agent: Agent, answer: Answer, began: float) -> Receipt | Refusal:
     assert isinstance(answer, Receipt | Refusal)
     agent.intake.note(answer, time.perf_counter() - began)
     return answer
