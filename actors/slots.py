@@ -198,6 +198,11 @@ class DeliverySlots:
         with self._lock:
             self._paused = True
 
+    def is_crowded(self) -> bool:
+        """Whether deliveries could begin if others had ended."""
+        with self._lock:
+            return bool(self._waiting) and not self._breaker.is_open
+
     def busy(self) -> int:
         """Deliveries under way, and turns whose delivery begins once its start is on disk."""
         with self._lock:

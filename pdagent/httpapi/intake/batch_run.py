@@ -34,6 +34,8 @@ _LINES_AT_ONCE = 1_000
 _LONGEST_WAIT = 0.1  # seconds, for that commit
 # Parsing keeps the event loop busy: after so many lines others have a turn.
 _LINES_A_TURN = 256
+# While deliveries wait, the next lines do so too, so many times as long as these have taken.
+_YIELD = 6.0
 _RESULTS_A_PIECE = 1_000
 
 
@@ -92,6 +94,7 @@ class BatchRun:
         self._has_timer = False
         self._open = 0
         self._open_bytes = 0
+        self._turn_began = time.perf_counter()
         self._progress = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -143,10 +146,12 @@ class BatchRun:
         return self._open >= MAX_OPEN_LINES or self._open_bytes >= _MAX_OPEN_BYTES
 
     async def _until_there_is_room(self) -> None:
-        await asyncio.sleep(0)
+        computed = time.perf_counter() - self._turn_began
+        await asyncio.sleep(_YIELD * computed if self._agent.system.slots.is_crowded() else 0)
         while self._is_full() or len(self._lines) >= _MAX_UNREAD_LINES:
             self._room.clear()
             await self._room.wait()
+        self._turn_began = time.perf_counter()
 
     def _take(self, text: bytes) -> None:
         number = self._next_number
