@@ -105,6 +105,7 @@ def test_an_alert_that_pagerduty_refuses_is_tried_again(
 def test_a_full_queue_opens_an_alert(tmp_path: Path, sandbox: SandboxProcess) -> None:
     with with_alerts(tmp_path, sandbox, max_queue_length=2) as agent:
         agent.send_v2(trigger(KEY, 0)).raise_for_status()
+        agent.wait_until_drained()  # its delivery would make room
         agent.post("/queue/hold", params={"rk": KEY}).raise_for_status()
         while agent.send_v2(trigger(KEY, 1)).status_code != 429:
             pass
