@@ -74,7 +74,9 @@ def build(source: Source, wheel: Path, work: Path, target: Path) -> tuple[Path, 
     # An installed file is never changed, so none has to be compared with what it was made of.
     options = ("-q", "--invalidation-mode=unchecked-hash", "-s", home, "-p", "/opt/pagerduty-agent")
     compiled = (home / "lib/python3", home / f"lib/python{python}")
-    run(home / "bin/python3", "-m", "compileall", *options, *compiled, PYTHONHASHSEED="0")
+    # -B: what compileall itself imports would be compiled with its path in the build.
+    compileall = (home / "bin/python3", "-B", "-m", "compileall", "-f")
+    run(*compileall, *options, *compiled, PYTHONHASHSEED="0")
     return _archive(home, target, source.epoch), _versions(debian)
 
 
