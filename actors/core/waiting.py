@@ -55,7 +55,7 @@ class Sort(msgspec.Struct, frozen=True, gc=False):
         given = (kind, action, room)
         known = _sorts.get(given)
         if known is None:
-            if len(_sorts) >= _MOST_SHARED:  # whoever has one of them keeps it
+            if len(_sorts) >= _MOST_SHARED:  # events keep those that they have
                 _sorts.clear()
             known = _sorts[given] = cls(kind, action, room)
         return known
@@ -83,8 +83,7 @@ class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
         """The event of this record, not tried yet."""
         id_, dedup_key = record.event, record.dedup_key
         sort = Sort.of(record.kind, record.action, record.room)
-        # Many events have no key but their id: it is kept once.
-        return cls(id_, record.position, sort, id_ if dedup_key == id_ else dedup_key, record.at)
+        return cls(id_, record.position, sort, _kept_once(id_, dedup_key), record.at)
 
     def after(self, trials: Trials, *, room: int = 0) -> WaitingEvent:
         """The event with other trials, whose records have taken so much more room."""
@@ -131,6 +130,11 @@ class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
         trials = self.trials
         gap = 0.0 if trials.failed_at is None else now - trials.failed_at
         return trials.failing_for + min(max(gap, 0.0), LONGEST_GAP)
+
+
+def _kept_once(id_: EventId, dedup_key: str) -> str:
+    """The dedup key: many events have none but their id, of which one copy is enough."""
+    return id_ if dedup_key == id_ else dedup_key
 
 
 class Waiting(dict[EventId, WaitingEvent]):
@@ -242,24 +246,14 @@ def restored(events: Iterable[StoredEvent]) -> Waiting:
 
 
 def _restored(event: StoredEvent) -> WaitingEvent:
-    id_, dedup_key = event.id, event.dedup_key
     trials = UNTRIED
     if event.attempts or event.last_error is not None or event.next_attempt_at is not None:
-        trials = Trials(
-            state=event.state,
-            attempts=event.attempts,
-            strikes=event.strikes,
-            failing_for=event.failing_for,
-            failed_at=event.failed_at,
-            next_attempt_at=event.next_attempt_at,
-            last_error=event.last_error,
-            superseded_by=event.superseded_by,
-        )
+        trials = Trials(**{name: getattr(event, name) for name in Trials.__struct_fields__})
     return WaitingEvent(
-        id_,
+        event.id,
         event.position,
         Sort.of(event.kind, event.action, event.room),
-        id_ if dedup_key == id_ else dedup_key,
+        _kept_once(event.id, event.dedup_key),
         event.accepted_at,
         trials,
     )
