@@ -1,7 +1,7 @@
 """Sums over all queues, and the queues that are worth a look: kept, not counted anew each time.
 
-A Sequencer only says that its queue has changed. Whoever asks brings the figures up to date: each
-queue that has changed since then once, whatever the number of idle ones.
+A Sequencer only says that its queue has changed. A question brings the figures up to date: it
+counts each queue that has changed since then once, whatever the number of idle ones.
 """
 
 from __future__ import annotations
