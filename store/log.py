@@ -52,6 +52,9 @@ class Log(Protocol):
     max_message: int
     """The most bytes that one message may have."""
 
+    identity: str
+    """Which log this is: the same for all who open it, another one after it was made anew."""
+
     def append(self, expected: int, data: bytes) -> int:
         """Append one message if `expected` is the number of the last one; return its number.
 

@@ -1,4 +1,4 @@
-"""Options of the tests, and the sandbox in PagerDuty's place; pytest takes both from here.
+"""Options of the tests, the sandbox in PagerDuty's place, and the relay's engine.
 
 And what holds for every test: nothing that it prints, or has printed, shows a credential.
 """
@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.credentials import CredentialShown, check_report
+from tests.engine import engine as engine
+from tests.engine import own_engine as own_engine
 from tests.sandbox_process import SandboxProcess
 from tests.system.full_run import FULL
 

@@ -18,7 +18,7 @@ LAYERS = {
     "actors": {"actors", "store"},
     "pdagent": {"pdagent", "actors", "store"},
 }
-LIBRARIES = {"store": {"lmdb", "msgspec"}, "actors": {"pykka", "msgspec"}}
+LIBRARIES = {"store": {"lmdb", "msgspec", "nats"}, "actors": {"pykka", "msgspec"}}
 
 # The core is pure: no clock, no thread, no disk, no network, no chance.
 CORE_STANDARD_LIBRARY = {"__future__", "collections", "enum", "functools", "itertools", "math"}
@@ -96,6 +96,17 @@ def test_store_and_actors_use_no_other_libraries_than_their_own(package: str) ->
 
 def test_only_the_store_imports_lmdb() -> None:
     assert users_of("lmdb") == {"store"}
+
+
+def test_only_the_log_of_a_relay_imports_nats() -> None:
+    """All others get the engine through `store.log.Log`; so only a relay needs the library."""
+    users = {
+        module_of(file)
+        for package in PACKAGES
+        for file in modules(package)
+        if any(top(imported) == "nats" for imported in imports_of(file))
+    }
+    assert users <= {"store.nats_log", "store.nats_nodes"}
 
 
 def test_only_actors_import_pykka() -> None:
