@@ -62,7 +62,7 @@ def run(config: Config, signals: StopSignals, *, sandbox: bool = False) -> int:
     `sandbox` says that it delivers to a stand-in for PagerDuty: its journal is no other agent's.
     Raises `StartRefused` with one line if it can't start.
     """
-    config.check_listeners()
+    config.check()
     log = set_up_logging(config)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     gc.set_threshold(*_COLLECT_AFTER)

@@ -48,7 +48,7 @@ def check(context: click.Context, session: Session, *, as_json: bool) -> None:
     warnings = [*loaded.warnings, *loaded.config.listener_warnings()]
     if not problems:
         try:
-            loaded.config.check_listeners()
+            loaded.config.check()
         except StartRefused as error:
             problems.append(str(error))
     rows = [(name, _value(loaded, name), loaded.origins.get(name, "default")) for name in OPTIONS]
@@ -71,7 +71,7 @@ def check(context: click.Context, session: Session, *, as_json: bool) -> None:
 def _value(loaded: Loaded, name: str) -> str:
     """The setting as one line without credentials."""
     value = getattr(loaded.config, name)
-    if name == "secret":
+    if name in ("secret", "relay_secret", "accept_secrets"):
         return "(set)" if value else "none"
     if name == "routing_keys" and value:
         return ", ".join(f"{named}: {mask(key)}" for named, key in value.items())

@@ -121,8 +121,9 @@ def stand_in(config: Config, file: Path) -> Iterator[None]:
 
 
 def _port_of(config: Config, file: Path) -> int:
-    if config.deliver_via:
-        raise ConfigError(f"{file}: with --sandbox, deliver_via must not be set")
+    for name in ("deliver_via", "relays", "engine_urls"):
+        if getattr(config, name):
+            raise ConfigError(f"{file}: with --sandbox, {name} must not be set")
     for name in ("events_url", "api_url"):
         parts = urlsplit(getattr(config, name))
         if (parts.scheme, parts.hostname) != ("http", _LOCAL) or parts.port is None:

@@ -64,7 +64,8 @@ class Config:
     seconds (`math.inf`: never). An empty text means that nothing is set; `secret` and
     `routing_keys` hold what was read from `secret_file` and `routing_keys_file`. The URLs have no
     trailing slash and default to those of `region`. `deliver_via` has IP addresses and ports, None
-    for that of `events_url`.
+    for that of `events_url`. With `relays` the agent delivers to one of them, with `engine_urls` it
+    is one.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -83,6 +84,17 @@ class Config:
     events_url: str = ""
     api_url: str = ""
     deliver_via: tuple[tuple[str, int | None], ...] = ()
+    relays: tuple[str, ...] = ()
+    relay_secret: str = ""
+    relay_secret_file: Path | None = None
+    relay_ca: Path | None = None
+    acknowledge: Literal["local", "relay"] = "local"
+    accept_secrets: tuple[str, ...] = ()
+    engine_urls: tuple[str, ...] = ()
+    engine_credentials: Path | None = None
+    engine_ca: Path | None = None
+    engine_name: str = "pagerduty"
+    engine_replicas: int = 3
     routing_keys: dict[str, str] = field(default_factory=dict)
     routing_keys_file: Path | None = None
     max_in_flight: int = 64
@@ -135,33 +147,46 @@ class Config:
     @property
     def sends_heartbeat(self) -> bool:
         """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
-        elsewhere = self.events_url != EVENTS_URLS[self.region]
+        elsewhere = bool(self.relays) or self.events_url != EVENTS_URLS[self.region]
         return self.heartbeat and (not elsewhere or self.api_url != API_URLS[self.region])
 
-    def check_listeners(self) -> None:
-        """Refuse addresses that would leave the agent open to others, or deliver to itself.
+    def check(self) -> None:
+        """Refuse settings with which the agent would be open to others, or deliver nothing.
 
         Raises:
             StartRefused: Without a secret, on an address that other hosts can reach or with
                 `require_secret`; with a certificate and key that aren't both there; with one of
-                the addresses as `events_url`.
+                the addresses as `events_url` or relay; with settings of relays that don't fit.
         """
         if not self.secret and self.require_secret:
             raise StartRefused("require_secret is set and no secret: set 'secret' in the config")
-        events = urlsplit(self.events_url)
-        port = events.port or (443 if events.scheme == "https" else 80)
         for listener in self.listeners:
             if problem := listener.problem(secret=bool(self.secret)):
                 raise StartRefused(problem)
-            if listener.is_at(events.hostname or "", port):
-                raise StartRefused(
-                    f"events_url {self.events_url} is where this agent itself listens "
-                    f"({listener.address}): set PagerDuty's address, or leave events_url out"
-                )
+            for name, url, instead in self._targets():
+                target = urlsplit(url)
+                port = target.port or (443 if target.scheme == "https" else 80)
+                if listener.is_at(target.hostname or "", port):
+                    raise StartRefused(
+                        f"{name} {url} is where this agent itself listens ({listener.address}): "
+                        f"{instead}"
+                    )
+        if self.relays or self.engine_urls or self.acknowledge == "relay" or self.accept_secrets:
+            from pdagent.config.relaying import check_relaying
+
+            check_relaying(self)
+
+    def _targets(self) -> list[tuple[str, str, str]]:
+        """Where events go: the setting, the URL, and what to do if that is this agent."""
+        if self.relays:
+            return [("relays:", url, "name other hosts' relays") for url in self.relays]
+        instead = "set PagerDuty's address, or leave events_url out"
+        return [("events_url", self.events_url, instead)]
 
     def listener_warnings(self) -> list[str]:
         """What leaves the agent less protected than it could be, one sentence each."""
         found: dict[str, None] = {}
         for listener in self.listeners:
-            found |= dict.fromkeys(listener.warnings(require_secret=self.require_secret))
+            protected = self.require_secret or bool(self.accept_secrets)
+            found |= dict.fromkeys(listener.warnings(require_secret=protected))
         return list(found)

@@ -1,4 +1,4 @@
-"""The files that `secret_file` and `routing_keys_file` name: credentials outside of the config.
+"""The files of `secret_file`, `relay_secret_file` and `routing_keys_file`: credentials elsewhere.
 
 So the config of a whole host can be readable for all. Commands work without a file that their user
 may not read, and say so when they need what is in it.
@@ -22,20 +22,20 @@ class Unread(Exception):
     """The file can't be read; the text is one line that names setting, file and reason."""
 
 
-def read_secret(path: Path) -> str:
-    """The secret in `path`, which may end with a line feed.
+def read_secret(setting: str, path: Path) -> str:
+    """The secret in `path`, which may end with a line feed; `setting` names the file.
 
     Raises:
         Unread: The file isn't there, or this user may not read it.
         ConfigError: It doesn't hold one secret.
     """
-    kind = OPTIONS["secret"].kind
+    kind = OPTIONS[setting.removesuffix("_file")].kind
     try:
-        secret = str(kind.parse(_content("secret_file", path).decode("ascii").strip(), path.parent))
+        secret = str(kind.parse(_content(setting, path).decode("ascii").strip(), path.parent))
     except ValueError:
         secret = ""
     if not secret:
-        raise ConfigError(f"{path}: a secret_file must hold one secret: {kind.allowed}")
+        raise ConfigError(f"{path}: a {setting} must hold one secret: {kind.allowed}")
     return secret
 
 

@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
 
     `file` is the config file that was read, None without one; `origins` has for each setting
     that isn't a default where it was set, in words; `warnings` are lines for the user. `unread`
-    says why `secret` or `routing_keys` lacks what stands in a file of its own: the server can't do
+    says why a secret or `routing_keys` lacks what stands in a file of its own: the server can't do
     without, most commands can.
     """
 
@@ -138,24 +138,26 @@ def _closeness(origin: str | None) -> int:
 
 
 def _read_files(settings: dict[str, Any], origins: dict[str, str]) -> dict[str, str]:
-    """Add what stands in `secret_file` and `routing_keys_file`; returns what could not be read."""
+    """Add what stands in the files with credentials; returns what could not be read."""
     unread: dict[str, str] = {}
-    if not {"secret_file", "routing_keys_file"} & settings.keys():
+    if not {"secret_file", "relay_secret_file", "routing_keys_file"} & settings.keys():
         return unread
     from pdagent.config.credentials import Unread, read_routing_keys, read_secret
 
-    direct, filed = (_closeness(origins.get(name)) for name in ("secret", "secret_file"))
-    if filed and filed == direct:
-        raise ConfigError(
-            f"{origins['secret_file']}: secret and secret_file are both set: remove one of them"
-        )
-    try:
-        if filed > direct:
-            settings["secret"] = read_secret(settings["secret_file"])
-            origins["secret"] = str(settings["secret_file"])
-    except Unread as error:
-        settings["secret"] = ""
-        unread["secret"] = str(error)
+    for name in ("secret", "relay_secret"):
+        file = f"{name}_file"
+        direct, filed = _closeness(origins.get(name)), _closeness(origins.get(file))
+        if filed and filed == direct:
+            raise ConfigError(
+                f"{origins[file]}: {name} and {file} are both set: remove one of them"
+            )
+        try:
+            if filed > direct:
+                settings[name] = read_secret(file, settings[file])
+                origins[name] = str(settings[file])
+        except Unread as error:
+            settings[name] = ""
+            unread[name] = str(error)
     try:
         if "routing_keys_file" in settings:
             named = read_routing_keys(settings["routing_keys_file"])
@@ -212,14 +214,16 @@ def config_path(named: str) -> Path:
 def _holds_credentials(values: Mapping[str, Written]) -> bool:
     told = values.get("notify_routing_key")
     named = told is None or str(told.value).startswith("@")
-    return not named or bool({"secret", "routing_keys"} & values.keys())
+    held = {"secret", "routing_keys", "relay_secret", "accept_secrets"}
+    return not named or bool(held & values.keys())
 
 
 def _warnings(
     config: Config, file: ConfigFile | None, environ: Mapping[str, str]
 ) -> tuple[str, ...]:
     warnings = []
-    for path in filter(None, (config.secret_file, config.routing_keys_file)):
+    files = (config.secret_file, config.relay_secret_file, config.routing_keys_file)
+    for path in filter(None, files):
         from pdagent.config.credentials import is_exposed
 
         if is_exposed(path):

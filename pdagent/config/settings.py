@@ -14,15 +14,18 @@ from pdagent.config.values import check_routing_key
 from pdagent.wording import nearest
 
 # In the file these may be lists; one line has their entries separated by commas.
-_LISTS = ("allowed_hosts", "deliver_via")
+_LISTS = ("allowed_hosts", "deliver_via", "relays", "accept_secrets", "engine_urls")
+
+SECTIONS = ("notify", "engine")
+"""Words in the file with settings below them."""
 
 
 def flat(values: Mapping[str, Written]) -> dict[str, Written]:
-    """The settings of a file; those below `notify` with their names as in the environment."""
+    """The settings of a file; those below one of `SECTIONS` with their names in the environment."""
     settings: dict[str, Written] = {}
     for name, written in values.items():
-        if name == "notify" and isinstance(written.value, dict):
-            settings |= {f"notify_{under}": entry for under, entry in written.value.items()}
+        if name in SECTIONS and isinstance(written.value, dict):
+            settings |= {f"{name}_{under}": entry for under, entry in written.value.items()}
         else:
             settings[name] = written
     return settings

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pdagent.config import ConfigError
 from pdagent.config.options import OPTIONS, Option
 from pdagent.config.reading import read_back
+from pdagent.config.settings import SECTIONS
 
 _SECRET_BYTES = 32
 _HEAD = """\
@@ -177,8 +178,8 @@ def _relative(path: Path) -> str:
 def _entry(option: Option, settings: Mapping[str, str]) -> str:
     head = f"\n# {option.explanation}\n# Allowed: {option.kind.allowed}.\n"
     section, _, name = option.name.partition("_")
-    if section == "notify":
-        first = "# notify:\n" if name == "routing_key" else ""
+    if section in SECTIONS:
+        first = f"# {section}:\n" if option.name in ("notify_routing_key", "engine_urls") else ""
         return f"{head}{first}#   {name}: {'' if option.shown == 'none' else option.shown}\n"
     if option.name in settings:
         return f"{head}{option.name}: {settings[option.name]}\n"

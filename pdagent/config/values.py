@@ -62,6 +62,16 @@ def _secret(text: str, _: Path) -> str:
     return text
 
 
+def _secrets(text: str, base: Path) -> tuple[str, ...]:
+    return tuple(_secret(item.strip(), base) for item in text.split(",") if item.strip())
+
+
+def _shared_secret(text: str, base: Path) -> str:
+    if "," in text:  # the other side has it in a list
+        raise ValueError
+    return _secret(text, base)
+
+
 def _path(text: str, base: Path) -> Path:
     if not text or "\0" in text:
         raise ValueError(text)
@@ -77,6 +87,33 @@ def _url(text: str, _: Path) -> str:
     if parts.port == 0 or any(c.isspace() for c in text.strip()):
         raise ValueError
     return text.strip().rstrip("/")
+
+
+def _urls(text: str, base: Path) -> tuple[str, ...]:
+    found = (urlsplit(_url(item, base)) for item in text.split(",") if item.strip())
+    # With the host in lower case: compared with the URL by which a relay calls itself.
+    return tuple(dict.fromkeys(url._replace(netloc=url.netloc.lower()).geturl() for url in found))
+
+
+def _engine_urls(text: str, _: Path) -> tuple[str, ...]:
+    urls = tuple(item.strip().rstrip("/") for item in text.split(",") if item.strip())
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.port == 0:
+            raise ValueError
+        if parts.username or parts.password or parts.path or parts.query or parts.fragment:
+            raise ValueError
+    return urls
+
+
+def _word(text: str, _: Path) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text.strip()):
+        raise ValueError
+    return text.strip()
+
+
+def _one_or_three(text: str, _: Path) -> int:
+    return (1, 3)[("1", "3").index(text.strip())]
 
 
 def seconds_of(text: str) -> float:
@@ -193,6 +230,14 @@ ADDRESSES = Kind(
 HOSTS = Kind("a list of host names without ports", _hosts)
 PATH = Kind("a path", _path)
 URL = Kind("an http:// or https:// URL without user name, query and fragment", _url)
+URLS = Kind("a list of http:// or https:// URLs without user name, query and fragment", _urls)
+ENGINE_URLS = Kind("a list of nats:// or tls:// URLs without user name", _engine_urls)
+SHARED_SECRET = Kind("ASCII letters, digits and signs without spaces and commas", _shared_secret)
+SHARED_SECRETS = Kind(
+    "a list of secrets: ASCII letters, digits and signs without spaces and commas", _secrets
+)
+WORD = Kind("1 to 32 letters, digits, '-' or '_'", _word)
+ONE_OR_THREE = Kind("1 or 3", _one_or_three)
 KEYS = Kind("names, each with a key of 32 letters and digits", _routing_keys_in_one_line)
 TIME_OR_NEVER = Kind(
     "a time such as 24h, 90m or 45s, a number of seconds, up to 3650d, or never", _seconds_or_never

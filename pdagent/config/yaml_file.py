@@ -69,7 +69,7 @@ def _mapping(path: Path, node: yaml.Node, what: str) -> dict[str, Written]:
         seen[key] = line
         if isinstance(value_node, yaml.MappingNode) and what == "the file":
             values[key] = Written(_mapping(path, value_node, key), line)
-        elif isinstance(value_node, yaml.SequenceNode) and what == "the file":
+        elif isinstance(value_node, yaml.SequenceNode) and what in ("the file", "engine"):
             values[key] = Written(_entries(path, value_node, key), line)
         elif not isinstance(value_node, yaml.ScalarNode):
             raise ConfigError(f"{path}, line {line}: {shown(key)} must have a single value")

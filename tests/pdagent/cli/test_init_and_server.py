@@ -64,7 +64,7 @@ def test_init_writes_a_private_config_that_explains_every_option(cli: CommandLin
     text = cli.config.read_text()
     for option in OPTIONS.values():
         assert option.explanation in text
-        assert f"{option.name.removeprefix('notify_')}:" in text
+        assert f"{option.name.removeprefix('notify_').removeprefix('engine_')}:" in text
     loaded = load({}, {"HOME": str(cli.home)}, config_file=str(cli.config))
     assert len(loaded.config.secret) >= 32
     assert loaded.origins.keys() == {"secret"}

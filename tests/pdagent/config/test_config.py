@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -49,7 +51,7 @@ def test_a_routing_key_shows_as_its_name_or_masked() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
 def test_loopback_needs_no_secret(address: str) -> None:
-    Config(address=address).check_listeners()
+    Config(address=address).check()
 
 
 @pytest.mark.parametrize(
@@ -57,20 +59,20 @@ def test_loopback_needs_no_secret(address: str) -> None:
 )
 def test_any_other_address_needs_a_secret(address: str) -> None:
     with pytest.raises(StartRefused, match="no secret is set"):
-        Config(address=address).check_listeners()
-    Config(address=address, secret="x").check_listeners()
+        Config(address=address).check()
+    Config(address=address, secret="x").check()
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "192.0.2.1:1"])
 def test_the_same_holds_for_each_further_address(address: str) -> None:
     listen = (Listener("127.0.0.1:2"), Listener(address))
     with pytest.raises(StartRefused, match=f"{address} can be reached by other hosts"):
-        Config(listen=listen).check_listeners()
+        Config(listen=listen).check()
     config = Config(listen=listen, secret="x")
-    config.check_listeners()
+    config.check()
     assert [address in warning for warning in config.listener_warnings()] == [True]
     with pytest.raises(StartRefused, match="tls_cert is set without tls_key"):
-        Config(listen=(Listener("127.0.0.1:2", tls_cert=Path("c.pem")),)).check_listeners()
+        Config(listen=(Listener("127.0.0.1:2", tls_cert=Path("c.pem")),)).check()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_an_events_url_that_is_the_agents_own_address_is_refused(
         Config(listen=(Listener(address),), events_url=events_url, secret="x"),
     ):
         with pytest.raises(StartRefused, match="is where this agent itself listens"):
-            config.check_listeners()
+            config.check()
 
 
 @pytest.mark.parametrize(
@@ -108,17 +110,69 @@ def test_an_events_url_that_is_the_agents_own_address_is_refused(
     ],
 )
 def test_another_address_is_no_loop(address: str, events_url: str) -> None:
-    Config(address=address, events_url=events_url, secret="x").check_listeners()
+    Config(address=address, events_url=events_url, secret="x").check()
 
 
 def test_tls_needs_a_certificate_and_its_key(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     cert.touch()
     with pytest.raises(StartRefused, match="tls_cert is set without tls_key"):
-        Config(tls_cert=cert).check_listeners()
+        Config(tls_cert=cert).check()
     with pytest.raises(StartRefused, match="tls_key is set without tls_cert"):
-        Config(tls_key=key).check_listeners()
+        Config(tls_key=key).check()
     with pytest.raises(StartRefused, match=r"tls_key: there is no file .*key\.pem"):
-        Config(tls_cert=cert, tls_key=key).check_listeners()
+        Config(tls_cert=cert, tls_key=key).check()
     key.touch()
-    Config(tls_cert=cert, tls_key=key).check_listeners()
+    Config(tls_cert=cert, tls_key=key).check()
+
+
+HOST = {"relays": ("https://relay1:1", "https://relay2:1"), "relay_secret": "hush"}
+RELAY = {"engine_urls": ("nats://n1:4222",), "accept_secrets": ("hush",)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (HOST | RELAY, "relays and engine are both set"),
+        (HOST | {"relay_secret": ""}, "relays are set and no relay_secret"),
+        (HOST | {"relays": ("http://relay1:1",)}, "http://relay1:1 would get the relay_secret"),
+        (
+            HOST | {"relays": ("https://127.0.0.1:49463",)},
+            "127.0.0.1:49463 is where this agent",
+        ),
+        (HOST | {"relay_ca": Path("/nowhere")}, "relay_ca: /nowhere: No such file"),
+        (HOST | {"relay_ca": Path(__file__)}, "no certificates in PEM format"),
+        ({"acknowledge": "relay"}, "acknowledge is 'relay' and no relay is set"),
+        (RELAY | {"accept_secrets": ()}, "engine is set and no accept_secrets"),
+        (RELAY | {"spool": Path("/s")}, "accept_secrets and spool are both set"),
+    ],
+)
+def test_settings_of_relays_that_do_not_fit_are_refused(
+    settings: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(StartRefused, match=problem) as refused:
+        Config(**settings).check()
+    assert "\n" not in str(refused.value) and "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        HOST,
+        HOST | {"relays": ("http://127.0.0.1:1", "http://localhost:2"), "acknowledge": "relay"},
+        RELAY,
+        {"accept_secrets": ("a", "b")},
+    ],
+)
+def test_settings_of_relays_that_fit(settings: dict[str, Any]) -> None:
+    config = Config(**settings)
+    config.check()
+    assert config.sends_heartbeat == ("relays" not in settings)
+
+
+def test_a_relay_without_its_engine_module_names_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "nats", None)
+    with pytest.raises(StartRefused, match=r"pip install 'pdagent\[relay\]'"):
+        Config(**RELAY).check()  # type: ignore[arg-type]

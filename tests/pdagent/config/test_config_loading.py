@@ -362,3 +362,40 @@ def test_a_variable_that_is_nearly_a_setting_is_warned_about() -> None:
     assert load({}, environ, search=[]).warnings == (
         "environment variable PAGERDUTY_AGENT_ADRESS is unknown: is it PAGERDUTY_AGENT_ADDRESS?",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "relays: [https://Relay1:1/, https://relay2:2]",
+        "relays:\n  - https://relay1:1\n  - https://relay2:2/",
+        'relays: "https://relay1:1,https://RELAY2:2,https://relay1:1"',
+    ],
+)
+def test_relays_are_a_list_of_urls_in_one_form(file: Path, text: str) -> None:
+    assert read(file, f"{text}\n").config.relays == ("https://relay1:1", "https://relay2:2")
+
+
+def test_the_engine_stands_in_a_map(file: Path) -> None:
+    text = "engine:\n  urls: [nats://n1:4222, nats://n2:4222/]\n  ca: ca.pem\n  replicas: 1\n"
+    config = read(file, f"accept_secrets: [new, old]\n{text}").config
+    assert config.engine_urls == ("nats://n1:4222", "nats://n2:4222")
+    assert (config.engine_ca, config.engine_replicas) == (file.with_name("ca.pem"), 1)
+    assert (config.engine_name, config.accept_secrets) == ("pagerduty", ("new", "old"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("relays: [relay1]", "relays must be a list of http:// or https:// URLs"),
+        ("relays: [https://u:p@relay1]", "relays must be a list of http:// or https:// URLs"),
+        ("relay_secret: a,b", "relay_secret must be ASCII letters, digits and signs without"),
+        ("accept_secrets: ['a,b c']", "accept_secrets must be a list of secrets"),
+        ("engine:\n  urls: [http://n1]", "engine_urls must be a list of nats://"),
+        ("engine:\n  url: nats://n1", "unknown key 'engine_url': did you mean 'engine_urls'"),
+        ("engine:\n  replicas: 2", "engine_replicas must be 1 or 3"),
+        ("acknowledge: both", "acknowledge must be local or relay"),
+    ],
+)
+def test_what_is_wrong_with_settings_of_relays(file: Path, text: str, expected: str) -> None:
+    assert expected in problem(file, f"{text}\n")

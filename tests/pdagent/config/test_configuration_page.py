@@ -21,7 +21,7 @@ _BEGIN, _END = "which also says how. -->\n", "<!-- end of the table -->\n"
 def row(option: Option) -> str:
     variable = f"`{ENV_PREFIX}{option.name.upper()}`"
     default = option.shown if option.shown == "none" else f"`{option.shown}`"
-    name = re.sub("^notify_", "notify: ", option.name)
+    name = re.sub("^(notify|engine)_", r"\1: ", option.name)
     cells = f"`{name}`", option.explanation, option.kind.allowed, default, variable
     return "| " + " | ".join(cells) + " |\n"
 

@@ -145,7 +145,7 @@ def test_require_secret_protects_the_paths_of_pagerduty(strict: AgentProcess, pa
 
 def test_require_secret_needs_a_secret() -> None:
     with pytest.raises(StartRefused, match="require_secret"):
-        Config(require_secret=True).check_listeners()
+        Config(require_secret=True).check()
 
 
 def warnings_of(agent: AgentProcess) -> list[str]:
