@@ -17,7 +17,7 @@ import msgspec
 
 from actors.core.breaker import Breaker, LinkState
 from actors.core.concurrency import Concurrency
-from actors.core.verdict import Deferred, Delivered, Rejected, Verdict
+from actors.core.verdict import NOT_SENT, Deferred, Delivered, Rejected, Verdict
 from actors.messages import Grant, SenderId
 from store.records import EventId, QueueId
 
@@ -224,6 +224,8 @@ class DeliverySlots:
 
     def _counts(self, queue: QueueId, event: EventId, verdict: Verdict) -> bool:
         """Whether an attempt counts against its event; a first one never does."""
+        if isinstance(verdict, Deferred) and verdict.reason == NOT_SENT:
+            return False
         before = self._failed.pop(queue, None)
         if not isinstance(verdict, Deferred):
             self._accepted += isinstance(verdict, Delivered)
@@ -239,7 +241,7 @@ class DeliverySlots:
         """What a verdict says about the link."""
         breaker, now = self._breaker, self._clock()
         match verdict:
-            case Rejected(reason="unreadable"):
+            case Rejected(reason="unreadable") | Deferred(reason="not_owner"):
                 pass  # it never left the agent
             case Delivered() | Rejected():
                 breaker.accepted(now)

@@ -32,7 +32,7 @@ from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
 from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState
-from actors.core.verdict import NOT_AT_PAGERDUTY, Deferred, Delivered, Rejected
+from actors.core.verdict import NOT_AT_PAGERDUTY, NOT_SENT, Deferred, Delivered, Rejected
 from actors.core.waiting import WaitingEvent
 from store.records import (
     ActorRestarted,
@@ -177,7 +177,7 @@ def _delay(state: QueueState, verdict: Deferred, chance: float, *, link_failing:
     wait = backoff(state.failures + 1, chance)
     if wish is None:
         return wait
-    return wish if verdict.reason == "rate_limited" else max(wish, wait)
+    return wish if verdict.reason in ("rate_limited", NOT_SENT) else max(wish, wait)
 
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import ATTEMPTS_KEPT, QueueState
-from actors.core.verdict import NOT_AT_PAGERDUTY
+from actors.core.verdict import NOT_AT_PAGERDUTY, NOT_SENT
 from actors.core.waiting import Sort, Trials, WaitingEvent
 from store.records import (
     ActorRestarted,
@@ -158,7 +158,7 @@ def _defer(state: QueueState, record: DeliveryDeferred) -> None:
             failing_for, failed_at = event.failing_for_until(record.at), record.at
     if record.reason in NOT_AT_PAGERDUTY:
         failed_at = None
-    elif not record.link_failing:
+    elif not record.link_failing and record.reason != NOT_SENT:
         state.failures += 1
     trials = replace(
         before,

@@ -7,11 +7,21 @@ from typing import Literal
 import msgspec
 
 DeferReason = Literal[
-    "rate_limited", "server_error", "no_answer", "unreachable", "loop", "not_understood"
+    "rate_limited",
+    "server_error",
+    "no_answer",
+    "unreachable",
+    "loop",
+    "not_understood",
+    "not_owner",
 ]
 
 NOT_AT_PAGERDUTY = ("unreachable", "loop")
 """No request gets as far as PagerDuty: that concerns every key, and no event is to blame."""
+
+NOT_SENT = "not_owner"
+"""A relay's lease was not valid, so no request was made: that says nothing about the event or the
+link."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):

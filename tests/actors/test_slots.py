@@ -254,3 +254,17 @@ def test_while_the_agent_stops_nothing_begins() -> None:
     turns.wait(60.0)
     assert not turns.under_way
     assert turns.slots.busy() == 0
+
+
+def test_what_was_not_sent_says_nothing_about_the_link_or_the_event() -> None:
+    turns = Turns()
+    not_sent = Deferred(reason="not_owner", detail="the lease")
+    assert not turns.counts(1, not_sent)
+    assert turns.slots.link().state == "unknown"
+    turns.counts(1, FAILED)
+    turns.counts(2, DELIVERED)
+    assert not turns.counts(1, not_sent)
+    assert turns.counts(1, FAILED), "it counts from the attempt before on"
+    for queue in range(3, 50):
+        turns.counts(queue, not_sent)
+    assert turns.slots.link().state == "reachable"

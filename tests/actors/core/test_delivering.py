@@ -44,6 +44,7 @@ POLICY: dict[DeferReason, tuple[bool, bool, bool]] = {
     "not_understood": (True, True, False),
     "unreachable": (False, False, False),
     "loop": (False, False, False),
+    "not_owner": (False, False, False),
 }
 REASONS = pytest.mark.parametrize("reason", POLICY)
 
@@ -284,3 +285,12 @@ def test_after_a_restart_the_attempt_without_outcome_is_made_again() -> None:
 
 def test_a_restart_without_an_attempt_under_way_is_not_worth_a_record() -> None:
     assert when(given(*TWO), ResumeQueue("the agent was killed")) == []
+
+
+def test_what_was_not_sent_makes_the_next_wait_no_longer() -> None:
+    state = given(*TWO, started(A), deferred(A, "server_error"), started(A, 2))
+    wish = Deferred(reason="not_owner", retry_after=1.0)
+    (record,) = when(state, finish(A, wish, chance=0.5))
+    assert isinstance(record, DeliveryDeferred)
+    assert record.retry_at == record.at + 1.0
+    assert given(*TWO, started(A), deferred(A, "server_error"), started(A, 2), record).failures == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ from actors.core.commands import (
 from actors.core.decide import Deliver, WakeAfter, decide, resume
 from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot, to_snapshot
-from actors.core.verdict import Deferred, Delivered, Rejected
+from actors.core.verdict import DeferReason, Deferred, Delivered, Rejected
 from actors.core.waiting import stored
 from store import codec
 from store.records import ActorRestarted, EventId, Record
@@ -35,7 +37,7 @@ from tests.simulation.witness import CLOSING, Witness
 
 POLICY = Policy(max_queue_length=6, max_attempts=3)
 
-REASONS = ("rate_limited", "server_error", "no_answer", "unreachable", "loop", "not_understood")
+REASONS = get_args(DeferReason)
 WAITS = st.none() | st.floats(0.0, 3_600.0)
 VERDICTS = (
     st.builds(Delivered, status=st.sampled_from([200, 202]), seconds=st.floats(0, 30))
