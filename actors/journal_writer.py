@@ -233,16 +233,19 @@ class JournalWriter(DispatchedActor):
         else:
             self._admit()
 
-    def _break(self, error: JournalError) -> None:
+    def _break(self, error: CommitFailedError) -> None:
         """Refuse everything until the journal can be written again; `_look_again` finds out."""
         logger.error("%s; nothing is accepted or delivered until it works again", error)
         self._statistics.failures += 1
         self._broken = str(error)
-        self._admission.refusal = Refusal(
+        refusal = Refusal(
             reason="unavailable",
             message=f"{error}: make room on its disk, the agent then continues without a restart",
             retry_after=10,
         )
+        if not error.is_about_disk:
+            refusal = msgspec.structs.replace(refusal, message=str(error))
+        self._admission.refusal = refusal
 
     def _admit(self) -> None:
         try:

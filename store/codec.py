@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import TypeVar, get_args
 from zlib import crc32
 
@@ -175,7 +175,7 @@ def body_in(key: bytes, value: bytes, wanted: int) -> tuple[int, bytes | None]:
     raise BadRecordError("the index names it, but it is not there", wanted)
 
 
-def without(key: bytes, value: bytes, seqs: set[int]) -> bytes | None:
+def without(key: bytes, value: bytes, seqs: Container[int]) -> bytes | None:
     """The value of an intact row after the removal of these records; None if none is left."""
     first, at, kept = seq_in(key), len(_ROW_VERSION), [_ROW_VERSION]
     while at < len(value):

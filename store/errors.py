@@ -93,3 +93,57 @@ class JournalDisplacedError(JournalError):
 
 class CommitFailedError(JournalError):
     """The transaction failed; it isn't known what was persisted."""
+
+    is_about_disk = True
+    """Whether room on the disk may help; otherwise the message says what does."""
+
+
+class JournalBehindError(CommitFailedError):
+    """A relay can't write its journal as it does not know the end of the log, or does not own it.
+
+    `recover` may help.
+    """
+
+    is_about_disk = False
+
+
+class EngineSilentError(JournalBehindError):
+    """The engine under a relay's log did not confirm a message in time."""
+
+    def __init__(self, seconds: float, why: object) -> None:
+        super().__init__(
+            f"the engine did not confirm a commit within {seconds:g} s ({why}): start the nodes "
+            "that are down, the relay then continues without a restart"
+        )
+
+
+class JournalFencedError(JournalBehindError):
+    """Another relay owns the log now. Nothing of this process is stored any more."""
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(f"the relay {owner} has taken over: this one becomes a standby")
+
+
+class JournalForeignError(JournalError):
+    """A relay's copy and the log of its engine do not belong together."""
+
+
+class LogDamagedError(JournalError):
+    """A message of a relay's log is not what was written."""
+
+    def __init__(self, seq: int, what: str) -> None:
+        super().__init__(
+            f"message {seq} of the engine's log is damaged ({what}): let a relay deliver that has "
+            "applied it already; if there is none, give 'engine' another 'name' and send again "
+            "what the hosts have kept ('relay resend' on each)"
+        )
+
+
+class LogNewerError(JournalError):
+    """A newer version wrote a message of a relay's log."""
+
+    def __init__(self, seq: int, found: int, known: int) -> None:
+        super().__init__(
+            f"message {seq} of the engine's log has format {found}, this program knows up to "
+            f"{known}: install the version that the other relays have"
+        )

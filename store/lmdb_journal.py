@@ -19,6 +19,7 @@ from store.errors import (
     CommitFailedError,
     JournalDisplacedError,
     JournalError,
+    JournalForeignError,
     JournalFullError,
     JournalNewerError,
     SandboxJournalError,
@@ -28,7 +29,7 @@ from store.inspection.data_file import refuse_damage
 from store.lmdb_reader import LmdbReader
 from store.lock import JournalLock
 from store.port import Append, Usage
-from store.records import Entry, EventAccepted, QueueId
+from store.records import Entry, QueueId
 from store.tables import Rows, Tables
 
 _MIB = 1 << 20
@@ -102,6 +103,15 @@ class LmdbJournal(LmdbReader):
                     txn.put(tables.SANDBOX, b"1")
             elif (txn.get(tables.SANDBOX) is not None) != self._sandbox:
                 raise SandboxJournalError(self.directory, is_sandbox=not self._sandbox)
+            self._check_use(txn, txn.get(tables.LOG) is not None)
+
+    def _check_use(self, txn: Any, is_copy: bool) -> None:
+        """Raise `JournalForeignError` for a journal of the other use; `txn` is one of `meta`."""
+        if is_copy:
+            raise JournalForeignError(
+                f"the journal {self.directory} is a relay's copy, whose events other relays "
+                "deliver as well: configure 'engine', or another 'database'"
+            )
 
     def _read_figures(self) -> None:
         """Numbers are never used twice, even when the newest entries have been removed."""
@@ -124,7 +134,7 @@ class LmdbJournal(LmdbReader):
             self._refuse_if_displaced()
         entries = self._entries + seq - self._last
         try:
-            with _quick_turns(), self._env.begin(write=True) as txn:
+            with quick_turns(), self._env.begin(write=True) as txn:
                 written = rows.put(txn, to)
                 for snapshot in snapshots:
                     written += to.put_snapshot(txn, *snapshot)
@@ -162,9 +172,9 @@ class LmdbJournal(LmdbReader):
             with self._env.begin(write=True) as txn:
                 left = self._entries
                 for queue, of_queue in groupby(ordered, key=lambda entry: entry.queue):
-                    left -= self._remove_of(txn, queue, {entry.seq: entry for entry in of_queue})
+                    left -= self._remove_of(txn, queue, [entry.seq for entry in of_queue])
                 self._tables.put_figures(txn.put, self._last, left)
-                txn.put(tables.LAST_REMOVED, str(self._last).encode(), db=self._tables.meta)
+                self._put_removed(txn, self._last)
         except BadRecordError as error:
             raise CommitFailedError(f"removing old records failed: {error}") from None
         except (lmdb.Error, OSError) as error:
@@ -172,29 +182,33 @@ class LmdbJournal(LmdbReader):
         self._entries = left
         self._measure()
 
-    def _remove_of(self, txn: Any, queue: QueueId, entries: dict[int, Entry]) -> int:
-        """Remove a queue's entries, given in order by number; returns how many were there."""
+    def _put_removed(self, txn: Any, newest: int) -> None:
+        txn.put(tables.LAST_REMOVED, str(newest).encode(), db=self._tables.meta)
+
+    def _remove_of(self, txn: Any, queue: QueueId, seqs: Sequence[int]) -> int:
+        """Remove a queue's entries by their numbers, in order; returns how many were there."""
         cursor, table, prefix = txn.cursor(self._tables.journal), self._tables, queue_key(queue)
-        left, removed = set(entries), 0
-        for wanted in entries:
+        left, removed = set(seqs), 0
+        for wanted in seqs:
             if wanted not in left or not self._to_row_of(cursor, queue_key(queue, wanted)):
                 continue
             key, value = cursor.key(), cursor.value()
             if not key.startswith(prefix):
                 continue
-            gone = left.intersection(seq for seq, _ in codec.bodies_in(key, value))
+            gone = {seq: body for seq, body in codec.bodies_in(key, value) if seq in left}
             if not gone:
                 continue  # gone before: its id may belong to a newer entry by now
-            kept = codec.without(key, value, gone)
+            events = [codec.accepted_in(*each) for each in gone.items()]
+            kept = codec.without(key, value, gone.keys())
             if kept is None:
                 txn.delete(key, db=table.journal)
             else:
                 txn.put(key, kept, db=table.journal)
-            left -= gone
+            left -= gone.keys()
             removed += len(gone)
-            for record in (entries[seq].record for seq in gone):
-                if isinstance(record, EventAccepted):
-                    txn.delete(record.event.encode(), db=table.events)
+            for event in events:
+                if event is not None:
+                    txn.delete(event, db=table.events)
         return removed
 
     def admit(self) -> None:
@@ -262,7 +276,7 @@ class LmdbJournal(LmdbReader):
 
 
 @contextmanager
-def _quick_turns() -> Iterator[None]:
+def quick_turns() -> Iterator[None]:
     """py-lmdb gives up the interpreter lock at each put: get it back soon from who computes."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_COMMITTING)

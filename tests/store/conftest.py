@@ -7,19 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from store.lmdb_copy import LmdbCopy
 from store.lmdb_journal import LmdbJournal
+from store.memory_log import MemoryEngine, MemoryLog
 from store.port import Journal
+from store.replicated_journal import ReplicatedJournal
 from tests.memory_journal import MemoryJournal
 
 LIMIT = 64 << 20
 
 
 class Shelf:
-    """One journal that can be put away and opened again, as a new process would."""
+    """One journal that can be put away and opened again, as a new process would.
 
-    def __init__(self, directory: Path | None, limit: int) -> None:
+    With an engine, it is the journal of a relay that owns the log.
+    """
+
+    def __init__(
+        self, directory: Path | None, limit: int, engine: MemoryEngine | None = None
+    ) -> None:
         self._directory = directory
         self._limit = limit
+        self._engine = engine
         self.journal: Journal = self._open()
 
     def reopened(self) -> Journal:
@@ -37,16 +46,23 @@ class Shelf:
     def _open(self) -> Journal:
         if self._directory is None:
             return MemoryJournal(limit=self._limit)
-        return LmdbJournal(self._directory, limit=self._limit)
+        if self._engine is None:
+            return LmdbJournal(self._directory, limit=self._limit)
+        copy = LmdbCopy(self._directory, limit=self._limit)
+        journal = ReplicatedJournal(copy, MemoryLog(self._engine), "relay")
+        journal.take_over()
+        return journal
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=["memory", "lmdb", "replicated"])
 def make_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[int], Shelf]]:
-    """Makes the shelf for a journal with a limit in bytes, once in memory and once in LMDB."""
+    """Makes the shelf for a journal with a limit in bytes, once for each kind of journal."""
     shelves: list[Shelf] = []
 
     def make(limit: int) -> Shelf:
-        shelves.append(Shelf(tmp_path / "journal" if request.param == "lmdb" else None, limit))
+        directory = None if request.param == "memory" else tmp_path / "journal"
+        engine = MemoryEngine() if request.param == "replicated" else None
+        shelves.append(Shelf(directory, limit, engine))
         return shelves[-1]
 
     yield make
