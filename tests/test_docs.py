@@ -131,7 +131,16 @@ SAID = {
         "BadParameter",
         "SettingError",
     ),
-    *("Refusal", "HTTPBadRequest", "HTTPUnauthorized", "MalformedJsonError", "Unusable", "Nothing"),
+    *(
+        "Refusal",
+        "HTTPConflict",
+        "error_body",
+        "HTTPBadRequest",
+        "HTTPUnauthorized",
+        "MalformedJsonError",
+        "Unusable",
+        "Nothing",
+    ),
     *("warning", "error", "critical", "exception", "__init__"),
 }
 """Functions and classes whose texts people read, besides journal errors and `say`."""

@@ -28,7 +28,8 @@ from rich.terminal_theme import TerminalTheme
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parents[1]))
 
-from pdagent.dashboard.live.screen import Size, page_of, screen  # noqa: E402
+from pdagent.dashboard.live.lines import Size  # noqa: E402
+from pdagent.dashboard.live.screen import page_of, screen  # noqa: E402
 from pdagent.dashboard.live.seen import Seen  # noqa: E402
 from pdagent.dashboard.live.view import View  # noqa: E402
 from pdagent.dashboard.report import status_report  # noqa: E402

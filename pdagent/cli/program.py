@@ -37,6 +37,7 @@ _COMMANDS = {
     "queue": "queue:queue",
     "journal": "journal:journal",
     "status": "status:status",
+    "hosts": "hosts:hosts",
     "health": "health:health",
     "config": "checking:config",
     "notify": "notify:notify",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pdagent.dashboard.live.loop import Answer, Question
     from pdagent.dashboard.live.view import View
+    from pdagent.dashboard.report import StatusReport
 
 _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
 
@@ -30,6 +32,7 @@ _SORTS = ("waiting", "oldest", "dead", "delivered", "error", "name")
     "  pagerduty-agent status --json | jq .totals",
 )
 @click.option("-w", "--watch", is_flag=True, help="Stay and redraw; 'q' quits, '?' explains.")
+@click.option("--fleet", is_flag=True, help="On a relay: the hosts that report to it instead.")
 @json_option
 @click.option("--sort", type=click.Choice(_SORTS), help="What stands first (default: waiting).")
 @click.option(
@@ -56,6 +59,7 @@ def status(
     session: Session,
     *,
     watch: bool,
+    fleet: bool,
     as_json: bool,
     sort: str | None,
     match: str | None,
@@ -66,11 +70,19 @@ def status(
     """Show the agent, PagerDuty as it sees it, totals, and a row per routing key.
 
     What is wrong and what to do about it stands above the table. DEAD counts events that PagerDuty
-    refused; 'queue list' shows them.
+    refused; 'queue list' shows them. With --fleet: sums over the hosts that report to this relay,
+    and the hosts that need attention; --filter and --limit are then about hosts.
     """
     if watch and (as_json or limit is not None):
         raise click.UsageError("--watch goes with neither --json nor --limit.")
+    if fleet and (sort is not None or show_keys):
+        raise click.UsageError("--fleet goes with neither --sort nor --show-keys.")
     query = {"sort": sort or "", "match": match or "", "show_keys": "1" if show_keys else ""}
+    if fleet and not watch:
+        from pdagent.cli.fleet import show_fleet
+
+        show_fleet(session, match=match, limit=limit, as_json=as_json)
+        return
     if as_json:
         with session.agent(LOOKED) as client:
             echo_json(client.json("/status", **query, limit=str(limit or "")))
@@ -83,6 +95,11 @@ def status(
 
     console = Console(highlight=False)
     if watch:
+        _check_terminal(console)
+        if fleet:
+            from pdagent.cli.fleet import watch_fleet
+
+            context.exit(watch_fleet(session, console, match=match, interval=interval))
         from pdagent.dashboard.live.view import View
 
         view = View(sort=sort or _SORTS[0], match=match or "")
@@ -100,15 +117,20 @@ def status(
     print_status(report, console, datetime.now(UTC), session.with_options, fit=fit)
 
 
-def _watched(
-    session: Session, console: Console, view: View, interval: float, *, show_keys: bool
-) -> int:
+def _check_terminal(console: Console) -> None:
     if not (console.is_terminal and sys.stdin.isatty()) or console.is_dumb_terminal:
         raise CommandFailed(
             "--watch needs a terminal that it can draw on: use 'status' or 'status --json' instead",
             ExitCode.USAGE,
         )
+
+
+def _watched(
+    session: Session, console: Console, view: View, interval: float, *, show_keys: bool
+) -> int:
     from pdagent.dashboard.live.loop import Watch
+    from pdagent.dashboard.live.screen import page_of, screen
+    from pdagent.dashboard.live.seen import Seen
 
     client = LocalClient(session.loaded.calling)
     more = {"show_keys": "1"} if show_keys else {}
@@ -117,13 +139,17 @@ def _watched(
         sys.stdin.fileno(),
         lambda question: _asked(client, question, more),
         interval=interval,
+        seen=Seen(),
         view=view,
-        options=session.with_options,
+        page_of=page_of,
+        screen=partial(screen, options=session.with_options),
     )
     return watch.run()
 
 
-def _asked(client: LocalClient, question: Question, more: Mapping[str, str]) -> Answer:
+def _asked(
+    client: LocalClient, question: Question, more: Mapping[str, str]
+) -> Answer[StatusReport]:
     from pdagent.dashboard.live.loop import Answer
     from pdagent.dashboard.report import status_report
 

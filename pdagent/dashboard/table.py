@@ -50,13 +50,13 @@ def print_status(
         while rows > 1 and (beyond := len(console.render_lines(Group(*parts))) - room) > 0:
             rows = max(1, rows - beyond)
             parts = _parts(report, now, width, options, rows)
-    _print(console, parts)
+    print_parts(console, parts)
 
 
 def print_queues(queues: Sequence[QueueReport], console: Console, now: datetime) -> None:
     """Print the table alone."""
     width = console.width if console.is_terminal else None
-    _print(console, [_table(by_need(queues), now, width, None)])
+    print_parts(console, [_table(by_need(queues), now, width, None)])
 
 
 def _parts(
@@ -102,7 +102,8 @@ def _parts(
     return parts
 
 
-def _print(console: Console, parts: Iterable[RenderableType]) -> None:
+def print_parts(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Print `parts` below each other; elsewhere than on a terminal plain, and never cut."""
     if console.is_terminal:
         console.print(Group(*parts))
         return

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,9 @@ from pdagent.operating.followers import Followers
 from pdagent.operating.traffic import Traffic
 from store.port import Journal
 from store.records import EventId, RoutingKey
+
+if TYPE_CHECKING:
+    from pdagent.fleet.desk import FleetDesk
 
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
@@ -52,6 +55,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """Prometheus's text; called in a thread of its own."""
     test_notifications: Callable[[], Awaitable[dict[str, str | None]]] | None = None
     """Uses each channel of `notify` once; by channel, why it failed, None if it did not."""
+    fleet: FleetDesk | None = None
+    """The hosts that report to this agent, if it is a relay."""
     warnings: Callable[[], list[str]] = list
     """What needs attention while the agent works, one sentence each."""
 

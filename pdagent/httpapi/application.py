@@ -16,11 +16,13 @@ from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
 from pdagent.httpapi.intake.direct import DirectIntake
 from pdagent.httpapi.intake.nagios_form import NagiosForm
+from pdagent.httpapi.intake.reports import HOSTS_PATH, HostReports
 from pdagent.httpapi.intake.resource import SingleEventsResource, respond
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent, SingleEvents
 from pdagent.httpapi.loop_guard import LoopGuard
 from pdagent.httpapi.machines import Health, Metrics, OpenApi
 from pdagent.httpapi.operators.commands import QueueCommands
+from pdagent.httpapi.operators.hosts import RelayHosts
 from pdagent.httpapi.operators.notifying import TestNotifications
 from pdagent.httpapi.operators.queries import Events
 from pdagent.httpapi.operators.selection import Selection
@@ -41,7 +43,13 @@ def build(agent: Agent) -> tuple[AsgiApplication, DirectIntake]:
     loops, browsers = LoopGuard(agent), BrowserGuard(agent.config)
     paths = single_events(agent)
     app = whole_requests(with_routes(agent, paths, [loops, browsers]))
-    return app, DirectIntake(paths, loops, browsers)
+    return app, DirectIntake({**paths, HOSTS_PATH: reports(agent)}, loops, browsers)
+
+
+def reports(agent: Agent) -> HostReports:
+    """The path that takes the reports of a relay's hosts."""
+    known = (agent.config.secret,) if agent.fleet is None else agent.fleet.secrets
+    return HostReports(agent, Secret(*known))
 
 
 def single_events(agent: Agent) -> dict[str, SingleEvents]:
@@ -82,6 +90,9 @@ def with_routes(
     for command in ("retry", "discard", "hold", "release"):
         app.add_route(f"/queue/{command}", commands, suffix=command)
     app.add_route("/queue/tail", Tail(agent, secret, selection))
+    hosts = RelayHosts(agent, secret, selection, reports(agent))
+    app.add_route(HOSTS_PATH, hosts)
+    app.add_route(f"{HOSTS_PATH}/forget", hosts, suffix="forget")
     app.add_route("/notify/test", TestNotifications(agent, secret, selection))
     health = Health(agent)
     app.add_route("/health", health)

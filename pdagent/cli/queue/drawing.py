@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 
 from rich.cells import cell_len
@@ -98,28 +98,52 @@ class Paper:
             self.whole((text, "dim"))
 
 
-class EventTable(Paper):
+class Columns(Paper):
+    """Rows of texts below a header. The columns get as wide as the first page needs.
+
+    The cells of the columns with the numbers `right` stand at the right of theirs.
+    """
+
+    def __init__(self, right: Container[int]) -> None:
+        super().__init__()
+        self._right = right
+        self._widths: list[int] = []
+
+    def header(self, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        """The header, for columns that have room for `cells`."""
+        columns = zip(names, *cells, strict=False)
+        self._widths = [min(max(map(cell_len, column)), _WIDEST) for column in columns]
+        self.row(names, ["bold"] * len(names) if self.on_terminal else [])
+
+    def row(self, texts: Iterable[str], styles: Sequence[str]) -> None:
+        """One row; `styles` are those of its first cells."""
+        parts: list[Part] = []
+        for place, text in enumerate(texts):
+            width = self._widths[place]
+            blanks = " " * (width - cell_len(text))
+            padded = blanks + text if place in self._right else text + blanks
+            parts.append((f"{padded}  ", styles[place] if place < len(styles) else ""))
+        self.line(*parts)
+
+
+class EventTable(Columns):
     """One line an event; on a terminal, ids are short and an error has a line of its own.
 
-    `now` is what ages are counted from. The columns get as wide as the first page needs.
+    `now` is what ages are counted from.
     """
 
     def __init__(self, now: datetime) -> None:
-        super().__init__()
+        super().__init__(right=(3, 4))
         self._now = now
-        self._widths: list[int] = []
         self.count = 0
 
     def print(self, rows: Sequence[EventRow]) -> None:
         """Print a page, with the header if it is the first that holds anything."""
         cells = [self._cells(row) for row in rows]
         if not self.count and rows:
-            header = _HEADER[:6] if self.on_terminal else _HEADER
-            columns = zip(header, *cells, strict=False)
-            self._widths = [min(max(map(cell_len, column)), _WIDEST) for column in columns]
-            self._row(header, ["bold"] * len(header) if self.on_terminal else [])
+            self.header(_HEADER[:6] if self.on_terminal else _HEADER, cells)
         for row, texts in zip(rows, cells, strict=True):
-            self._row(texts, ["", STYLES.get(row.state, "")])
+            self.row(texts, ["", STYLES.get(row.state, "")])
             if self.on_terminal and row.last_error:
                 self.line("  ", (row.last_error, "red"))
         self.count += len(rows)
@@ -134,12 +158,3 @@ class EventTable(Paper):
             row.summary or row.dedup_key or "-",
         ]
         return cells if self.on_terminal else [*cells, row.last_error or "-"]
-
-    def _row(self, texts: Iterable[str], styles: Sequence[str]) -> None:
-        parts: list[Part] = []
-        for place, text in enumerate(texts):
-            width = self._widths[place]
-            blanks = " " * (width - cell_len(text))
-            padded = blanks + text if place in (3, 4) else text + blanks
-            parts.append((f"{padded}  ", styles[place] if place < len(styles) else ""))
-        self.line(*parts)

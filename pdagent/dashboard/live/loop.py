@@ -11,20 +11,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from pdagent.dashboard.live.keyboard import Keyboard
-from pdagent.dashboard.live.screen import Size, page_of, screen
-from pdagent.dashboard.live.seen import Seen
+from pdagent.dashboard.live.lines import Size
 from pdagent.dashboard.live.view import View
-from pdagent.dashboard.report import StatusReport
 
 _REDRAW = 1.0  # seconds
 
 _Handler = Callable[[int, object], None]
+Report = TypeVar("Report")
+Known = TypeVar("Known", bound="Knowledge")
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -36,15 +37,29 @@ class Question(msgspec.Struct, frozen=True):
     limit: int
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, Generic[Report], frozen=True):
     """`report` answers `question`, or `problem` says in one line why there is none."""
 
     question: Question
-    report: StatusReport | None = None
+    report: Report | None = None
     problem: str = ""
 
 
-class Poller:
+class Knowledge(Protocol):
+    """What is known of what is watched. It never changes: what comes in makes another one."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are in all."""
+
+    def answered(self, report: Any, offset: int, now: datetime) -> Self:
+        """The agent answered with the rows from number `offset` on."""
+
+    def failed(self, why: str, now: datetime) -> Self:
+        """The agent could not be asked, and why."""
+
+
+class Poller(Generic[Report]):
     """Asks the agent in a thread: the keyboard must not wait for the answer.
 
     Every `interval` seconds, and at once when the question changes. `ask` returns an `Answer`,
@@ -53,7 +68,7 @@ class Poller:
 
     def __init__(
         self,
-        ask: Callable[[Question], Answer],
+        ask: Callable[[Question], Answer[Report]],
         question: Question,
         interval: float,
         news: Callable[[], None],
@@ -62,7 +77,7 @@ class Poller:
         self._question = question
         self._interval = interval
         self._news = news
-        self._answers: deque[Answer] = deque(maxlen=1)
+        self._answers: deque[Answer[Report]] = deque(maxlen=1)
         self._changed = threading.Event()
         # A daemon: quitting does not wait for an agent that hangs.
         threading.Thread(target=self._run, name="poller", daemon=True).start()
@@ -73,7 +88,7 @@ class Poller:
             self._question = question
             self._changed.set()
 
-    def take(self) -> Answer | None:
+    def take(self) -> Answer[Report] | None:
         """The latest answer, once."""
         return self._answers.pop() if self._answers else None
 
@@ -86,30 +101,33 @@ class Poller:
             self._changed.wait(max(0.0, began + self._interval - time.monotonic()))
 
 
-class Watch:
-    """The dashboard on a terminal, until `q` or a signal ends it.
+class Watch(Generic[Report, Known]):
+    """A dashboard on a terminal, until `q` or a signal ends it.
 
-    The terminal is given back as it was whatever ends it: a key, a signal, a mistake. `options`
-    completes command lines that texts name.
+    The terminal is given back as it was whatever ends it: a key, a signal, a mistake. `seen` is
+    what is known at first, `page_of` how many rows a screen has room for, and `screen` draws it.
     """
 
     def __init__(
         self,
         console: Console,
         descriptor: int,
-        ask: Callable[[Question], Answer],
+        ask: Callable[[Question], Answer[Report]],
         *,
         interval: float,
+        seen: Known,
         view: View,
-        options: Callable[[str], str] = str,
+        page_of: Callable[[Size], int],
+        screen: Callable[[Known, View, Size, datetime], RenderableType],
     ) -> None:
         self._console = console
         self._keyboard = Keyboard(descriptor)
         self._ask = ask
         self._interval = interval
         self._view = view
-        self._options = options
-        self._seen = Seen()
+        self._seen = seen
+        self._page_of = page_of
+        self._screen = screen
         self._suspended = False
         self._ended_by: int | None = None
 
@@ -148,19 +166,19 @@ class Watch:
 
     def _draw(self, live: Live) -> None:
         size = self._size()
-        self._view = self._view.within(page_of(size), self._seen.rows)
-        shown = screen(self._seen, self._view, size, datetime.now(UTC), options=self._options)
+        self._view = self._view.within(self._page_of(size), self._seen.rows)
+        shown = self._screen(self._seen, self._view, size, datetime.now(UTC))
         live.update(shown, refresh=True)
 
     def _obey(self, keys: list[str]) -> bool:
         for key in keys:
-            view = self._view.pressed(key, page_of(self._size()), self._seen.rows)
+            view = self._view.pressed(key, self._page_of(self._size()), self._seen.rows)
             if view is None:
                 return False
             self._view = view
         return True
 
-    def _note(self, answer: Answer) -> None:
+    def _note(self, answer: Answer[Report]) -> None:
         now = datetime.now(UTC)
         if answer.report is None:
             self._seen = self._seen.failed(answer.problem, now)
@@ -172,7 +190,7 @@ class Watch:
 
     def _question(self) -> Question:
         """A page more than is shown on each side, so that scrolling shows something at once."""
-        page = page_of(self._size())
+        page = self._page_of(self._size())
         # In steps, so that not every line scrolled is another question.
         start = max(0, (self._view.top - page) // page * page)
         return Question(self._view.sort, self._view.match, start, 4 * page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,6 +13,7 @@ from rich.text import Text
 from pdagent.dashboard.figures import figures
 from pdagent.dashboard.findings import STYLES as FINDING_STYLES
 from pdagent.dashboard.findings import findings
+from pdagent.dashboard.live.lines import Size, bar, filled, lost_line, sides, too_small
 from pdagent.dashboard.live.seen import Seen
 from pdagent.dashboard.live.view import View
 from pdagent.dashboard.report import QueueReport, StatusReport
@@ -21,17 +21,7 @@ from pdagent.dashboard.rows import queue_table
 from pdagent.dashboard.words import clock, error_of, name_of, state_in_words
 from pdagent.wording import age, counted, duration, one_line
 
-SMALLEST = (40, 10)
-"""Columns and lines below which there is only a request for a larger terminal."""
-
 _FEW_LINES, _MANY_LINES = 18, 30
-
-
-class Size(NamedTuple):
-    """Of a terminal, in columns and lines."""
-
-    width: int
-    height: int
 
 
 def page_of(size: Size) -> int:
@@ -47,21 +37,21 @@ def screen(
     `options` completes command lines that texts name with the global options that are needed.
     """
     asked = now
-    if size.width < SMALLEST[0] or size.height < SMALLEST[1]:
-        return Text(f"The terminal is too small: {SMALLEST[0]}x{SMALLEST[1]} is the least.")
+    if size.is_too_small:
+        return too_small()
     parts: list[RenderableType] = [_title(seen, size.width, now)]
     if seen.report is None:
         asking = Text(" Asking the agent...")
-        parts.append(asking if seen.lost is None else _lost(seen, size.width, now))
-        return _filled(parts, len(parts), Text(" q quit", style="reverse"), size)
+        parts.append(asking if seen.lost is None else lost_line(seen.lost, size.width, now))
+        return filled(parts, len(parts), Text(" q quit", style="reverse"), size)
     if view.help:
-        return _filled([*parts, _help()], 1 + len(_HELP), _bar("any key goes back", size), size)
+        return filled([*parts, _help()], 1 + len(_HELP), bar("any key goes back", size), size)
     report = seen.report
     if seen.lost is None:
         parts += [_pagerduty(report, size.width, now), *_findings(report, size, now, options)]
     else:
         now = seen.at or now  # ages are those of the last answer
-        parts += [_lost(seen, size.width, asked), *_last_known(now, size, options)]
+        parts += [lost_line(seen.lost, size.width, asked), *_last_known(now, size, options)]
     parts += figures(report, size.width, now, charts=size.height >= _FEW_LINES)
     rows, page = _shown_rows(seen, view, size), page_of(size)
     table = queue_table(
@@ -107,14 +97,7 @@ def _title(seen: Seen, width: int, now: datetime) -> Text:
         if seen.lost is None:
             up = f"up {age(agent.started_at, now)}  " if agent.started_at else ""
             right = f"{up}pid {agent.pid}  {right}"
-    return _sides(left, right, width, "bold reverse")
-
-
-def _lost(seen: Seen, width: int, now: datetime) -> Text:
-    assert seen.lost is not None
-    since, why = seen.lost.since, one_line(seen.lost.why)
-    text = f" AGENT UNREACHABLE since {clock(since)} UTC, for {age(since, now)}: {why}"
-    return _sides(text, "", width, "bold white on red")
+    return sides(left, right, width, "bold reverse")
 
 
 def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
@@ -127,18 +110,18 @@ def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
             text = f" PagerDuty {state.upper()}{lasts}{since}"
             if pagerduty.last_error:
                 text += f": {one_line(pagerduty.last_error)}"
-            return _sides(text, "", width, "bold white on red")
+            return sides(text, "", width, "bold white on red")
         case "reachable":
             text = f" PagerDuty reachable{lasts}"
             if pagerduty.last_outage_seconds is not None:
                 text += f", after an outage of {duration(pagerduty.last_outage_seconds)}"
-            return _sides(text, right, width, "bold black on green")
+            return sides(text, right, width, "bold black on green")
         case _ if pagerduty.in_flight:
             text = " PagerDuty has not answered yet: the first delivery is under way"
-            return _sides(text, right, width, "reverse")
+            return sides(text, right, width, "reverse")
         case _:
             text = " PagerDuty not asked yet: nothing had to be delivered since the start"
-            return _sides(text, "", width, "reverse")
+            return sides(text, "", width, "reverse")
 
 
 def _findings(
@@ -222,16 +205,12 @@ def _happenings(seen: Seen, size: Size) -> list[RenderableType]:
 def _footer(seen: Seen, view: View, page: int, size: Size) -> Text:
     rows = seen.rows
     if view.typing:
-        return _bar(f"filter: {one_line(view.match)}_   Enter keeps it, Esc drops it", size, "")
+        return bar(f"filter: {one_line(view.match)}_   Enter keeps it, Esc drops it", size, "")
     first = min(view.top + 1, rows)
     shown = f"{first:,}-{min(view.top + page, rows):,} of {counted(rows, 'key')}"
     if view.match:
         shown = f"filter '{one_line(view.match)}': {shown}"
-    return _bar(f"q quit  s sort: {view.sort}  / filter  j k move  ? help", size, shown)
-
-
-def _bar(left: str, size: Size, right: str = "") -> Text:
-    return _sides(f" {left}", f"{right} " if right else "", size.width, "reverse")
+    return bar(f"q quit  s sort: {view.sort}  / filter  j k move  ? help", size, shown)
 
 
 _HELP = (
@@ -254,14 +233,3 @@ _HELP = (
 
 def _help() -> RenderableType:
     return Group(*[Text(line, no_wrap=True, overflow="ellipsis") for line in _HELP])
-
-
-def _filled(parts: list[RenderableType], used: int, last: Text, size: Size) -> RenderableType:
-    return Group(*parts, *[Text()] * max(0, size.height - used - 1), last)
-
-
-def _sides(left: str, right: str, width: int, style: str) -> Text:
-    """A full line; `left` is cut where it would meet `right`."""
-    text = Text(left, style=style)
-    text.truncate(max(0, width - len(right) - 1), overflow="ellipsis", pad=True)
-    return text.append(f" {right}")

@@ -12,9 +12,11 @@ _LONGEST_FILTER = 60
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """Sorted how, which rows, and where in them; `typing` while a filter is being typed.
 
-    `selected` and `top` count rows from 0, in the order of `sort` and of all that match.
+    `sorts` are the orders to choose from. `selected` and `top` count rows from 0, in the order of
+    `sort` and of all that match.
     """
 
+    sorts: tuple[str, ...] = SORTS
     sort: str = SORTS[0]
     match: str = ""
     typing: bool = False
@@ -40,7 +42,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
                 return msgspec.structs.replace(self, help=True)
             case "s" | "S":
                 step = 1 if key == "s" else -1
-                sort = SORTS[(SORTS.index(self.sort) + step) % len(SORTS)]
+                sort = self.sorts[(self.sorts.index(self.sort) + step) % len(self.sorts)]
                 return msgspec.structs.replace(self, sort=sort, selected=0, top=0)
             case "/":
                 return msgspec.structs.replace(self, typing=True)
@@ -68,7 +70,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             case "enter":
                 return msgspec.structs.replace(self, typing=False)
             case "escape":
-                return View(sort=self.sort)
+                return View(sorts=self.sorts, sort=self.sort)
             case "backspace":
                 return msgspec.structs.replace(self, match=self.match[:-1], selected=0, top=0)
             case "clear":

@@ -21,7 +21,7 @@ from pdagent.httpapi.intake.bodies import check_type
 from pdagent.httpapi.intake.single import (
     Call,
     OnOutcome,
-    SingleEvents,
+    Taker,
     idempotency_key_of,
     sender_of,
 )
@@ -38,13 +38,13 @@ class Admitted(NamedTuple):
 
     url: bytes
     headers: Headers
-    events: SingleEvents
+    taker: Taker
     call: Call
 
     def take(self, body: bytes, done: OnOutcome) -> None:
-        """As `SingleEvents.take`, but raises nothing."""
+        """As `Taker.take`, but raises nothing."""
         try:
-            self.events.take(self.call, body, done)
+            self.taker.take(self.call, body, done)
         except Exception:
             logger.exception("POST %s failed", self.call.path)
             done(mistake(self.call.path))
@@ -54,9 +54,9 @@ class DirectIntake:
     """`paths` are falcon's; those with a parameter are left to it."""
 
     def __init__(
-        self, paths: Mapping[str, SingleEvents], loops: LoopGuard, browsers: BrowserGuard
+        self, paths: Mapping[str, Taker], loops: LoopGuard, browsers: BrowserGuard
     ) -> None:
-        self._paths = {path.encode(): events for path, events in paths.items() if "{" not in path}
+        self._paths = {path.encode(): taker for path, taker in paths.items() if "{" not in path}
         self._loops = loops
         self._browsers = browsers
 
@@ -88,18 +88,18 @@ class DirectIntake:
     def _checked(
         self, url: bytes, headers: Headers, uid: int | None, port: int | None
     ) -> Admitted | None:
-        events = self._paths.get(url)
+        taker = self._paths.get(url)
         found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
         header = found.get
-        if events is None or len(found) != len(headers):
+        if taker is None or len(found) != len(headers):
             return None
         try:
             call = Call(url.decode(), header, sender_of(header, uid), self._loops.passed(header))
-            events.check(call)
+            taker.check(call)
             check_type(header)
             idempotency_key_of(header)
             if self._browsers.lets_in(header, port):
-                return Admitted(url, headers, events, call)
+                return Admitted(url, headers, taker, call)
         except falcon.HTTPError:
             pass
         return None

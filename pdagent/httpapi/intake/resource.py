@@ -10,15 +10,15 @@ import falcon.asgi
 from pdagent.httpapi.answers import Outcome
 from pdagent.httpapi.guard import peer_of
 from pdagent.httpapi.intake.bodies import read_body
-from pdagent.httpapi.intake.single import Call, SingleEvents, sender_of
+from pdagent.httpapi.intake.single import Call, Taker, sender_of
 from pdagent.httpapi.jobs import parameters_of
 
 
 class SingleEventsResource:
     """One path; `has_jobs` says that its parameters can make an event the report of a job."""
 
-    def __init__(self, events: SingleEvents, *, has_jobs: bool = False) -> None:
-        self._events = events
+    def __init__(self, taker: Taker, *, has_jobs: bool = False) -> None:
+        self._taker = taker
         self._has_jobs = has_jobs
 
     async def on_post(
@@ -34,7 +34,7 @@ class SingleEventsResource:
             key=key,
             job=parameters_of(request.get_param) if has_job else None,
         )
-        self._events.check(call)
+        self._taker.check(call)
         body = await read_body(request)
         answered: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -42,7 +42,7 @@ class SingleEventsResource:
             if not answered.done():
                 answered.set_result(outcome)
 
-        self._events.take(call, body, settle)
+        self._taker.take(call, body, settle)
         respond(response, await answered)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import falcon
 import msgspec
@@ -69,6 +69,16 @@ class Call(NamedTuple):
 
 
 OnOutcome = Callable[[Outcome], object]
+
+
+class Taker(Protocol):
+    """A path that takes one message per `POST`, and answers with an `Outcome`."""
+
+    def check(self, call: Call) -> None:
+        """Raise a `falcon.HTTPError` for what needs no body to be refused."""
+
+    def take(self, call: Call, body: bytes, done: OnOutcome) -> None:
+        """Handle the message in `body`; `done` is called once, later, in the event loop."""
 
 
 class SingleEvents:
