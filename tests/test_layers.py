@@ -98,7 +98,7 @@ def test_only_the_store_imports_lmdb() -> None:
     assert users_of("lmdb") == {"store"}
 
 
-def test_only_the_log_of_a_relay_imports_nats() -> None:
+def test_one_module_of_the_store_imports_nats() -> None:
     """All others get the engine through `store.log.Log`; so only a relay needs the library."""
     users = {
         module_of(file)
@@ -106,7 +106,7 @@ def test_only_the_log_of_a_relay_imports_nats() -> None:
         for file in modules(package)
         if any(top(imported) == "nats" for imported in imports_of(file))
     }
-    assert users <= {"store.nats_log", "store.nats_nodes"}
+    assert users == {"store.nats_connection"}
 
 
 def test_only_actors_import_pykka() -> None:

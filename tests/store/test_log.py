@@ -11,18 +11,23 @@ import pytest
 
 from store.log import Log, LogConflictError, LogTrimmedError, LogUnavailableError, Message
 from store.memory_log import MemoryEngine, MemoryLog
+from store.nats_log import NatsLog
 
 Opener = Callable[[], Log]
 
 
-@pytest.fixture
-def open_log() -> Iterator[Opener]:
+@pytest.fixture(params=["memory", "nats"])
+def open_log(request: pytest.FixtureRequest) -> Iterator[Opener]:
     """Opens one more handle on the test's log, as another process would."""
     handles: list[Log] = []
     shared = MemoryEngine()
+    name = f"test-{secrets.token_hex(8)}"
 
     def opened() -> Log:
-        handles.append(MemoryLog(shared))
+        if request.param == "memory":
+            handles.append(MemoryLog(shared))
+        else:
+            handles.append(NatsLog(request.getfixturevalue("engine").urls, name))
         return handles[-1]
 
     yield opened
