@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import ssl
 import threading
 from collections.abc import Coroutine, Sequence
@@ -264,7 +265,8 @@ class EngineConnection:
                     )
             except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
                 await self._note(error)
-                self._problem = f"{urlsplit(url).hostname}: {self._problem}"
+                # Without the password that the URL may contain.
+                self._problem = f"{urlsplit(url).netloc.rpartition('@')[2]}: {self._problem}"
                 self._end(client)
             else:
                 self._link, self._problem = link, ""
@@ -274,8 +276,10 @@ class EngineConnection:
 
     async def _note(self, error: Exception) -> None:
         """Remember why a server was not reached; the library would log it otherwise."""
-        if not isinstance(error, nats.errors.NoServersError) or not self._problem:
-            self._problem = str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.errno:
+            self._problem = os.strerror(error.errno)
+        elif not isinstance(error, nats.errors.NoServersError) or not self._problem:
+            self._problem = str(error) or "no answer"
 
     async def _drop(self, link: _Link) -> None:
         """Use another connection from now on."""

@@ -156,27 +156,31 @@ class NatsLog:
         self, stream: str, subject: str, replicas: int, most: int, *, direct: bool
     ) -> StreamAnswer:
         """What the engine says about a stream, which is made if it is missing."""
-        info = self._ask(f"STREAM.INFO.{stream}", StreamAnswer, allow={NO_STREAM})
-        if info.error is None:
-            return info
         config = {
             "name": stream,
             "subjects": [subject],
             "storage": "file",
             "retention": "limits",
-            "discard": "new",
             "num_replicas": replicas,
             "max_msg_size": most,
-            "max_msgs_per_subject": -1 if direct else 1,
-            "allow_direct": direct,
             "deny_delete": True,
+            # The table has one message for each key, the newest one.
+            **(
+                {"allow_direct": True, "discard": "new"}
+                if direct
+                else {"allow_direct": False, "discard": "old", "max_msgs_per_subject": 1}
+            ),
             "metadata": {"identity": secrets.token_hex(16)},
         }
-        # A table has to replace its rows, so that the oldest are discarded.
-        if not direct:
-            config["discard"] = "old"
-        self._ask(f"STREAM.CREATE.{stream}", Answer, config, allow={OTHER_CONFIG})
-        return self._info(stream)
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            info = self._ask(f"STREAM.INFO.{stream}", StreamAnswer, allow={NO_STREAM})
+            if info.error is None:
+                return info
+            # Another relay's may just be in the making, and not be shown yet.
+            self._ask(f"STREAM.CREATE.{stream}", Answer, config, allow={OTHER_CONFIG})
+            self._connection.closed.wait(_PAUSE_SECONDS)
+        raise LogUnavailableError(f"the engine does not show the stream {stream}")
 
     def _publish(
         self, subject: str, data: bytes, headers: dict[str, str], overtaken: Callable[[], bool]
