@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from actors.bodies import Bodies
 from actors.core.commands import Refusal
 from actors.dispatcher import DispatchedActor, Dispatcher
 from actors.messages import (
@@ -88,6 +89,7 @@ class JournalWriter(DispatchedActor):
         journal: Journal,
         admission: Admission,
         statistics: WriterStatistics,
+        bodies: Bodies,
         hand_over: Callable[[Delivery], None],
         observe: Callable[[QueueId, Record], None],
     ) -> None:
@@ -96,6 +98,7 @@ class JournalWriter(DispatchedActor):
         self._journal = journal
         self._admission = admission
         self._statistics = statistics
+        self._bodies = bodies
         self._hand_over = hand_over
         self._observe = observe
         self._buffer: list[Write] = []
@@ -178,6 +181,7 @@ class JournalWriter(DispatchedActor):
         self._statistics.sizes[min(len(valid).bit_length(), COMMIT_SIZES - 1)] += 1
         self._statistics.seconds += time.perf_counter() - started
         for write in valid:
+            self._bodies.note(write.append.records)
             if write.last:
                 self._current.pop(write.append.queue, None)
             if write.delivery is not None:

@@ -15,7 +15,7 @@ from actors.ports import DeliveryPort, OutgoingEvent
 from actors.slots import DeliverySlots
 from actors.supervised import SupervisedActor
 from actors.surroundings import Surroundings
-from store.records import QueueId
+from store.records import EventAccepted, EventId, QueueId
 
 PortFactory = Callable[[], DeliveryPort]
 
@@ -23,7 +23,7 @@ _FAILED = "the agent's sender failed"
 
 
 class Sender(SupervisedActor):
-    """Reads an event's body, tries to deliver it once, leaves the verdict in the slots."""
+    """Gets an event's body, tries to deliver it once, leaves the verdict in the slots."""
 
     def __init__(
         self,
@@ -49,16 +49,20 @@ class Sender(SupervisedActor):
         self._port.close()
 
     def _outgoing(self, delivery: Delivery) -> OutgoingEvent:
-        entry = self._around.journal.accepted(delivery.event)
-        if entry is None:
-            raise LookupError(f"event {delivery.event} waits, but its body is not in the journal")
+        record = self._around.bodies.get(delivery.event) or self._read(delivery.event)
         return OutgoingEvent(
-            kind=entry.record.kind,
+            kind=record.kind,
             routing_key=self._around.directory.by_id(delivery.queue).routing_key,
-            body=entry.record.body,
+            body=record.body,
             event_id=delivery.event,
-            passed=entry.record.passed,
+            passed=record.passed,
         )
+
+    def _read(self, event: EventId) -> EventAccepted:
+        entry = self._around.journal.accepted(event)
+        if entry is None:
+            raise LookupError(f"event {event} waits, but its body is not in the journal")
+        return entry.record
 
     def _finish(self, delivery: Delivery, verdict: Verdict) -> None:
         self._around.see_through(lambda: self._leave(delivery, verdict))

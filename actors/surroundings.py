@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pykka
 
+from actors.bodies import Bodies
 from actors.core.commands import Policy
 from actors.directory import Directory
 from actors.dispatcher import Dispatcher, wake
@@ -32,6 +33,7 @@ class Surroundings(msgspec.Struct, kw_only=True, eq=False):
     committing: Dispatcher
     slots: DeliverySlots
     directory: Directory
+    bodies: Bodies
     policy: Policy
     passivate_after: float
     clock: Callable[[], float]

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pykka
 
+from actors.bodies import Bodies
 from actors.core.commands import AcceptEvent, Command, NewEvent, Policy, Refusal
 from actors.core.state import Counters
 from actors.directory import Directory, QueueEntry
@@ -79,6 +80,7 @@ class ActorSystem:
             committing=self._committing,
             slots=self.slots,
             directory=self.directory,
+            bodies=Bodies(),
             policy=self.policy,
             passivate_after=passivate_after,
             clock=clock,
@@ -211,6 +213,7 @@ class ActorSystem:
                 self._journal,
                 self.admission,
                 self.writer_statistics,
+                self._around.bodies,
                 self._pool.hand_over,
                 self._observe,
             ),

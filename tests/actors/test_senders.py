@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pykka import ActorRegistry
 
-from actors import supervisor
+from actors import bodies, supervisor
 from actors.core import restarts
 from actors.core.commands import Refusal
 from actors.core.verdict import Deferred, Delivered, Verdict
@@ -124,16 +124,18 @@ def test_senders_that_fail_again_and_again_leave_the_other_keys_their_share(
 
 
 def test_a_sender_whose_event_can_not_be_read_is_replaced_and_the_event_waits(
-    actors: RunningActors,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreadable(event: EventId) -> None:
         raise OSError("input/output error")
 
-    actors.journal.before_accepted = unreadable
-    events = actors.accepted()
-    wait_for(lambda: actors.restarts("sender") >= 1, "a restart")
-    actors.journal.before_accepted = lambda event: None
-    actors.wait_until_delivered(events)
+    monkeypatch.setattr(bodies, "ROOM", 0)
+    with RunningActors(tmp_path) as actors:
+        actors.journal.before_accepted = unreadable
+        events = actors.accepted()
+        wait_for(lambda: actors.restarts("sender") >= 1, "a restart")
+        actors.journal.before_accepted = lambda event: None
+        actors.wait_until_delivered(events)
 
 
 def test_all_senders_that_fail_again_and_again_are_restarted_for_as_long_as_it_takes(

@@ -12,6 +12,7 @@ import msgspec
 import pykka
 
 from actors import (
+    bodies,
     dispatcher,
     idle_timer,
     janitor,
@@ -127,6 +128,7 @@ def substitutes(
     return [
         *((module, "time", runtime.clock) for module in _USE_TIME),
         (sequencer, "random", chance),
+        (bodies, "ROOM", 2_000),  # of three events; others are read from the journal
         (outbox, "SNAPSHOT_EVERY", snapshot_every),
         (dispatcher, "_TURN", turn),
         (supervisor, "TICK", tick),
