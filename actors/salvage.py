@@ -12,7 +12,7 @@ from actors.verification import Replay
 from store.environment import DATA_FILE, give_to_owner_of
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.rebuilding import rebuild
-from store.inspection.watching import Watch, unwatched
+from store.inspection.watching import WatchRows, unwatched
 from store.records import (
     Entry,
     EventAccepted,
@@ -40,7 +40,7 @@ class Salvaged(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
 
 
-def salvage(source: Path, target: Path, watch: Watch = unwatched) -> Salvaged:
+def salvage(source: Path, target: Path, watch: WatchRows = unwatched) -> Salvaged:
     """Write what can be saved of the journal in `source` as a new one in `target`.
 
     `source` is not changed. An event whose delivery was recorded in a lost record is delivered

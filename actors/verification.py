@@ -10,7 +10,7 @@ from actors.core.evolve import evolve
 from actors.core.state import QueueState, from_snapshot
 from store.inspection.journal_file import Damage, JournalFile
 from store.inspection.verification import Consistency
-from store.inspection.watching import Watch, unwatched
+from store.inspection.watching import WatchRows, unwatched
 from store.port import Snapshot
 from store.records import Entry, EventAccepted, EventId, QueueId
 
@@ -26,7 +26,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
 
 
-def verify(directory: Path, watch: Watch = unwatched) -> Verification:
+def verify(directory: Path, watch: WatchRows = unwatched) -> Verification:
     """Read everything in a journal that no agent has open, and list all damage.
 
     Changes nothing. `watch` sees how far it has come. Raises what `JournalFile` raises.

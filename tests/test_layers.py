@@ -162,3 +162,13 @@ def test_only_the_composition_root_puts_the_parts_together() -> None:
         if node.func.id in {"ActorSystem", "LmdbJournal"}
     }
     assert made == {("ActorSystem", "pdagent.agent.app"), ("LmdbJournal", "pdagent.agent.app")}
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    places: dict[str, list[str]] = {}
+    for package in PACKAGES:
+        for file in modules(package):
+            for node in ast.parse(file.read_bytes()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(module_of(file))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -23,7 +23,7 @@ class Latest(msgspec.Struct, frozen=True, array_like=True):
     accepted_at: float
 
 
-class Alerts(OrderedDict[str, Latest]):
+class RememberedAlerts(OrderedDict[str, Latest]):
     """By dedup key, in the order of acceptance. `note` alone changes it.
 
     An event without a time of occurrence is where it was accepted: what is known of its alert ends.

@@ -9,7 +9,7 @@ import msgspec
 
 from actors.core.dead_letters import DeadLetter, DeadLetters
 from actors.core.jobs import Job, Jobs
-from actors.core.occurrence import Alerts, Latest
+from actors.core.occurrence import Latest, RememberedAlerts
 from actors.core.pace import Pace
 from actors.core.waiting import StoredEvent, Waiting, WaitingEvent, restored, stored
 from store.records import EventId, QueueId
@@ -37,7 +37,7 @@ class Counters(msgspec.Struct, kw_only=True, gc=False):
 # all the rest.
 _NONE_WAITS = Waiting()
 _NONE_DIED = DeadLetters()
-_NONE_KNOWN = Alerts()
+_NONE_KNOWN = RememberedAlerts()
 _NO_JOBS = Jobs()
 _NO_PACE = Pace()
 
@@ -54,7 +54,7 @@ class QueueState(msgspec.Struct, kw_only=True, gc=False):
     queue: QueueId
     waiting: Waiting = msgspec.field(default_factory=lambda: _NONE_WAITS)
     dead: DeadLetters = msgspec.field(default_factory=lambda: _NONE_DIED)
-    alerts: Alerts = msgspec.field(default_factory=lambda: _NONE_KNOWN)
+    alerts: RememberedAlerts = msgspec.field(default_factory=lambda: _NONE_KNOWN)
     jobs: Jobs = msgspec.field(default_factory=lambda: _NO_JOBS)
     waiting_room: int = 0
     next_position: int = 1
@@ -82,10 +82,10 @@ class QueueState(msgspec.Struct, kw_only=True, gc=False):
             self.dead = DeadLetters()
         return self.dead
 
-    def own_alerts(self) -> Alerts:
+    def own_alerts(self) -> RememberedAlerts:
         """`alerts`, to be changed."""
         if self.alerts is _NONE_KNOWN:
-            self.alerts = Alerts()
+            self.alerts = RememberedAlerts()
         return self.alerts
 
     def own_jobs(self) -> Jobs:
@@ -218,7 +218,7 @@ def from_snapshot(pieces: Iterable[bytes]) -> QueueState:
     state = folded.state
     state.waiting = restored(folded.waiting)
     state.dead = DeadLetters(folded.dead)
-    state.alerts = Alerts(folded.alerts)
+    state.alerts = RememberedAlerts(folded.alerts)
     state.jobs = Jobs(folded.jobs)
     compact(state)
     return state

@@ -19,7 +19,7 @@ from pdagent.wording import counted
 
 if TYPE_CHECKING:
     from pdagent.localclient import LocalClient
-    from pdagent.migration.queue_directory import Delivered, EventFile
+    from pdagent.migration.queue_directory import DeliveredKeys, EventFile
 
 _OF_THE_EVENT = (400, 413, 422)
 
@@ -45,7 +45,7 @@ def import_events(session: Session, *, path: str, force: bool, receipt: str | No
     DIR/imported once its event is on disk. Repeat an interrupted import: nothing is stored twice.
     Stop the Python agent first.
     """
-    from pdagent.migration.queue_directory import InUse, NotAQueue, locate, locked
+    from pdagent.migration.queue_directory import DirectoryInUse, NotAQueue, locate, locked
 
     stopped = None
     try:
@@ -58,7 +58,7 @@ def import_events(session: Session, *, path: str, force: bool, receipt: str | No
                 stopped = failure
     except NotAQueue as error:
         raise CommandFailed(str(error), ExitCode.USAGE) from None
-    except InUse:
+    except DirectoryInUse:
         raise CommandFailed(
             f"another process takes events out of {directory}: stop the Python agent (systemctl "
             "stop pdagent) and repeat this command"
@@ -106,18 +106,20 @@ class _Import:
             OSError: The directory can't be read.
         """
         from pdagent.localclient import LocalClient
-        from pdagent.migration.queue_directory import FAILED, Delivered, listing
+        from pdagent.migration.queue_directory import FAILED, DeliveredKeys, listing
 
         files, misnamed = listing(self._directory)
         for name in misnamed:
             self._refuse(without_keys(name), "its name is not TIME_KEY.txt")
-        delivered = Delivered(self._directory, [file for file in files if file.folder == FAILED])
+        delivered = DeliveredKeys(
+            self._directory, [file for file in files if file.folder == FAILED]
+        )
         client = LocalClient(self._session.loaded.calling)
         with Progress(f"Importing {self._directory}") as progress:
             self._take_all(client, progress.watch(files, len(files)), len(files), delivered)
 
     def _take_all(
-        self, client: LocalClient, files: Iterable[EventFile], total: int, delivered: Delivered
+        self, client: LocalClient, files: Iterable[EventFile], total: int, delivered: DeliveredKeys
     ) -> None:
         from pdagent.localclient.errors import AgentError, NoAnswer
 
@@ -135,9 +137,9 @@ class _Import:
             except OSError as error:
                 raise _impossible(file.shown, error) from None
 
-    def _take(self, client: LocalClient, file: EventFile, delivered: Delivered) -> None:
+    def _take(self, client: LocalClient, file: EventFile, delivered: DeliveredKeys) -> None:
         from pdagent.localclient.errors import Refused
-        from pdagent.migration.queue_directory import FAILED, FileRefused, read, set_aside
+        from pdagent.migration.queue_directory import FAILED, EventFileRefused, read, set_aside
 
         try:
             body = read(self._directory, file)
@@ -152,7 +154,7 @@ class _Import:
                 # So that an old resolve does not close what a new command has just opened.
                 occurred=f"{file.queued_at / 1e6:.6f}",
             )
-        except FileRefused as why:
+        except EventFileRefused as why:
             self._refuse(file.shown, str(why))
             return
         except Refused as refusal:

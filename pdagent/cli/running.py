@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from pdagent.integrations.run import Outcome
+from pdagent.integrations.run import JobEnd
 
 _PIECE = 1 << 16  # bytes
 _KEPT = 8_192  # bytes
@@ -22,7 +22,7 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def run(command: Sequence[str], timeout: float | None) -> Outcome:
+def run(command: Sequence[str], timeout: float | None) -> JobEnd:
     """Run `command` with this process's standard streams, for `timeout` seconds at most.
 
     Its exit status is what a shell would say: 128 and the number of a signal that ended it, 126 or
@@ -53,7 +53,7 @@ def run(command: Sequence[str], timeout: float | None) -> Outcome:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = 127 if isinstance(error, FileNotFoundError) else 126
         why = f"can't run {command[0]}: {getattr(error, 'strerror', None) or error}"
-        return Outcome(code, None, why.encode(errors="replace"), 0.0, time.time(), ran=False)
+        return JobEnd(code, None, why.encode(errors="replace"), 0.0, time.time(), ran=False)
     for end in {write, write_errors}:
         os.close(end)
     return _Run(pid, streams, began, timeout, own_group=own_group).to_its_end(mask)
@@ -113,7 +113,7 @@ class _Run:
         self._kept = b""
         self._status: int | None = None
 
-    def to_its_end(self, mask: Collection[int]) -> Outcome:
+    def to_its_end(self, mask: Collection[int]) -> JobEnd:
         """Copy until the command has ended and its output with it. `mask` of signals is set."""
         poll = select.poll()
         for stream in self._streams:
@@ -141,7 +141,7 @@ class _Run:
             self._signal(signal.SIGKILL)  # for what is left of the group
         assert self._status is not None
         code = os.waitstatus_to_exitcode(self._status)
-        return Outcome(
+        return JobEnd(
             code=code if code >= 0 else 128 - code,
             signal=_name(-code) if code < 0 else None,
             output=self._kept,

@@ -17,8 +17,8 @@ from pdagent.demo.senders import DemoSender, number_of, over_http
 from pdagent.demo.view import (
     AgentState,
     Chapter,
+    Frame,
     LiveView,
-    Picture,
     PlainView,
     QueueCounts,
     Reachability,
@@ -174,10 +174,10 @@ class Demo:
     def _show(self) -> None:
         self._view.show(self._picture())
 
-    def _picture(self) -> Picture:
+    def _picture(self) -> Frame:
         if self._agent_state == "running":
             self._look_at_queues()
-        return Picture(
+        return Frame(
             at=time.monotonic() - self._began,
             agent=self._agent_state,
             pid=self._agent.pid,

@@ -32,7 +32,7 @@ class QueueCounts(msgspec.Struct, frozen=True):
     waiting: int = 0
 
 
-class Picture(msgspec.Struct, frozen=True, kw_only=True):
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """What can be seen `at` seconds after the beginning; `refused` tries were not acknowledged."""
 
     at: float
@@ -85,7 +85,7 @@ class LiveView:
         self._live.stop()
         self._console.print()
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: Frame) -> None:
         """Draw the picture over the last one."""
         self._live.update(drawn(picture, self._console), refresh=True)
 
@@ -104,7 +104,7 @@ class PlainView:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, picture: Picture) -> None:
+    def show(self, picture: Frame) -> None:
         """Print what is new."""
         for chapter in picture.chapters[self._told :]:
             self._line(f"{_clock(chapter.at)}  {chapter.text}")
@@ -121,7 +121,7 @@ class PlainView:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def drawn(picture: Picture, console: Console) -> RenderableType:
+def drawn(picture: Frame, console: Console) -> RenderableType:
     """The picture, at most as high as the terminal; the story's beginning goes first."""
     queues = len(picture.queues)
     room = max(1, console.height - queues - _LINES_AROUND_CHAPTERS)
@@ -155,7 +155,7 @@ def verdict_lines(judgement: Judgement) -> list[str]:
     return [*lines, *(f"{name:<12} {count:>6}" for name, count in counts.items())]
 
 
-def _head(picture: Picture) -> Text:
+def _head(picture: Frame) -> Text:
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(f"{_clock(picture.at)}  agent ")
     pid = f" (pid {picture.pid})" if picture.pid and picture.agent != "killed" else ""
@@ -167,7 +167,7 @@ def _head(picture: Picture) -> Text:
     return head
 
 
-def _story(picture: Picture, room: int, *, plain: bool) -> list[Text]:
+def _story(picture: Frame, room: int, *, plain: bool) -> list[Text]:
     chapters = picture.chapters[-room:]
     lines = []
     for chapter in chapters:
@@ -179,7 +179,7 @@ def _story(picture: Picture, room: int, *, plain: bool) -> list[Text]:
     return lines
 
 
-def _table(picture: Picture, console: Console) -> Table:
+def _table(picture: Frame, console: Console) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_footer=True)
     total = picture.total
     table.add_column("QUEUE", footer="all", no_wrap=True)

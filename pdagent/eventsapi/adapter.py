@@ -18,7 +18,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3 import HTTPConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pdagent.eventsapi.connection import Address, InUse, lean_pools
+from pdagent.eventsapi.connection import Address, CurrentConnection, lean_pools
 from pdagent.eventsapi.failures import NETWORK_FAILURES, SettingError
 
 # A password with one of these characters ends the host too early: a part of it would be dialled.
@@ -48,7 +48,7 @@ class DeliveryAdapter(HTTPAdapter):
     """Kept-alive connections for one thread, one per host. Retries nothing."""
 
     def __init__(self, via: tuple[Address, ...] = ()) -> None:
-        self._in_use = InUse()
+        self._in_use = CurrentConnection()
         self._via = via
         self._verify: bool | str = True
         super().__init__(pool_maxsize=1)

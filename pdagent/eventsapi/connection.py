@@ -55,7 +55,7 @@ class StaleConnectionError(ProtocolError):
     """
 
 
-class InUse:
+class CurrentConnection:
     """The connection that a client uses now, so that another thread can close the client."""
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class LeanConnection(HTTPConnection):
     whatever the cause, a urllib3 error says so that can't be taken for trouble with an answer.
     """
 
-    in_use: InUse
+    in_use: CurrentConnection
     via: tuple[Address, ...] = ()
     dialled: Address | None = None
     """Of `via`, the address that was dialled last."""
@@ -258,7 +258,9 @@ def head_of(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 def lean_pools(
-    pools: Mapping[str, type[HTTPConnectionPool]], in_use: InUse, via: tuple[Address, ...]
+    pools: Mapping[str, type[HTTPConnectionPool]],
+    in_use: CurrentConnection,
+    via: tuple[Address, ...],
 ) -> dict[str, type[HTTPConnectionPool]]:
     """urllib3's pool classes by scheme (plain, TLS, SOCKS), made to use lean connections.
 

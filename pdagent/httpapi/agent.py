@@ -61,7 +61,7 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """What needs attention while the agent works, one sentence each."""
 
 
-class Sender(NamedTuple):
+class EventSender(NamedTuple):
     """Who sent an event: the `program`, and its user id if the event came by socket or spool."""
 
     program: str
@@ -75,7 +75,7 @@ def completed(
     agent: Agent,
     event: ParsedEvent,
     *,
-    sender: Sender,
+    sender: EventSender,
     idempotency_key: str | None,
     occurred: str | None = None,
     passed: tuple[str, ...] = (),
@@ -167,7 +167,7 @@ async def accept(
     agent: Agent,
     event: ParsedEvent,
     *,
-    sender: Sender,
+    sender: EventSender,
     idempotency_key: str | None,
     occurred: str | None = None,
     job: Mapping[str, str] | None = None,

@@ -10,7 +10,7 @@ from pdagent.wording import duration
 _LINES = 20
 
 
-class Outcome(NamedTuple):
+class JobEnd(NamedTuple):
     """How a job ended at `at` (seconds since 1970) after `seconds`, with the end of its output.
 
     `code` is what a shell says: 128 and the number of a `signal`. `timeout`: it was ended after as
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
         return not self.code and self.timeout is None
 
 
-def job_event(name: str, host: str, outcome: Outcome) -> Event:
+def job_event(name: str, host: str, outcome: JobEnd) -> Event:
     """The trigger for a job that failed, the resolve for one that succeeded."""
     took = f"{outcome.seconds:.1f} s" if outcome.seconds < 60 else duration(outcome.seconds)
     lines = [line.rstrip() for line in _text(outcome.output).splitlines() if line.strip()]

@@ -36,11 +36,11 @@ class NotAQueue(Exception):
     """What was named is no queue directory; the text is a sentence that says what to name."""
 
 
-class InUse(Exception):
+class DirectoryInUse(Exception):
     """Another process takes events out of the directory at this moment."""
 
 
-class FileRefused(Exception):
+class EventFileRefused(Exception):
     """A file that is no event; the text says why."""
 
 
@@ -70,7 +70,7 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-class Listing(NamedTuple):
+class DirectoryListing(NamedTuple):
     """The events of a queue directory, oldest first, and the files whose names are no event's."""
 
     events: list[EventFile]
@@ -98,9 +98,9 @@ def locate(path: Path) -> Path:
     raise NotAQueue(f"{path} is no queue directory of the Python agent: {where}")
 
 
-def listing(directory: Path) -> Listing:
+def listing(directory: Path) -> DirectoryListing:
     """What waits and what failed, in one order. Raises `OSError`."""
-    found = Listing([], [])
+    found = DirectoryListing([], [])
     for folder in (WAITING, FAILED):
         files, others = _files(directory, folder)
         found.events.extend(files)
@@ -113,7 +113,7 @@ def read(directory: Path, file: EventFile) -> bytes:
     """The event in a file, as JSON.
 
     Raises:
-        FileRefused: It is a link, not a regular file, or larger than the Python agent accepted.
+        EventFileRefused: It is no regular file, or larger than the Python agent accepted.
         OSError: It can't be read.
     """
     # Every user may put files into `pdq`, and the user who imports may read more than they: no
@@ -123,21 +123,21 @@ def read(directory: Path, file: EventFile) -> bytes:
         descriptor = os.open(directory / file.folder / file.name, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise FileRefused("it is a symbolic link") from None
+            raise EventFileRefused("it is a symbolic link") from None
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileRefused("it isn't a regular file")
+            raise EventFileRefused("it isn't a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as opened:
             body = opened.read(_LARGEST + 1)
     finally:
         os.close(descriptor)
     if len(body) > _LARGEST:
-        raise FileRefused("it is larger than 4 MiB")
+        raise EventFileRefused("it is larger than 4 MiB")
     return body
 
 
-class Delivered:
+class DeliveredKeys:
     """What the Python agent has delivered, or what was imported, of the keys of failed events.
 
     A failed event can have been superseded: a trigger that is sent after the resolve of its alert
@@ -158,7 +158,7 @@ class Delivered:
     def _note(self, directory: Path, file: EventFile) -> None:
         try:
             alert = _alert(file, read(directory, file))
-        except (FileRefused, OSError):
+        except (EventFileRefused, OSError):
             return
         if alert is not None:
             self._latest[alert] = max(file.queued_at, self._latest.get(alert, 0))
@@ -180,7 +180,7 @@ def locked(directory: Path) -> Iterator[None]:
     The folder for imported files is there afterwards.
 
     Raises:
-        InUse: One of them is doing so.
+        DirectoryInUse: One of them is doing so.
         OSError: The lock file or the folder can't be made.
     """
     (directory / IMPORTED).mkdir(mode=0o700, exist_ok=True)
@@ -192,7 +192,7 @@ def locked(directory: Path) -> Iterator[None]:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse from None
+            raise DirectoryInUse from None
         try:
             yield
         finally:

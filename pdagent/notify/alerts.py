@@ -15,7 +15,7 @@ from actors.core.accepting import OWN_NAME
 from actors.core.commands import AcceptEvent, Answer, Receipt, Refusal, RetryEvents
 from pdagent.events import MAX_SUMMARY_CHARACTERS, parse
 from pdagent.events.shortening import shorten
-from pdagent.httpapi.agent import Agent, Sender, completed, perform
+from pdagent.httpapi.agent import Agent, EventSender, completed, perform
 from pdagent.notify.conditions import Condition, Conditions
 from pdagent.operating.reading import first
 from store.records import Entry, EventAccepted, EventId, RoutingKey
@@ -185,7 +185,9 @@ class Alerts:
                 },
             }
         parsed = parse("v2", msgspec.json.encode(event))
-        key, new = completed(self._agent, parsed, sender=Sender(OWN_NAME), idempotency_key=None)
+        key, new = completed(
+            self._agent, parsed, sender=EventSender(OWN_NAME), idempotency_key=None
+        )
         # Past the limit of the journal: the alert about a full one has to be stored too. There is
         # one per condition, and the room beyond the limit is far larger.
         return await perform(self._agent, key, AcceptEvent(new, None))

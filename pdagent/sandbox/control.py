@@ -18,12 +18,12 @@ from pdagent.sandbox.endpoints import (
     EventsResource,
     HeartbeatResource,
 )
-from pdagent.sandbox.listener import Listener
+from pdagent.sandbox.listener import StandInListener
 from pdagent.sandbox.standin import StandIn
 
 
 def pagerduty_application(
-    standin: StandIn, listener: Listener, clock: Callable[[], float]
+    standin: StandIn, listener: StandInListener, clock: Callable[[], float]
 ) -> App[Any, Any]:
     """PagerDuty's endpoints, with the control API beside them. `clock` gives epoch seconds."""
     app = control_application(standin, listener, own_port=False)
@@ -34,7 +34,7 @@ def pagerduty_application(
 
 
 def control_application(
-    standin: StandIn, listener: Listener, *, own_port: bool = True
+    standin: StandIn, listener: StandInListener, *, own_port: bool = True
 ) -> App[Any, Any]:
     """The control API alone, for a port that stays open while `listener` is closed."""
     app = App(middleware=[LocalOnly()])
@@ -79,7 +79,7 @@ class Control:
     `own_port` says whether requests come over a port that stays open while the stand-in is down.
     """
 
-    def __init__(self, standin: StandIn, listener: Listener, *, own_port: bool) -> None:
+    def __init__(self, standin: StandIn, listener: StandInListener, *, own_port: bool) -> None:
         self._standin = standin
         self._listener = listener
         self._own_port = own_port

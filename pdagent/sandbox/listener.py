@@ -34,7 +34,7 @@ class SandboxConnection:
     twice.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: StandInListener) -> None:
         self._listener = listener
         self.transport: asyncio.Transport | None = None
         self.news = asyncio.Event()
@@ -60,7 +60,7 @@ class SandboxConnection:
 class _Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, which reports to its listener when a connection comes and goes."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: StandInListener) -> None:
         self._listener = listener
         self._connection = SandboxConnection(listener)
         super().__init__(
@@ -82,7 +82,7 @@ class _Protocol(HttpToolsProtocol):
         self._listener.lost(self._connection)
 
 
-class Listener:
+class StandInListener:
     """An HTTP port on a loopback address, which can be closed and opened again.
 
     The port is taken on construction (`port` 0: a free one), whether or not it is opened then.

@@ -17,7 +17,7 @@ import uvloop
 from pdagent.sandbox.behaviour import Behaviour
 from pdagent.sandbox.console import event_json, event_line, write
 from pdagent.sandbox.control import control_application, pagerduty_application
-from pdagent.sandbox.listener import Listener
+from pdagent.sandbox.listener import StandInListener
 from pdagent.sandbox.received import Received
 from pdagent.sandbox.standin import StandIn
 from pdagent.sandbox.traffic import SandboxTraffic
@@ -105,7 +105,9 @@ async def _serve(settings: SandboxSettings) -> None:
         control.close()
 
 
-def _say_ready(settings: SandboxSettings, listener: Listener, control: Listener) -> None:
+def _say_ready(
+    settings: SandboxSettings, listener: StandInListener, control: StandInListener
+) -> None:
     if settings.as_json:
         ready = {"ready": True, "url": listener.url, "control_url": control.url, "pid": os.getpid()}
         write(msgspec.json.encode(ready).decode())
@@ -124,14 +126,14 @@ def _watcher(settings: SandboxSettings) -> Callable[[Received], None]:
 
 def _listener(
     host: str, port: int, traffic: SandboxTraffic, tls: ssl.SSLContext | None
-) -> Listener:
+) -> StandInListener:
     try:
-        return Listener(host=host, port=port, traffic=traffic, tls=tls)
+        return StandInListener(host=host, port=port, traffic=traffic, tls=tls)
     except OSError as error:
         raise StartError(f"can't use port {port} of {host}: {error.strerror or error}") from None
 
 
-async def _open(listener: Listener) -> None:
+async def _open(listener: StandInListener) -> None:
     try:
         await listener.open()
     except OSError as error:

@@ -18,13 +18,13 @@ import lmdb
 from store import codec, environment, version_1
 from store.errors import JournalDamagedError, JournalMissingError, JournalUnavailableError
 from store.inspection.data_file import DataFile, refuse_damage
-from store.inspection.watching import Watch, unwatched
+from store.inspection.watching import WatchRows, unwatched
 from store.lock import JournalLock
 
 _COPY = "compacting"
 
 
-def compact(directory: Path, watch: Watch = unwatched) -> tuple[int, int]:
+def compact(directory: Path, watch: WatchRows = unwatched) -> tuple[int, int]:
     """Compact the journal of a stopped agent; returns its bytes on disk before and after.
 
     `watch` sees how far the comparison of the copy has come.
@@ -74,7 +74,7 @@ def _copy(directory: Path, copy: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_difference(directory: Path, copy: Path, watch: Watch) -> None:
+def _refuse_difference(directory: Path, copy: Path, watch: WatchRows) -> None:
     """Also refuse a damaged record or snapshot: its copy would be damaged, but look sound."""
     problems: list[str] = []
     with (

@@ -19,7 +19,7 @@ from store.codec import BadRecordError, queue_id
 from store.environment import DATA_FILE, unusable
 from store.errors import JournalChangedError, JournalMissingError, JournalNewerError
 from store.inspection.data_file import DataFile, Table
-from store.inspection.watching import Watch, unwatched
+from store.inspection.watching import WatchRows, unwatched
 from store.lock import refuse_if_held
 from store.port import Snapshot
 from store.records import Entry, EventId, QueueId, RoutingKey
@@ -50,7 +50,7 @@ class JournalFile:
         JournalChangedError: On exit: an agent was started meanwhile.
     """
 
-    def __init__(self, directory: Path, watch: Watch = unwatched) -> None:
+    def __init__(self, directory: Path, watch: WatchRows = unwatched) -> None:
         self.directory = directory
         self._watch = watch
         self.damage: list[Damage] = []

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 _Row = TypeVar("_Row")
 
 
-class Watch(Protocol):
+class WatchRows(Protocol):
     """Passes on `rows`, of which there are about `total`."""
 
     def __call__(self, rows: Iterable[_Row], total: int) -> Iterable[_Row]: ...

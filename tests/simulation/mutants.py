@@ -14,7 +14,7 @@ from actors.core.breaker import Breaker
 from actors.core.commands import NewEvent, Policy, Receipt, Refusal
 from actors.core.decide import Deliver, Owed, WakeAfter
 from actors.core.jobs import Jobs
-from actors.core.occurrence import Alerts
+from actors.core.occurrence import RememberedAlerts
 from actors.core.pace import DOCUMENTED, SLOWEST, Pace
 from actors.core.restarts import RestartPolicy
 from actors.core.state import QueueState
@@ -277,13 +277,13 @@ def overtaken_events_are_delivered() -> list[Substitute]:
 
 def events_without_a_time_are_overlooked() -> list[Substitute]:
     """A resolve counts as the latest news of an alert although it was triggered since."""
-    note = Alerts.note
+    note = RememberedAlerts.note
 
-    def note_with_time(alerts: Alerts, event: EventAccepted) -> None:
+    def note_with_time(alerts: RememberedAlerts, event: EventAccepted) -> None:
         if event.occurred_at is not None:
             note(alerts, event)
 
-    return [(Alerts, "note", note_with_time)]
+    return [(RememberedAlerts, "note", note_with_time)]
 
 
 def overdue_without_a_wake_up() -> list[Substitute]:

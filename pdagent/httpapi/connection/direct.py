@@ -21,7 +21,7 @@ class _Nobody:
         """Nothing happens."""
 
 
-class Exchange:
+class DirectExchange:
     """One request and its answer, in the place of uvicorn's cycle.
 
     The answer comes after the end of the body, and later than the call that says so.
@@ -76,22 +76,22 @@ class DirectProtocol(GuardedProtocol):
             super().start()
             return
         keeps = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        exchange = Exchange(self, admitted, keep_alive=keeps)
+        exchange = DirectExchange(self, admitted, keep_alive=keeps)
         self.cycle = self.answering = cast("RequestResponseCycle", exchange)
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser for each piece of a body."""
-        if isinstance(self.cycle, Exchange) and self.phase == "body":
+        if isinstance(self.cycle, DirectExchange) and self.phase == "body":
             self.cycle.pieces.append(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Called by the parser at the end of a request."""
-        begins = self.phase == "body" and isinstance(self.cycle, Exchange)
+        begins = self.phase == "body" and isinstance(self.cycle, DirectExchange)
         super().on_message_complete()
         if begins:
-            cast(Exchange, self.cycle).begin()
+            cast(DirectExchange, self.cycle).begin()
 
     def _admitted(self) -> Admitted | None:
         if (

@@ -19,7 +19,7 @@ import msgspec
 from actors.core.commands import Answer, Answers, NewEvent, Receipt, Refusal
 from pdagent.events import MAX_EVENT_BYTES, EventKind, InvalidEvent, parse
 from pdagent.events.ndjson import LineSplitter, TooLong
-from pdagent.httpapi.agent import Agent, Sender, completed
+from pdagent.httpapi.agent import Agent, EventSender, completed
 from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
 
@@ -75,7 +75,7 @@ class BatchRun:
         agent: Agent,
         *,
         kind: EventKind | None,
-        sender: Sender,
+        sender: EventSender,
         idempotency_key: str | None,
         occurred: str | None,
         first_line: int,

@@ -1,6 +1,6 @@
 """Single events: `/send`, and PagerDuty's own paths for tools that use its API.
 
-What a request may say and what it is answered, whoever has read it: `direct.py`, or falcon.
+What a request may say, and how it is answered. `direct.py` or falcon has read it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from actors.core.commands import Receipt, Refusal
 from pdagent.events import KINDS, EventKind, InvalidEvent, ParsedEvent, parse
-from pdagent.httpapi.agent import Agent, Sender, completed, submit
+from pdagent.httpapi.agent import Agent, EventSender, completed, submit
 from pdagent.httpapi.answers import Outcome, error_body, is_uncertain, processed, status_of, stored
 from pdagent.httpapi.guard import Header, Secret
 from pdagent.masking import is_routing_key
@@ -45,12 +45,12 @@ def kind_in_header(header: Header) -> EventKind | None:
     return _KINDS.get(header(EVENT_VERSION) or "")
 
 
-def sender_of(header: Header, uid: int | None) -> Sender:
+def sender_of(header: Header, uid: int | None) -> EventSender:
     """The sending program, by its own word, and its user, by the kernel's."""
     agent = header("pd-queued-by") or header("user-agent") or ""
     name = agent.partition("/")[0].strip()
     known = name.isascii() and name.isprintable() and 0 < len(name) <= 64
-    return Sender(name if known else "pdagent", uid)
+    return EventSender(name if known else "pdagent", uid)
 
 
 class Call(NamedTuple):
@@ -62,7 +62,7 @@ class Call(NamedTuple):
 
     path: str
     header: Header
-    sender: Sender
+    sender: EventSender
     passed: tuple[str, ...] = ()
     key: str | None = None
     job: Mapping[str, str] | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.core.commands import Refusal
 from pdagent import spool
 from pdagent.events import InvalidEvent, parse
-from pdagent.httpapi.agent import Agent, Sender, accept
+from pdagent.httpapi.agent import Agent, EventSender, accept
 from pdagent.operating.names import QueueNames
 from pdagent.wording import counted
 from store.records import RoutingKey
@@ -97,7 +97,7 @@ class SpoolIntake:
             answer = await accept(
                 self._agent,
                 event,
-                sender=Sender("pd-send", uid),
+                sender=EventSender("pd-send", uid),
                 idempotency_key=spooled.idempotency_key,
                 occurred=spooled.occurred,
                 job=spooled.job,

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pdagent.demo.view import Chapter, Picture, PlainView, QueueCounts, drawn
+from pdagent.demo.view import Chapter, Frame, PlainView, QueueCounts, drawn
 
 QUEUES = tuple(
     QueueCounts(name, 200, 120, 80)
@@ -15,8 +15,8 @@ QUEUES = tuple(
 )
 
 
-def picture(at: float = 75.0, chapters: int = 8, *, finished: bool = False) -> Picture:
-    return Picture(
+def picture(at: float = 75.0, chapters: int = 8, *, finished: bool = False) -> Frame:
+    return Frame(
         at=at,
         agent="running",
         pid=1234567,

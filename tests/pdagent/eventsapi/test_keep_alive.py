@@ -12,7 +12,7 @@ import pytest
 from actors.core.verdict import Deferred, Delivered
 from actors.ports import OutgoingEvent
 from pdagent.eventsapi.client import EventsApi
-from pdagent.eventsapi.connection import InUse, LeanConnection
+from pdagent.eventsapi.connection import CurrentConnection, LeanConnection
 from tests.pdagent.eventsapi.peers import ACCEPTED, ACCEPTED_V1, PATIENCE, Link, Peer, answer
 from tests.pdagent.eventsapi.samples import KINDS, an_event
 
@@ -230,7 +230,7 @@ def test_a_closed_client_never_connects_again(
     [
         (socket, "getaddrinfo", False),
         (LeanConnection, "send_event", True),
-        (InUse, "take", True),  # it hangs behind the last check, before the write
+        (CurrentConnection, "take", True),  # it hangs behind the last check, before the write
     ],
     ids=["name", "connection", "write"],
 )
@@ -249,10 +249,10 @@ def test_a_delivery_that_hangs_before_the_write_never_writes_once_the_client_is_
     original = getattr(owner, name)
 
     def hang(*args: object, **kwargs: object) -> object:
-        result = original(*args, **kwargs) if owner is InUse else None
+        result = original(*args, **kwargs) if owner is CurrentConnection else None
         hanging.set()
         assert go_on.wait(PATIENCE)
-        return result if owner is InUse else original(*args, **kwargs)
+        return result if owner is CurrentConnection else original(*args, **kwargs)
 
     server = peer(lambda link: link.answer_requests(ACCEPTED, ACCEPTED), certificate)
     api = client(server.url)

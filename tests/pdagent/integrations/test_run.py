@@ -6,16 +6,14 @@ from typing import Any
 
 import pytest
 
-from pdagent.integrations.run import Outcome, job_event
+from pdagent.integrations.run import JobEnd, job_event
 from tests.pdagent.integrations.checked import checked
 
 AT = 1_785_578_400.0
 
 
-def outcome(**fields: Any) -> Outcome:
-    return Outcome(
-        **{"code": 0, "signal": None, "output": b"", "seconds": 1.25, "at": AT, **fields}
-    )
+def outcome(**fields: Any) -> JobEnd:
+    return JobEnd(**{"code": 0, "signal": None, "output": b"", "seconds": 1.25, "at": AT, **fields})
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pdagent.migration.queue_directory import (
-    Delivered,
-    FileRefused,
-    InUse,
+    DeliveredKeys,
+    DirectoryInUse,
+    EventFileRefused,
     NotAQueue,
     listing,
     locate,
@@ -84,14 +84,14 @@ def test_links_and_what_is_no_file_are_not_read(queue: PythonAgentQueue, tmp_pat
         ("symbolic link", "regular file", "regular file", "larger than 4 MiB"),
         strict=True,
     ):
-        with pytest.raises(FileRefused, match=why):
+        with pytest.raises(EventFileRefused, match=why):
             read(queue.directory, file)
 
 
 def superseded(queue: PythonAgentQueue) -> bool:
     """Whether the one failed event is."""
     failed = [file for file in listing(queue.directory).events if file.folder == "err"]
-    return Delivered(queue.directory, failed).supersedes(
+    return DeliveredKeys(queue.directory, failed).supersedes(
         failed[0], read(queue.directory, failed[0])
     )
 
@@ -134,7 +134,7 @@ def test_each_failed_event_is_superseded_by_what_came_after_it(queue: PythonAgen
         queue.put("err", number, event(KEY, "trigger", "db1"))
     queue.put("suc", 3, event(KEY, "resolve", "db1"))
     failed, _ = listing(queue.directory)
-    delivered = Delivered(queue.directory, failed)
+    delivered = DeliveredKeys(queue.directory, failed)
     found = [delivered.supersedes(file, read(queue.directory, file)) for file in failed]
     assert found == [True, False]
 
@@ -188,7 +188,7 @@ def test_the_python_agents_lock_is_heeded_and_held(queue: PythonAgentQueue) -> N
             os.kill(os.getpid(), 19)
         os._exit(0)
     os.waitpid(child, os.WUNTRACED)
-    with pytest.raises(InUse), locked(queue.directory):
+    with pytest.raises(DirectoryInUse), locked(queue.directory):
         pass
     os.kill(child, 9)
     os.waitpid(child, 0)
