@@ -53,7 +53,7 @@ class TooManyFollowers(Exception):
     """`MOST_FOLLOWERS` are there already."""
 
 
-class Follower:
+class TailClient:
     """One of those who follow. Made and used in the event loop; called in the writer's thread."""
 
     def __init__(self, wants: Callable[[QueueId], bool]) -> None:
@@ -117,24 +117,24 @@ class Followers:
     """
 
     def __init__(self) -> None:
-        self._followers: tuple[Follower, ...] = ()
+        self._followers: tuple[TailClient, ...] = ()
         self._ended = False
 
     def __call__(self, queue: QueueId, record: Record) -> None:
         for follower in self._followers:
             follower.note(queue, record)
 
-    def join(self, wants: Callable[[QueueId], bool]) -> Follower:
+    def join(self, wants: Callable[[QueueId], bool]) -> TailClient:
         """A new follower of the queues that `wants` names. Raises `TooManyFollowers`."""
         if len(self._followers) >= MOST_FOLLOWERS:
             raise TooManyFollowers
-        follower = Follower(wants)
+        follower = TailClient(wants)
         self._followers += (follower,)
         if self._ended:
             follower.end()
         return follower
 
-    def leave(self, follower: Follower) -> None:
+    def leave(self, follower: TailClient) -> None:
         """It follows no more; harmless when repeated."""
         self._followers = tuple(known for known in self._followers if known is not follower)
 

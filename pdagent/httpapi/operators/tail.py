@@ -12,7 +12,7 @@ import msgspec
 from pdagent.events import summary_of
 from pdagent.httpapi.intake.bodies import IS_HEAD, RECEIVE, SenderGone
 from pdagent.httpapi.operators.selection import OperatorsResource, with_secret
-from pdagent.operating.followers import Follower, Missed, TooManyFollowers, Transition
+from pdagent.operating.followers import Missed, TailClient, TooManyFollowers, Transition
 from pdagent.operating.lives import shown
 from pdagent.operating.rows import Json
 from store.records import EventAccepted, RoutingKey, event_of
@@ -44,14 +44,14 @@ class Tail(OperatorsResource):
         gone = asyncio.create_task(self._leave_with_client(request.scope[RECEIVE], follower))
         response.stream = self._lines(follower, gone)
 
-    def _join(self, key: RoutingKey | None) -> Follower:
+    def _join(self, key: RoutingKey | None) -> TailClient:
         if key is None:
             return self._agent.followers.join(lambda queue: True)
         directory = self._agent.system.directory
         # By key: the queue of a configured key is created with its first event.
         return self._agent.followers.join(lambda queue: directory.by_id(queue).routing_key == key)
 
-    async def _lines(self, follower: Follower, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    async def _lines(self, follower: TailClient, gone: asyncio.Task[None]) -> AsyncIterator[bytes]:
         try:
             yield b"\n"  # the client learns at once that it is following
             async for news in follower.transitions():
@@ -67,7 +67,7 @@ class Tail(OperatorsResource):
             self._agent.followers.leave(follower)
 
     async def _leave_with_client(
-        self, receive: Callable[[], Awaitable[object]], follower: Follower
+        self, receive: Callable[[], Awaitable[object]], follower: TailClient
     ) -> None:
         try:
             while True:

@@ -11,10 +11,10 @@ from pdagent.operating import followers
 from pdagent.operating.followers import (
     BUFFER,
     MOST_FOLLOWERS,
-    Follower,
     Followers,
     Idle,
     Missed,
+    TailClient,
     TooManyFollowers,
     Transition,
 )
@@ -34,7 +34,7 @@ def run(test: Callable[[Followers], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(main(), 20))
 
 
-async def read(follower: Follower, count: int) -> list[Transition | Missed | Idle]:
+async def read(follower: TailClient, count: int) -> list[Transition | Missed | Idle]:
     """The next `count` news."""
     news: list[Transition | Missed | Idle] = []
     async for each in follower.transitions():
