@@ -22,7 +22,7 @@ class TemporaryError(LogUnavailableError):
     """The engine answers that it can't do this now."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class EngineRefusal(msgspec.Struct, frozen=True):
     """Why the engine did not do what it was asked for; `code` is like a status of HTTP."""
 
     code: int
@@ -30,16 +30,16 @@ class Refusal(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class EngineAnswer(msgspec.Struct, frozen=True):
     """What all answers have in common."""
 
-    error: Refusal | None = None
+    error: EngineRefusal | None = None
 
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=EngineAnswer)
 
 
-class PublishedAnswer(Answer, frozen=True):
+class PublishedAnswer(EngineAnswer, frozen=True):
     """A message was stored under this number."""
 
     seq: int = 0
@@ -50,7 +50,7 @@ class _Stored(msgspec.Struct, frozen=True):
     data: str = ""
 
 
-class StoredAnswer(Answer, frozen=True):
+class StoredAnswer(EngineAnswer, frozen=True):
     """A message of a stream; its data is in base64."""
 
     message: _Stored = _Stored()
@@ -113,7 +113,7 @@ class StreamFacts(msgspec.Struct, frozen=True, kw_only=True):
     copies: tuple[CopyFacts, ...]
 
 
-class StreamAnswer(Answer, frozen=True):
+class StreamAnswer(EngineAnswer, frozen=True):
     """A stream's config and state."""
 
     config: _Config = _Config()

@@ -24,7 +24,7 @@ from store.nats_answers import (
     NO_STREAM,
     OTHER_CONFIG,
     WRONG_SEQUENCE,
-    Answer,
+    EngineAnswer,
     PublishedAnswer,
     StoredAnswer,
     StreamAnswer,
@@ -47,7 +47,7 @@ _BATCH_BYTES = 4 << 20
 _LEADER_BATCH = 100
 _STALE_SECONDS = 1.0
 
-A = TypeVar("A", bound=Answer)
+A = TypeVar("A", bound=EngineAnswer)
 
 
 def quoted(key: str) -> str:
@@ -118,7 +118,7 @@ class NatsLog:
         # The engine would make its next message as high as it is told, also beyond the last one.
         upto = min(upto, last)
         if upto >= first:
-            self._ask(f"STREAM.PURGE.{self._stream}", Answer, {"seq": upto + 1})
+            self._ask(f"STREAM.PURGE.{self._stream}", EngineAnswer, {"seq": upto + 1})
 
     def get(self, key: str) -> Row | None:
         asked = {"last_by_subj": self._keys + quoted(key)}
@@ -178,7 +178,7 @@ class NatsLog:
             if info.error is None:
                 return info
             # Another relay's may just be in the making, and not be shown yet.
-            self._ask(f"STREAM.CREATE.{stream}", Answer, config, allow={OTHER_CONFIG})
+            self._ask(f"STREAM.CREATE.{stream}", EngineAnswer, config, allow={OTHER_CONFIG})
             self._connection.closed.wait(_PAUSE_SECONDS)
         raise LogUnavailableError(f"the engine does not show the stream {stream}")
 
