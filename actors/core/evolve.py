@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -33,67 +34,20 @@ _ROOM_OF_ATTEMPT = 300  # bytes
 
 def evolve(state: QueueState, record: Record) -> QueueState:
     """Apply one record. The given state is changed in place and returned; don't keep the old."""
-    match record:
-        case EventAccepted():
-            event = WaitingEvent.accepted(record)
-            state.own_waiting().add(event)
-            state.waiting_room += event.room
-            if (record.job is not None or state.jobs) and not _is_late(state, record):
-                state.own_jobs().note(record)
-            if record.occurred_at is not None or state.alerts:
-                state.own_alerts().note(record)
-            state.next_position = record.position + 1
-            state.counters.accepted += 1
-        case DeliveryStarted():
-            _start(state, record)
-        case DeliveryDeferred():
-            _defer(state, record)
-        case EventDelivered():
-            event = _take(state, record.event)
-            _succeed(state, record.at)
-            state.dead.supersede(event.action, event.dedup_key, event.id)
-            state.counters.delivered += 1
-        case EventDeadLettered():
-            event = _take(state, record.event)
-            error = error_of(record)
-            state.own_dead().add(
-                DeadLetter(
-                    id=event.id,
-                    position=event.position,
-                    kind=event.kind,
-                    action=event.action,
-                    dedup_key=event.dedup_key,
-                    accepted_at=event.accepted_at,
-                    died_at=record.at,
-                    attempts=event.attempts,
-                    error=error,
-                    room=event.room,
-                    superseded_by=event.trials.superseded_by,
-                )
-            )
-            state.in_flight = None
-            state.failures = 0
-            _note_error(state, error, record.at)
-            state.counters.dead_lettered += 1
-        case EventRetried():
-            _requeue(state, record)
-        case EventDiscarded():
-            _discard(state, record.event)
-            state.counters.discarded += 1
-        case QueueHeld():
-            state.hold = record.reason
-        case QueueReleased():
-            state.hold = None
-        case ActorRestarted():
-            if state.in_flight is not None:
-                event = state.waiting[state.in_flight]
-                trials = replace(event.trials, state="queued", last_error=error_of(record))
-                state.waiting.change(event.after(trials))
-                state.in_flight = None
-            state.counters.restarts += 1
-        case _:
-            assert_never(record)
+    _APPLY[type(record)](state, record)
     return state
+
+
+def _accept(state: QueueState, record: EventAccepted) -> None:
+    event = WaitingEvent.accepted(record)
+    state.own_waiting().add(event)
+    state.waiting_room += event.room
+    if (record.job is not None or state.jobs) and not _is_late(state, record):
+        state.own_jobs().note(record)
+    if record.occurred_at is not None or state.alerts:
+        state.own_alerts().note(record)
+    state.next_position = record.position + 1
+    state.counters.accepted += 1
 
 
 def _is_late(state: QueueState, event: EventAccepted) -> bool:
@@ -183,18 +137,47 @@ def _end_wait(state: QueueState) -> None:
     state.not_before = state.deferred_at = 0.0
 
 
-def _succeed(state: QueueState, at: float) -> None:
+def _deliver(state: QueueState, record: EventDelivered) -> None:
+    event = _take(state, record.event)
     state.in_flight = None
     state.failures = 0
-    state.last_delivered_at = at
+    state.last_delivered_at = record.at
     if state.pace.interval:
-        state.pace.call_taken(at, backlog=bool(state.waiting))
+        state.pace.call_taken(record.at, backlog=bool(state.waiting))
+    if state.dead:
+        state.dead.supersede(event.action, event.dedup_key, event.id)
+    state.counters.delivered += 1
 
 
-def _discard(state: QueueState, event: EventId) -> None:
-    if state.dead.take(event) is not None:
+def _bury(state: QueueState, record: EventDeadLettered) -> None:
+    event = _take(state, record.event)
+    error = error_of(record)
+    state.own_dead().add(
+        DeadLetter(
+            id=event.id,
+            position=event.position,
+            kind=event.kind,
+            action=event.action,
+            dedup_key=event.dedup_key,
+            accepted_at=event.accepted_at,
+            died_at=record.at,
+            attempts=event.attempts,
+            error=error,
+            room=event.room,
+            superseded_by=event.trials.superseded_by,
+        )
+    )
+    state.in_flight = None
+    state.failures = 0
+    _note_error(state, error, record.at)
+    state.counters.dead_lettered += 1
+
+
+def _discard(state: QueueState, record: EventDiscarded) -> None:
+    state.counters.discarded += 1
+    if state.dead.take(record.event) is not None:
         return
-    discarded = _take(state, event)
+    discarded = _take(state, record.event)
     if discarded.state == "deferred" and not state.is_rate_limited:
         # The wait was this event's, while a rate limit is the key's: those behind it begin anew.
         state.failures = 0
@@ -230,3 +213,35 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
 def _note_error(state: QueueState, error: str, at: float) -> None:
     state.last_error = error
     state.last_error_at = at
+
+
+def _hold(state: QueueState, record: QueueHeld) -> None:
+    state.hold = record.reason
+
+
+def _release(state: QueueState, _: QueueReleased) -> None:
+    state.hold = None
+
+
+def _restart(state: QueueState, record: ActorRestarted) -> None:
+    if state.in_flight is not None:
+        event = state.waiting[state.in_flight]
+        trials = replace(event.trials, state="queued", last_error=error_of(record))
+        state.waiting.change(event.after(trials))
+        state.in_flight = None
+    state.counters.restarts += 1
+
+
+# A start applies a million records: looking a type up costs less than comparing it with each.
+_APPLY: dict[type[Record], Callable[[QueueState, Any], None]] = {
+    EventAccepted: _accept,
+    DeliveryStarted: _start,
+    DeliveryDeferred: _defer,
+    EventDelivered: _deliver,
+    EventDeadLettered: _bury,
+    EventRetried: _requeue,
+    EventDiscarded: _discard,
+    QueueHeld: _hold,
+    QueueReleased: _release,
+    ActorRestarted: _restart,
+}
