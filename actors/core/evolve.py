@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from actors.core.dead_letters import DeadLetter
 from actors.core.state import ATTEMPTS_KEPT, QueueState
 from actors.core.verdict import NOT_AT_PAGERDUTY, NOT_SENT
-from actors.core.waiting import Sort, Trials, WaitingEvent
+from actors.core.waiting import FIRST_ATTEMPT, UNTRIED, Trials, WaitingEvent, sort_of
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -60,7 +60,7 @@ def supply_room(state: QueueState, record: EventAccepted) -> None:
     """A snapshot that an earlier version has saved does not say how much room its events take."""
     waiting, letter = state.waiting.get(record.event), state.dead.get(record.event)
     if waiting is not None and not waiting.room:
-        sort = Sort.of(waiting.kind, waiting.action, record.room)
+        sort = sort_of(waiting.kind, waiting.action, record.room)
         state.waiting.change(replace(waiting, sort=sort))
         state.waiting_room += record.room
     if letter is not None and not letter.room:
@@ -85,15 +85,9 @@ def _start(state: QueueState, record: DeliveryStarted) -> None:
     event = state.waiting[record.event]
     before = event.trials
     room = _ROOM_OF_ATTEMPT if record.attempt <= 2 * ATTEMPTS_KEPT else 0
-    trials = Trials(
-        state="in_flight",
-        attempts=record.attempt,
-        strikes=before.strikes,
-        failing_for=before.failing_for,
-        failed_at=before.failed_at,
-        last_error=before.last_error,
-        superseded_by=before.superseded_by,
-    )
+    trials = FIRST_ATTEMPT
+    if record.attempt > 1 or before is not UNTRIED:
+        trials = replace(before, state="in_flight", attempts=record.attempt, next_attempt_at=None)
     state.waiting.change(event.after(trials, room=room))
     state.waiting_room += room
     state.in_flight = record.event
@@ -197,7 +191,7 @@ def _requeue(state: QueueState, record: EventRetried) -> None:
         WaitingEvent(
             letter.id,
             record.position,
-            Sort.of(letter.kind, letter.action, letter.room),
+            sort_of(letter.kind, letter.action, letter.room),
             letter.dedup_key,
             letter.accepted_at,
             Trials(

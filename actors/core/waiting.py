@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -40,28 +41,22 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 UNTRIED = Trials()
+FIRST_ATTEMPT = Trials(state="in_flight", attempts=1)
+"""Those of nearly all events that are tried."""
 
 
 class Sort(msgspec.Struct, frozen=True, gc=False):
-    """What an event has in common with many others, which share it."""
+    """What an event has in common with many others, which share it (`sort_of`)."""
 
     kind: EventKind
     action: str
     room: int
 
-    @classmethod
-    def of(cls, kind: EventKind, action: str, room: int) -> Sort:
-        """The one that all events like this share."""
-        given = (kind, action, room)
-        known = _sorts.get(given)
-        if known is None:
-            if len(_sorts) >= _MOST_SHARED:  # events keep those that they have
-                _sorts.clear()
-            known = _sorts[given] = cls(kind, action, room)
-        return known
 
-
-_sorts: dict[tuple[str, str, int], Sort] = {}
+@lru_cache(_MOST_SHARED)
+def sort_of(kind: EventKind, action: str, room: int) -> Sort:
+    """The one that all events like this share."""
+    return Sort(kind, action, room)
 
 
 class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
@@ -82,12 +77,14 @@ class WaitingEvent(msgspec.Struct, frozen=True, gc=False):
     def accepted(cls, record: EventAccepted) -> WaitingEvent:
         """The event of this record, not tried yet."""
         id_, dedup_key = record.event, record.dedup_key
-        sort = Sort.of(record.kind, record.action, record.room)
+        sort = sort_of(record.kind, record.action, record.room)
         return cls(id_, record.position, sort, _kept_once(id_, dedup_key), record.at)
 
     def after(self, trials: Trials, *, room: int = 0) -> WaitingEvent:
         """The event with other trials, whose records have taken so much more room."""
-        sort = Sort.of(self.kind, self.action, self.room + room) if room else self.sort
+        sort = self.sort
+        if room:
+            sort = sort_of(sort.kind, sort.action, sort.room + room)
         return WaitingEvent(self.id, self.position, sort, self.dedup_key, self.accepted_at, trials)
 
     @property
@@ -252,7 +249,7 @@ def _restored(event: StoredEvent) -> WaitingEvent:
     return WaitingEvent(
         event.id,
         event.position,
-        Sort.of(event.kind, event.action, event.room),
+        sort_of(event.kind, event.action, event.room),
         _kept_once(event.id, event.dedup_key),
         event.accepted_at,
         trials,
