@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from actors.core.evolve import evolve, supply_room
 from actors.core.state import QueueState, compact, from_snapshot
 from actors.directory import QueueEntry
 from store.errors import JournalDamagedError
 from store.port import Journal
-from store.records import Entry, EventAccepted, QueueId
+from store.records import EventAccepted, Numbered, QueueId
 
 
 def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
@@ -16,11 +18,8 @@ def recover_queue(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:
     Reads nothing of other queues. Raises `store.errors.JournalDamagedError`.
     """
     state, after = _from_last_snapshot(journal, queue)
-    tail = 0
-    for entry in journal.entries(queue, after):
-        _apply(state, entry)
-        tail += 1
-    return state, tail
+    entries = journal.entries(queue, after)
+    return state, _apply(state, ((entry.seq, entry.record) for entry in entries))
 
 
 def recover_entry(journal: Journal, entry: QueueEntry) -> int:
@@ -50,19 +49,19 @@ def recover_all(journal: Journal) -> dict[QueueId, tuple[QueueState, int]]:
         if not _lacks_rooms(state):
             covered[queue] = after
     tails = dict.fromkeys(begun, 0)
-    queue, state, after = QueueId(0), QueueState(queue=QueueId(0)), 0
-    for entry in journal.scan(covered):
-        if entry.queue != queue:
+    state, after = QueueState(queue=QueueId(0)), 0
+    for queue, records in journal.scan(covered):
+        if queue != state.queue:
             compact(state)
-            queue = entry.queue
             if queue not in begun:
-                raise JournalDamagedError(f"its queue {queue} is unknown", seq=entry.seq)
+                raise JournalDamagedError(f"its queue {queue} is unknown", seq=records[0][0])
             state, after = begun[queue]
-        if entry.seq > after:
-            _apply(state, entry)
-            tails[queue] += 1
-        elif isinstance(entry.record, EventAccepted):
-            supply_room(state, entry.record)
+        if queue not in covered:
+            for seq, record in records:
+                if seq <= after and isinstance(record, EventAccepted):
+                    supply_room(state, record)
+            records = [each for each in records if each[0] > after]
+        tails[queue] += _apply(state, records)
     compact(state)
     return {queue: (state, tails[queue]) for queue, (state, _) in begun.items()}
 
@@ -73,13 +72,18 @@ def _lacks_rooms(state: QueueState) -> bool:
     return not all(rooms) or not all(letter.room for letter in state.dead.values())
 
 
-def _apply(state: QueueState, entry: Entry) -> None:
-    try:
-        evolve(state, entry.record)
-    except KeyError:
-        raise JournalDamagedError(
-            f"it ({type(entry.record).__name__}) does not fit what came before it", seq=entry.seq
-        ) from None
+def _apply(state: QueueState, records: Iterable[Numbered]) -> int:
+    """Apply records of one queue in their order; returns how many they are."""
+    count = 0
+    for seq, record in records:
+        try:
+            evolve(state, record)
+        except KeyError:
+            raise JournalDamagedError(
+                f"it ({type(record).__name__}) does not fit what came before it", seq=seq
+            ) from None
+        count += 1
+    return count
 
 
 def _from_last_snapshot(journal: Journal, queue: QueueId) -> tuple[QueueState, int]:

@@ -22,9 +22,9 @@ from store.records import (
     Entry,
     EventAccepted,
     EventId,
+    Numbered,
     QueueId,
     Record,
-    RoutingKey,
 )
 
 FORMAT_VERSION = 2
@@ -43,7 +43,7 @@ _ROW_VERSION = b"\x02"
 _FRAME = struct.Struct(">HII")
 _frame, _unframed, _FRAME_BYTES = _FRAME.pack, _FRAME.unpack_from, _FRAME.size
 _FIRST_BODY = len(_ROW_VERSION) + _FRAME_BYTES
-_place = struct.Struct(">IQ").unpack
+_PLACE = struct.Struct(">IQ")
 _FARTHEST = 0xFFFF
 
 _SEAL = 1
@@ -66,11 +66,14 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_record_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+_decode_record: Callable[[bytes], Record] = msgspec.msgpack.Decoder(Record).decode
 _snapshot_decoder = msgspec.msgpack.Decoder(StoredSnapshot)
 _figures_decoder = msgspec.msgpack.Decoder(dict[str, int])
 
 _T = TypeVar("_T")
+
+Body = tuple[int, bytes | None]
+"""The number of a record and its msgpack; None if its checksum does not match."""
 
 
 class BadRecordError(Exception):
@@ -91,8 +94,7 @@ def key_of(seq: int) -> bytes:
 
 def queue_key(queue: QueueId, seq: int | None = None) -> bytes:
     """What stands for a queue (4 bytes), or for the place of a record (12 bytes)."""
-    prefix = queue.to_bytes(QUEUE_BYTES, "big")
-    return prefix if seq is None else prefix + key_of(seq)
+    return queue.to_bytes(QUEUE_BYTES, "big") if seq is None else _PLACE.pack(queue, seq)
 
 
 def queue_id(key: bytes) -> QueueId:
@@ -111,9 +113,7 @@ def row_of(key: bytes, record: Record) -> bytes:
     return b"%b%b%b" % (_ROW_VERSION, _frame(0, len(body), crc32(body, crc32(key))), body)
 
 
-def rows_of(
-    queue: QueueId, numbered: Iterable[tuple[int, Record]]
-) -> Iterator[tuple[bytes, bytes]]:
+def rows_of(queue: QueueId, numbered: Iterable[Numbered]) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of the rows for records of one queue, given with ascending numbers."""
     parts: list[bytes] = []
     size = first = seed = 0
@@ -135,19 +135,19 @@ def rows_of(
         yield key, b"".join(parts)
 
 
-def bodies_in(key: bytes, value: bytes) -> list[tuple[int, bytes | None]]:
+def bodies_in(key: bytes, value: bytes) -> list[Body]:
     """Number and msgpack of each record of a row; None for one whose checksum does not match.
 
     If a record does not even say where it ends, it is the last one. Raises `BadRecordError` for
     what is no row.
     """
-    first, seed, size = _place(key)[1], crc32(key), len(value)
+    first, seed, size = _PLACE.unpack(key)[1], crc32(key), len(value)
     if size <= _FIRST_BODY:
         raise BadRecordError("it is too short", first)
     if value[0] != _ROW_VERSION[0]:
         what = f"format {value[0]} is unknown, this program knows {FORMAT_VERSION}"
         raise BadRecordError(what, first)
-    bodies: list[tuple[int, bytes | None]] = []
+    bodies: list[Body] = []
     seq, begin = first, _FIRST_BODY
     while begin < size:
         behind, length, crc = _unframed(value, begin - _FRAME_BYTES)
@@ -160,12 +160,12 @@ def bodies_in(key: bytes, value: bytes) -> list[tuple[int, bytes | None]]:
     return bodies
 
 
-def body_in(key: bytes, value: bytes, wanted: int) -> tuple[int, bytes | None]:
+def body_in(key: bytes, value: bytes, wanted: int) -> Body:
     """As `bodies_in`, of the record with this number alone; raises `BadRecordError` if it lacks.
 
     What is in front of it is passed over, at a tenth of the cost of reading it.
     """
-    first, begin = _place(key)[1], _FIRST_BODY
+    first, begin = _PLACE.unpack(key)[1], _FIRST_BODY
     while value[:1] == _ROW_VERSION and begin < len(value):
         behind, length, crc = _unframed(value, begin - _FRAME_BYTES)
         if first + behind == wanted:
@@ -192,15 +192,23 @@ def record_in(seq: int, body: bytes | None) -> Record:
     if body is None:
         raise BadRecordError("its checksum does not match", seq)
     try:
-        return _record_decoder.decode(body)
+        return _decode_record(body)
     except msgspec.MsgspecError as error:
         raise BadRecordError(f"it can't be understood ({error})", seq) from None
+
+
+def records_in(bodies: list[Body]) -> list[Numbered]:
+    """As `record_in`, for all that `bodies_in` has given; raises it for the first damaged one."""
+    try:
+        return [(seq, _decode_record(body or b"")) for seq, body in bodies]
+    except msgspec.MsgspecError:
+        return [(seq, record_in(seq, body)) for seq, body in bodies]
 
 
 def entries_in(key: bytes, value: bytes) -> list[Entry]:
     """The entries of a row; raises `BadRecordError` for the first one that is not intact."""
     queue = queue_id(key)
-    return [Entry(seq, queue, record_in(seq, body)) for seq, body in bodies_in(key, value)]
+    return [Entry(seq, queue, record) for seq, record in records_in(bodies_in(key, value))]
 
 
 def accepted_in(seq: int, body: bytes | None) -> bytes | None:
@@ -272,27 +280,3 @@ def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes) -> _T:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise BadRecordError(f"it can't be understood ({error})") from None
-
-
-def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:
-    """Name and value of the row in `meta` that vouches for a row of `queues`.
-
-    A routing key whose bytes have changed would send a queue's events to another service.
-    """
-    name = b"queue_%d_crc32" % queue
-    return name, b"%d" % crc32(key.encode(), crc32(name))
-
-
-def routing_key(queue: QueueId, stored: bytes, meta: Callable[[bytes], bytes | None]) -> RoutingKey:
-    """The key of a row of `queues`; raises `BadRecordError` if it isn't intact.
-
-    `meta` looks up a row of that table. A journal from before there were seals has none.
-    """
-    try:
-        key = RoutingKey(stored.decode())
-    except UnicodeDecodeError:
-        raise BadRecordError("it is no text") from None
-    name, seal = routing_key_seal(queue, key)
-    if meta(name) not in (None, seal):
-        raise BadRecordError("its checksum does not match")
-    return key

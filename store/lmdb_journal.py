@@ -160,7 +160,7 @@ class LmdbJournal(LmdbReader):
         txn.delete(key.encode(), db=table.queues)
         txn.delete(queue_key(queue), db=table.snapshots)
         table.delete_pieces(txn, queue, 1)
-        txn.delete(codec.routing_key_seal(queue, key)[0], db=table.meta)
+        txn.delete(tables.routing_key_seal(queue, key)[0], db=table.meta)
         sums = Counter(self._forgotten_in(txn))
         sums.update(append.forget)
         txn.put(tables.FORGOTTEN, codec.encode_other(tables.FORGOTTEN, dict(sums)), db=table.meta)

@@ -23,6 +23,7 @@ from store.codec import (
     queue_id,
     queue_key,
     record_in,
+    records_in,
 )
 from store.errors import JournalDamagedError, JournalUnavailableError
 from store.port import Snapshot
@@ -31,6 +32,7 @@ from store.records import (
     Entry,
     EventAccepted,
     EventId,
+    Numbered,
     QueueId,
     RoutingKey,
     of_one_event,
@@ -62,7 +64,7 @@ class LmdbReader:
             for key, number in txn.cursor(self._tables.queues):
                 queue = queue_id(number)
                 try:
-                    keys[queue] = codec.routing_key(queue, key, txn.get)
+                    keys[queue] = tables.routing_key(queue, key, txn.get)
                 except BadRecordError as error:
                     self._damaged(BadRecordError(f"the routing key of queue {queue}: {error}"))
         return keys
@@ -158,33 +160,35 @@ class LmdbReader:
             return True
         return bool(cursor.next() if before else cursor.first())
 
-    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
+    def scan(
+        self, after: Mapping[QueueId, int] = MappingProxyType({})
+    ) -> Iterator[tuple[QueueId, list[Numbered]]]:
         """As `store.port.Journal.scan`."""
         expected = found = count = 0
-        prefix, queue, known = b"", QueueId(0), 0
         with self._reading() as txn:
             for key, value in txn.cursor(self._tables.journal):
-                if key[:QUEUE_BYTES] != prefix:
-                    prefix, queue = key[:QUEUE_BYTES], queue_id(key)
-                    known = after.get(queue, 0)
+                queue = queue_id(key)
+                known = after.get(queue, 0)
                 try:
-                    for seq, body in bodies_in(key, value):
-                        count += 1
-                        if seq > known:
-                            record = record_in(seq, body)
-                            if type(record) is EventAccepted:
-                                place = prefix + key_of(seq)
-                                expected += hash((record.event.encode(), place))
-                            yield Entry(seq, queue, record)
-                        elif event := accepted_in(seq, body):
-                            expected += hash((event, prefix + key_of(seq)))
+                    bodies = bodies_in(key, value)
+                    count += len(bodies)
+                    if bodies[-1][0] <= known:
+                        for seq, body in bodies:
+                            if event := accepted_in(seq, body):
+                                expected += hash((event, queue_key(queue, seq)))
+                        continue
+                    records = records_in(bodies)
                 except BadRecordError as error:
                     self._damaged(error)
+                for seq, record in records:
+                    if type(record) is EventAccepted:
+                        expected += hash((record.event.encode(), queue_key(queue, seq)))
+                yield queue, [each for each in records if each[0] > known] if known else records
             for row in txn.cursor(self._tables.events):
                 found += hash(row)
-            records = self._figures(txn).get(tables.RECORDS, 0)
-        if count != records:
-            what = f"{count} of its {records} records are there"
+            wanted = self._figures(txn).get(tables.RECORDS, 0)
+        if count != wanted:
+            what = f"{count} of its {wanted} records are there"
             raise JournalDamagedError(what, directory=self.directory)
         if found != expected:  # sums, as the index has an order of its own
             what = "its index of events does not fit its records"

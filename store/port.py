@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from store.records import AcceptedEntry, Entry, EventId, QueueId, Record, RoutingKey
+from store.records import AcceptedEntry, Entry, EventId, Numbered, QueueId, Record, RoutingKey
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +81,11 @@ class Journal(Protocol):
     def entries(self, queue: QueueId, after: int = 0) -> Iterator[Entry]:
         """A queue's entries with `seq > after`, oldest first. Raises `JournalDamagedError`."""
 
-    def scan(self, after: Mapping[QueueId, int] = ...) -> Iterator[Entry]:
-        """All entries, one queue after the other, oldest first.
+    def scan(self, after: Mapping[QueueId, int] = ...) -> Iterator[tuple[QueueId, list[Numbered]]]:
+        """All records, one queue after the other, some of one queue at a time, oldest first.
 
         Those of a queue up to the number in `after`, if it is there, are checked but left out.
-        Raises `JournalDamagedError`, at the end also for an index that does not fit the entries.
+        Raises `JournalDamagedError`, at the end also for an index that does not fit the records.
         """
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:

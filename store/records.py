@@ -186,6 +186,10 @@ class Entry(msgspec.Struct, frozen=True):
     record: Record
 
 
+Numbered = tuple[int, Record]
+"""A committed record of a queue that the context names, behind its `seq`."""
+
+
 class AcceptedEntry(Entry, frozen=True):
     """The entry of an event's acceptance."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 import lmdb
 
 from store import codec
-from store.codec import StoredSnapshot, key_of, queue_key
+from store.codec import BadRecordError, StoredSnapshot, key_of, queue_key
 from store.port import Snapshot
 from store.records import Entry, EventAccepted, QueueId, Record, RoutingKey
 
@@ -52,7 +53,7 @@ class Tables(NamedTuple):
     def put_queue(self, put: Put, queue: QueueId, key: RoutingKey) -> None:
         """Write the routing key of a queue."""
         put(key.encode(), queue_key(queue), db=self.queues)
-        put(*codec.routing_key_seal(queue, key), db=self.meta)
+        put(*routing_key_seal(queue, key), db=self.meta)
 
     def put_figures(self, put: Put, newest: int, records: int) -> None:
         """Write the row `FIGURES`."""
@@ -149,3 +150,27 @@ def snapshot_of(
 def is_newer(version: str) -> bool:
     """Whether the row `FORMAT` says that only a newer program can read the journal."""
     return version.isdigit() and int(version) > codec.FORMAT_VERSION
+
+
+def routing_key_seal(queue: QueueId, key: RoutingKey) -> tuple[bytes, bytes]:
+    """Name and value of the row in `meta` that vouches for a row of `queues`.
+
+    A routing key whose bytes have changed would send a queue's events to another service.
+    """
+    name = b"queue_%d_crc32" % queue
+    return name, b"%d" % crc32(key.encode(), crc32(name))
+
+
+def routing_key(queue: QueueId, stored: bytes, meta: Callable[[bytes], bytes | None]) -> RoutingKey:
+    """The key of a row of `queues`; raises `BadRecordError` if it isn't intact.
+
+    `meta` looks up a row of that table. A journal from before there were seals has none.
+    """
+    try:
+        key = RoutingKey(stored.decode())
+    except UnicodeDecodeError:
+        raise BadRecordError("it is no text") from None
+    name, seal = routing_key_seal(queue, key)
+    if meta(name) not in (None, seal):
+        raise BadRecordError("its checksum does not match")
+    return key

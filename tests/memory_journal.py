@@ -15,6 +15,7 @@ from store.records import (
     Entry,
     EventAccepted,
     EventId,
+    Numbered,
     QueueId,
     RoutingKey,
     of_one_event,
@@ -90,9 +91,12 @@ class MemoryJournal:
         for seq in seqs[bisect_right(seqs, after) :]:
             yield self._entry(seq)
 
-    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
+    def scan(
+        self, after: Mapping[QueueId, int] = MappingProxyType({})
+    ) -> Iterator[tuple[QueueId, list[Numbered]]]:
         for queue in sorted(self._by_queue):
-            yield from self.entries(queue, after.get(queue, 0))
+            for entry in self.entries(queue, after.get(queue, 0)):
+                yield queue, [(entry.seq, entry.record)]
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:
         seq = self._events.get(event)

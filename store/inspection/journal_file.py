@@ -188,7 +188,7 @@ class JournalFile:
             known.add(value)
             queue = queue_id(value)
             try:
-                yield queue, codec.routing_key(queue, key, self.meta.get)
+                yield queue, tables.routing_key(queue, key, self.meta.get)
             except BadRecordError as error:
                 self.note(f"the routing key of queue {queue}: {error}")
 

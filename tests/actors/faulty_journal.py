@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from store.port import Append, Journal, Snapshot, Usage
-from store.records import AcceptedEntry, Entry, EventId, QueueId, RoutingKey
+from store.records import AcceptedEntry, Entry, EventId, Numbered, QueueId, RoutingKey
 
 
 def nothing(*_: Any) -> None:
@@ -73,7 +73,9 @@ class FaultyJournal:
         self.before_entries(queue)
         return self._journal.entries(queue, after)
 
-    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
+    def scan(
+        self, after: Mapping[QueueId, int] = MappingProxyType({})
+    ) -> Iterator[tuple[QueueId, list[Numbered]]]:
         return self._journal.scan(after)
 
     def accepted(self, event: EventId) -> AcceptedEntry | None:

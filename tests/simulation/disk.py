@@ -10,7 +10,16 @@ import msgspec
 
 from store.errors import CommitFailedError, JournalFullError, JournalUnavailableError
 from store.port import Append, Journal, Snapshot, Usage
-from store.records import AcceptedEntry, Entry, EventAccepted, EventId, QueueId, Record, RoutingKey
+from store.records import (
+    AcceptedEntry,
+    Entry,
+    EventAccepted,
+    EventId,
+    Numbered,
+    QueueId,
+    Record,
+    RoutingKey,
+)
 from tests.simulation.runtime import Injected, Runtime
 from tests.simulation.witness import Witness
 
@@ -149,7 +158,9 @@ class SimulatedDisk:
         self._perhaps_unreadable()
         return self._inner.entries(queue, after)
 
-    def scan(self, after: Mapping[QueueId, int] = MappingProxyType({})) -> Iterator[Entry]:
+    def scan(
+        self, after: Mapping[QueueId, int] = MappingProxyType({})
+    ) -> Iterator[tuple[QueueId, list[Numbered]]]:
         """Of the journal."""
         return self._inner.scan(after)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from store.port import Append, Journal
@@ -55,6 +55,12 @@ def commit(journal: Journal, queue: QueueId, *records: Record) -> int:
     return journal.commit([append(queue, *records)])
 
 
+def scanned(journal: Journal, after: Mapping[QueueId, int] | None = None) -> Iterator[Entry]:
+    """What `Journal.scan` gives, as single entries."""
+    for queue, records in journal.scan(after or {}):
+        yield from (Entry(seq, queue, record) for seq, record in records)
+
+
 def records_of(entries: Iterator[Entry]) -> list[Record]:
     """The records without their places."""
     return [entry.record for entry in entries]
@@ -70,7 +76,7 @@ def everything_in(journal: Journal) -> dict[str, Any]:
     queues = journal.queues()
     return {
         "queues": queues,
-        "entries": list(journal.scan()),
+        "entries": list(scanned(journal)),
         "by_queue": {queue: list(journal.entries(queue)) for queue in queues},
         "snapshots": {queue: journal.snapshot(queue) for queue in queues},
         "events": journal.find_events("", 1_000_000),

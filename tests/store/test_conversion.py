@@ -19,7 +19,7 @@ from store.inspection.journal_file import JournalFile
 from store.lmdb_journal import LmdbJournal
 from store.records import RoutingKey
 from tests.lived_journal import LIMIT, live
-from tests.store.sample_records import FIRST, accepted, commit, everything_in
+from tests.store.sample_records import FIRST, accepted, commit, everything_in, scanned
 from tests.store.small_disk import no_more_writes
 from tests.version_1_journal import make_version_1
 
@@ -79,7 +79,7 @@ def test_a_conversion_that_was_cut_off_is_finished_by_the_next_start(
 def test_numbers_go_on(directory: Path) -> None:
     journal = LmdbJournal(directory, limit=LIMIT)
     commit(journal, FIRST, accepted("e1"), accepted("e2", position=2))
-    journal.remove(list(journal.scan()))
+    journal.remove(list(scanned(journal)))
     journal.close()
     make_version_1(directory)
     journal = LmdbJournal(directory, limit=LIMIT)

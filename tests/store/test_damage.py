@@ -26,6 +26,7 @@ from tests.store.sample_records import (
     commit,
     delivered,
     everything_in,
+    scanned,
     started,
 )
 
@@ -78,7 +79,7 @@ def test_a_flipped_bit_in_a_record_is_found_at_its_number(
 ) -> None:
     flip(data, MARK)
     journal = open_lmdb()
-    scanning = journal.scan()
+    scanning = scanned(journal)
     assert [next(scanning).seq for _ in range(4)] == [1, 2, 3, 5]  # of the first queue
     with pytest.raises(JournalDamagedError, match=r"record 4 .* checksum") as caught:
         next(scanning)
@@ -87,7 +88,7 @@ def test_a_flipped_bit_in_a_record_is_found_at_its_number(
     for reading in (
         lambda: list(journal.entries(SECOND)),
         lambda: journal.accepted(EventId("e2")),
-        lambda: list(journal.scan()),
+        lambda: list(scanned(journal)),
     ):
         with pytest.raises(JournalDamagedError, match="record 4 "):
             reading()
@@ -118,7 +119,7 @@ def test_every_flipped_bit_of_a_records_body_is_found(directory: Path, data: Pat
         data.write_bytes(damaged)
         reader = LmdbJournal(directory, limit=LIMIT)
         with pytest.raises(JournalDamagedError) as caught:
-            list(reader.scan())
+            list(scanned(reader))
         reader.close()
         assert caught.value.seq == 4
 
@@ -139,7 +140,7 @@ def test_a_record_with_an_unknown_tag_is_named_with_its_number(
     frame = struct.pack(">HII", 0, len(body), zlib.crc32(body, zlib.crc32(key)))
     in_lmdb(directory, b"journal", key, b"\x02" + frame + body)
     with pytest.raises(JournalDamagedError, match=r"record 6 .*EventTranslated"):
-        list(open_lmdb().scan())
+        list(scanned(open_lmdb()))
 
 
 def test_a_record_that_only_the_index_knows_is_named(
@@ -151,7 +152,7 @@ def test_a_record_that_only_the_index_knows_is_named(
         journal.accepted(EventId("e9"))
     assert caught.value.seq == 9
     with pytest.raises(JournalDamagedError, match="index of events does not fit"):
-        list(journal.scan())
+        list(scanned(journal))
 
 
 def test_a_record_that_is_gone_without_a_trace_is_missed(
@@ -166,7 +167,7 @@ def test_a_record_that_is_gone_without_a_trace_is_missed(
         txn.put(key, kept, db=table)
     env.close()
     with pytest.raises(JournalDamagedError, match="4 of its 5 records are there"):
-        list(open_lmdb().scan())
+        list(scanned(open_lmdb()))
 
 
 @pytest.mark.parametrize("version", [b"3", b"10", b"1.5", b"\xff"])

@@ -20,6 +20,7 @@ from tests.store.sample_records import (
     append,
     commit,
     everything_in,
+    scanned,
     seqs_of,
     started,
 )
@@ -46,7 +47,7 @@ while True:
 def test_every_commit_of_a_killed_process_is_there(directory: Path, open_lmdb: Open) -> None:
     with holding(directory, commits=50):
         pass
-    assert seqs_of(open_lmdb().scan()) == list(range(1, 51))
+    assert seqs_of(scanned(open_lmdb())) == list(range(1, 51))
 
 
 @pytest.mark.parametrize("until", [1, 20, 63])
@@ -67,7 +68,7 @@ def test_a_process_killed_in_the_middle_leaves_whole_commits_only(
     told = until + len(process.communicate()[0].split())
 
     journal = open_lmdb()
-    count, rest = divmod(len(seqs_of(journal.scan())), 3)
+    count, rest = divmod(len(seqs_of(scanned(journal))), 3)
     assert rest == 0
     assert count in (told + 1, told + 2)
     for number in range(count):

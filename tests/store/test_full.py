@@ -23,6 +23,7 @@ from tests.store.sample_records import (
     commit,
     delivered,
     everything_in,
+    scanned,
     seqs_of,
     started,
 )
@@ -63,7 +64,7 @@ def test_at_its_limit_it_takes_no_new_event_but_every_record_about_those_it_has(
     journal = LmdbJournal(directory, limit=4 * MIB)
     count = fill_by_accepting(journal, r"full \(4 MB, max_journal_mb\)")
     record_deliveries(journal, count, attempts=10)
-    assert len(seqs_of(journal.scan())) == 12 * count
+    assert len(seqs_of(scanned(journal))) == 12 * count
     with pytest.raises(JournalFullError):
         journal.admit()
     journal.close()
@@ -80,7 +81,7 @@ def test_a_limit_made_smaller_than_what_is_there_refuses_no_start(directory: Pat
     record_deliveries(journal, count)
     with pytest.raises(JournalFullError):
         journal.admit()
-    journal.remove(list(journal.scan()))
+    journal.remove(list(scanned(journal)))
     journal.admit()
     journal.close()
 
@@ -95,10 +96,10 @@ def test_when_even_the_reserve_of_the_map_is_used_up_a_commit_fails_and_loses_no
             commit(journal, FIRST, accepted(f"e{written}", body=bytes(MIB)))
             written += 1
     assert written * MIB > MIB + MIB // 2
-    assert seqs_of(journal.scan()) == list(range(1, written + 1))
+    assert seqs_of(scanned(journal)) == list(range(1, written + 1))
 
     journal.recover()
-    journal.remove(list(itertools.islice(journal.scan(), written // 2)))
+    journal.remove(list(itertools.islice(scanned(journal), written // 2)))
     journal.recover()  # LMDB gives out what one transaction has freed from the next but one on
     assert commit(journal, FIRST, accepted("later", body=bytes(MIB))) == written + 1
     journal.close()
@@ -123,7 +124,7 @@ def test_on_a_full_disk_nothing_is_accepted_but_deliveries_are_recorded(disk: Sm
     commit(journal, FIRST, accepted("later"))
     journal.close()
     journal = LmdbJournal(disk.path / "journal", limit=1 << 30)
-    assert len(seqs_of(journal.scan())) == 5 * count + 1
+    assert len(seqs_of(scanned(journal))) == 5 * count + 1
     journal.close()
 
 
@@ -183,14 +184,14 @@ def test_when_the_disk_takes_not_one_block_more_commits_fail_until_room_returns(
             while True:
                 commit(journal, FIRST, started("e1", attempt=written))
                 written += 1
-        assert len(seqs_of(journal.scan())) == written
+        assert len(seqs_of(scanned(journal))) == written
 
         disk.free()
         journal.recover()
         assert commit(journal, FIRST, delivered("e1")) == written + 1
         journal.close()
         journal = LmdbJournal(disk.path / "journal", limit=LIMIT)
-        assert seqs_of(journal.scan()) == list(range(1, written + 2))
+        assert seqs_of(scanned(journal)) == list(range(1, written + 2))
         journal.close()
 
 
@@ -205,7 +206,7 @@ def test_a_disk_that_takes_no_write_fails_every_commit_and_is_recovered_from(
             with pytest.raises(CommitFailedError):
                 commit(journal, FIRST, started("e1"))
             with pytest.raises(CommitFailedError):
-                journal.remove(list(journal.scan()))
+                journal.remove(list(scanned(journal)))
             with pytest.raises(JournalError):
                 journal.recover()
 
@@ -229,7 +230,7 @@ def test_recovering_may_fail_again_and_again_before_it_works(directory: Path) ->
             with pytest.raises(JournalError):
                 commit(journal, FIRST, started("e1"))
             with pytest.raises(JournalError):
-                list(journal.scan())
+                list(scanned(journal))
 
     away.rename(directory)
     journal.recover()

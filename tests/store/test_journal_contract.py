@@ -20,13 +20,14 @@ from tests.store.sample_records import (
     delivered,
     everything_in,
     records_of,
+    scanned,
     seqs_of,
     started,
 )
 
 
 def test_a_new_journal_is_empty(journal: Journal) -> None:
-    assert list(journal.scan()) == []
+    assert list(scanned(journal)) == []
     assert journal.queues() == {}
     assert list(journal.entries(FIRST)) == []
     assert journal.snapshot(FIRST) is None
@@ -45,8 +46,8 @@ def test_a_journal_has_an_agent_id_that_stays(shelf: Shelf) -> None:
 def test_records_are_numbered_from_one_in_the_order_of_the_commits(journal: Journal) -> None:
     assert commit(journal, FIRST, accepted("e1"), started("e1")) == 2
     assert commit(journal, SECOND, accepted("e2")) == 3
-    assert seqs_of(journal.scan()) == [1, 2, 3]
-    assert records_of(journal.scan()) == [accepted("e1"), started("e1"), accepted("e2")]
+    assert seqs_of(scanned(journal)) == [1, 2, 3]
+    assert records_of(scanned(journal)) == [accepted("e1"), started("e1"), accepted("e2")]
 
 
 def test_all_appends_of_a_commit_get_their_numbers_in_the_order_given(journal: Journal) -> None:
@@ -59,7 +60,7 @@ def test_all_appends_of_a_commit_get_their_numbers_in_the_order_given(journal: J
     )
 
     assert last == 4
-    assert [(e.queue, e.seq) for e in journal.scan()] == [
+    assert [(e.queue, e.seq) for e in scanned(journal)] == [
         (FIRST, 2),
         (FIRST, 3),
         (SECOND, 1),
@@ -89,8 +90,8 @@ def test_a_scan_leaves_out_what_is_known_of_a_queue(journal: Journal) -> None:
     journal.commit([append(FIRST, accepted("e1"), started("e1")), append(SECOND, accepted("e2"))])
     commit(journal, FIRST, delivered("e1"))
 
-    assert seqs_of(journal.scan({FIRST: 1})) == [2, 4, 3]
-    assert seqs_of(journal.scan({FIRST: 4, SECOND: 3})) == []
+    assert seqs_of(scanned(journal, {FIRST: 1})) == [2, 4, 3]
+    assert seqs_of(scanned(journal, {FIRST: 4, SECOND: 3})) == []
 
 
 def test_reading_begins_behind_the_number_given(journal: Journal) -> None:
@@ -224,7 +225,7 @@ def test_a_removed_entry_is_gone_from_every_index(shelf: Shelf) -> None:
     shelf.journal.remove(list(shelf.journal.entries(FIRST))[:3])
 
     for journal in shelf.before_and_after_a_restart():
-        assert seqs_of(journal.scan()) == [4]
+        assert seqs_of(scanned(journal)) == [4]
         assert seqs_of(journal.entries(FIRST)) == [4]
         assert journal.accepted(EventId("e1")) is None
         assert journal.find_events("", 10) == ["e2"]
@@ -247,7 +248,7 @@ def test_entries_of_one_append_can_be_removed_one_by_one(shelf: Shelf) -> None:
         shelf.journal.remove([entry])
         left.remove(seq)
         for journal in shelf.before_and_after_a_restart():
-            assert seqs_of(journal.scan()) == left
+            assert seqs_of(scanned(journal)) == left
             assert seqs_of(journal.backwards(queue=FIRST)) == left[::-1]
             for after in range(7):
                 assert seqs_of(journal.entries(FIRST, after)) == [n for n in left if n > after]
@@ -261,7 +262,7 @@ def test_entries_of_one_append_can_be_removed_one_by_one(shelf: Shelf) -> None:
 
 def test_a_queue_and_its_snapshot_outlive_its_entries(shelf: Shelf) -> None:
     shelf.journal.commit([append(FIRST, accepted("e1"), snapshot=b"folded")])
-    shelf.journal.remove(list(shelf.journal.scan()))
+    shelf.journal.remove(list(scanned(shelf.journal)))
 
     journal = shelf.reopened()
     snapshot = journal.snapshot(FIRST)
@@ -274,12 +275,12 @@ def test_numbers_are_never_used_twice_even_when_the_newest_entries_were_removed(
     shelf: Shelf,
 ) -> None:
     commit(shelf.journal, FIRST, accepted("e1"), accepted("e2"), accepted("e3"))
-    shelf.journal.remove(list(shelf.journal.scan()))
+    shelf.journal.remove(list(scanned(shelf.journal)))
 
     assert commit(shelf.reopened(), FIRST, accepted("e4")) == 4
-    shelf.journal.remove(list(shelf.journal.scan()))
+    shelf.journal.remove(list(scanned(shelf.journal)))
     assert commit(shelf.reopened(), FIRST, accepted("e5")) == 5
-    assert seqs_of(shelf.journal.scan()) == [5]
+    assert seqs_of(scanned(shelf.journal)) == [5]
 
 
 def test_ids_that_could_never_be_stored_are_unknown(journal: Journal) -> None:
@@ -292,18 +293,18 @@ def test_ids_that_could_never_be_stored_are_unknown(journal: Journal) -> None:
 
 def test_removing_what_is_gone_already_does_nothing(journal: Journal) -> None:
     commit(journal, FIRST, accepted("e1"), accepted("e2"))
-    first = list(journal.scan())[:1]
+    first = list(scanned(journal))[:1]
     journal.remove(first)
     journal.remove(first)
 
-    assert seqs_of(journal.scan()) == [2]
+    assert seqs_of(scanned(journal)) == [2]
 
 
 def test_removing_an_old_entry_twice_spares_a_later_event_with_the_same_id(
     journal: Journal,
 ) -> None:
     commit(journal, FIRST, accepted("e1"), delivered("e1"))
-    old = list(journal.scan())
+    old = list(scanned(journal))
     journal.remove(old)
     commit(journal, FIRST, accepted("e1", position=2))
     journal.remove(old)
@@ -343,12 +344,12 @@ def test_a_body_of_half_a_megabyte_comes_back_byte_for_byte(shelf: Shelf) -> Non
 
 def test_an_iterator_may_stay_open_while_more_is_committed(journal: Journal) -> None:
     commit(journal, FIRST, accepted("e1"), accepted("e2"))
-    reading = journal.scan()
+    reading = scanned(journal)
     assert next(reading).seq == 1
     commit(journal, FIRST, accepted("e3"))
 
     assert seqs_of(reading)[:1] == [2]
-    assert seqs_of(journal.scan()) == [1, 2, 3]
+    assert seqs_of(scanned(journal)) == [1, 2, 3]
 
 
 def test_new_events_are_admitted_until_the_limit_and_again_after_removal(
@@ -369,9 +370,9 @@ def test_new_events_are_admitted_until_the_limit_and_again_after_removal(
 
     for number in range(1, count + 1):
         commit(journal, FIRST, started(f"e{number}"), delivered(f"e{number}"))
-    assert seqs_of(journal.scan()) == list(range(1, 3 * count + 1))
+    assert seqs_of(scanned(journal)) == list(range(1, 3 * count + 1))
 
-    journal.remove(list(journal.scan()))
+    journal.remove(list(scanned(journal)))
     journal.admit()
     commit(journal, FIRST, accepted("later"))
     assert journal.find_events("", 2) == ["later"]

@@ -18,7 +18,16 @@ from store.port import Append
 from store.records import QueueId, RoutingKey
 from store.replicated_journal import ReplicatedJournal
 from tests.store.relays import Relay, Relays, all_of
-from tests.store.sample_records import FIRST, accepted, append, commit, delivered, seqs_of, started
+from tests.store.sample_records import (
+    FIRST,
+    accepted,
+    append,
+    commit,
+    delivered,
+    scanned,
+    seqs_of,
+    started,
+)
 
 ALWAYS = -(1 << 40)
 """Bytes to spare with which any log is too large."""
@@ -183,7 +192,7 @@ def test_a_copy_that_is_too_old_is_filled_anew(relays: Relays) -> None:
     clean_all(owner.journal, relays)
 
     standby.journal.follow()
-    assert seqs_of(standby.journal.scan()) == [2, 3]
+    assert seqs_of(scanned(standby.journal)) == [2, 3]
     assert all_of(standby.reopened()) == all_of(owner.journal)
     standby.journal.take_over()
     assert commit(standby.journal, FIRST, delivered("kept")) == 4

@@ -22,7 +22,16 @@ from store.memory_log import MemoryLog
 from store.port import Append
 from store.records import EventId
 from tests.store.relays import LIMIT, Relay, Relays, all_of
-from tests.store.sample_records import FIRST, accepted, append, commit, delivered, seqs_of, started
+from tests.store.sample_records import (
+    FIRST,
+    accepted,
+    append,
+    commit,
+    delivered,
+    scanned,
+    seqs_of,
+    started,
+)
 from tests.store.small_disk import no_more_writes
 
 MANY = 1_000_000
@@ -70,7 +79,7 @@ def test_nothing_of_an_earlier_owner_gets_in(relays: Relays) -> None:
 
     for attempt in (
         lambda: commit(old.journal, FIRST, accepted("e3")),
-        lambda: old.journal.remove(list(old.journal.scan())),
+        lambda: old.journal.remove(list(scanned(old.journal))),
         old.journal.recover,
         lambda: commit(old.journal, FIRST, accepted("e3")),
     ):
@@ -173,11 +182,11 @@ def test_what_the_log_has_and_the_copy_has_not_comes_back_after_a_crash(
     log_of(owner).lose_answers = 0
     next_one = owner if who == "itself" else relays.relay("relay-b")
     journal = next_one.reopened()
-    assert seqs_of(journal.scan()) == ([1] if who == "itself" else [])
+    assert seqs_of(scanned(journal)) == ([1] if who == "itself" else [])
 
     journal.take_over()
 
-    assert seqs_of(journal.scan()) == [1, 2, 3]
+    assert seqs_of(scanned(journal)) == [1, 2, 3]
     assert relays.content_of_log() == all_of(journal)
 
 
@@ -193,7 +202,7 @@ def test_a_disk_that_fails_behind_the_log_loses_nothing(relays: Relays) -> None:
             owner.journal.recover()
 
     owner.journal.recover()
-    assert seqs_of(owner.journal.scan()) == [1, 2]
+    assert seqs_of(scanned(owner.journal)) == [1, 2]
     assert commit(owner.journal, FIRST, delivered("e1")) == 3
     assert relays.content_of_log() == all_of(owner.journal)
 
@@ -204,7 +213,7 @@ def test_a_standby_has_all_rows_of_the_owner(relays: Relays) -> None:
         commit(owner.journal, FIRST, accepted(f"e{number}"), started(f"e{number}"))
         owner.journal.commit([append(FIRST, delivered(f"e{number}"), snapshot=b"%d" % number)])
         if number % 10 == 5:
-            owner.journal.remove(list(owner.journal.scan())[:5])
+            owner.journal.remove(list(scanned(owner.journal))[:5])
             standby.journal.follow()
 
     assert standby.journal.lag() > 0

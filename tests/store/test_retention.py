@@ -24,6 +24,7 @@ from tests.store.sample_records import (
     append,
     commit,
     delivered,
+    scanned,
     seqs_of,
     started,
 )
@@ -186,7 +187,7 @@ def test_much_that_may_go_is_chosen_in_portions_of_whole_events(journal: Journal
         portions.append(len(portion))
         journal.remove(portion)
     assert portions == [9, 9, 9, 3]
-    assert list(journal.scan()) == []
+    assert list(scanned(journal)) == []
 
 
 def test_of_very_many_attempts_the_last_are_kept(journal: Journal) -> None:

@@ -16,6 +16,7 @@ from store.lmdb_journal import LmdbJournal
 from store.records import EventAccepted
 from tests.agent_process import AgentProcess
 from tests.sandbox_process import SandboxProcess
+from tests.store.sample_records import scanned
 from tests.system.numbered_events import key_number, numbers_by_key, trigger
 
 KEY = key_number(1)
@@ -95,7 +96,7 @@ def test_a_flipped_byte_in_a_record_stops_the_start_and_names_record_and_command
     reader = LmdbJournal(stopped.journal, limit=64 << 20)
     (seq,) = [
         entry.seq
-        for entry in reader.scan()
+        for entry in scanned(reader)
         if isinstance(entry.record, EventAccepted) and mark(3) in entry.record.body
     ]
     reader.close()

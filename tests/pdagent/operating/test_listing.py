@@ -26,6 +26,7 @@ from store.records import (
     QueueId,
 )
 from tests.lived_journal import LIMIT, key_of, live
+from tests.store.sample_records import scanned
 
 NAMES = QueueNames({"database": key_of(1)})
 
@@ -111,7 +112,7 @@ def test_attempts_are_counted_right_or_not_told(
     journal: LmdbJournal, queues: list[QueueEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: Counter[str] = Counter()
-    for entry in journal.scan():
+    for entry in scanned(journal):
         if isinstance(entry.record, DeliveryStarted):
             attempts[entry.record.event] = entry.record.attempt
     rows = everything(Listing(journal, NAMES, queues, ENDED), 1000)
