@@ -188,7 +188,8 @@ class JournalWriter(DispatchedActor):
                 self._hand_over(write.delivery)
             for reply, answer in write.replies:
                 self._call(reply, answer)
-        self._admit()
+        if any(write.replies for write in valid):
+            self._admit()
         for write in valid:
             for record in write.append.records:
                 self._call(self._observe, write.append.queue, record)

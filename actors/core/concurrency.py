@@ -34,5 +34,7 @@ class Concurrency:
 
     def allows(self, count: int, since: Iterable[float], now: float) -> bool:
         """Whether one more may begin beside `count`, of which some are under way `since` then."""
+        if count < FEW:
+            return True
         limit = FEW + min(self._lasted, default=0.0) * PER_SECOND
         return count < limit or count - sum(now - began > SLOW for began in since) < limit
