@@ -1,8 +1,8 @@
 """The only writer of the journal: group commit.
 
-pykka can't hand over an inbox at once, so writes gather in a buffer, and one `Flush` to self
-commits all of them: what arrives while a commit runs joins the next one. A Sender that has caused a
-write commits it in its own thread, unless a commit is under way.
+pykka can't hand over an inbox at once, so writes gather in a buffer until the inbox is empty. Then
+all of them are committed together: what arrives while a commit runs joins the next one. A Sender
+that has caused a write commits it in its own thread, unless a commit is under way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from actors.messages import (
     Due,
     Fence,
     FencePassed,
-    Flush,
     Remove,
     Report,
     Write,
@@ -44,6 +43,7 @@ from store.records import Entry, QueueId, Record
 logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 1.0  # seconds
+_MOST_GATHERED = 1_000  # writes in one commit
 
 
 class Admission:
@@ -117,15 +117,16 @@ class JournalWriter(DispatchedActor):
         try:
             match message:
                 case Write():
-                    self._gather(message)
-                case Flush():
-                    self._flush()
+                    self._buffer.append(message)
                 case Fence():
                     self._fence(message)
                 case Remove(entries=entries):
                     self._remove(entries)
                 case Due():
                     self._look_again()
+            gathered = len(self._buffer)
+            if gathered >= _MOST_GATHERED or (gathered and self.actor_inbox.empty()):
+                self._flush()
         finally:
             self._admission.busy_since = None
 
@@ -137,18 +138,10 @@ class JournalWriter(DispatchedActor):
         """Refuse writes that will never be committed."""
         match message:
             case Write():
-                if self._buffer and self._buffer[-1] is message:
-                    self._buffer.pop()  # gathering it is what failed: answered now, not twice
-                self._refuse(message, UNAVAILABLE)
-            case Flush():
-                for write in self._buffer:
-                    self.abandon(write)
-                self._buffer.clear()
-
-    def _gather(self, write: Write) -> None:
-        if not self._buffer:
-            self.actor_ref.tell(Flush())
-        self._buffer.append(write)
+                self._answer(message, UNAVAILABLE)
+        for write in self._buffer:
+            self._answer(write, UNAVAILABLE)
+        self._buffer.clear()
 
     def _flush(self) -> None:
         batch, self._buffer = self._buffer, []
@@ -174,21 +167,22 @@ class JournalWriter(DispatchedActor):
             return
         except BaseException as error:
             for write in valid:
-                self._refuse(write, unconfirmed(f"the commit failed ({type(error).__name__})"))
+                self._answer(write, unconfirmed(f"the commit failed ({type(error).__name__})"))
             raise
         self._statistics.commits += 1
         self._statistics.appends += len(valid)
         self._statistics.sizes[min(len(valid).bit_length(), COMMIT_SIZES - 1)] += 1
         self._statistics.seconds += time.perf_counter() - started
+        asked = any(write.replies for write in valid)
+        for write in valid:
+            self._answer(write)
         for write in valid:
             self._bodies.note(write.append.records)
             if write.last:
                 self._current.pop(write.append.queue, None)
             if write.delivery is not None:
                 self._hand_over(write.delivery)
-            for reply, answer in write.replies:
-                self._call(reply, answer)
-        if any(write.replies for write in valid):
+        if asked:
             self._admit()
         for write in valid:
             for record in write.append.records:
@@ -204,9 +198,11 @@ class JournalWriter(DispatchedActor):
                 self._failures_logged.add(place)
                 logger.error("a callback after a commit failed (%s): the writer continues", place)
 
-    def _refuse(self, write: Write, why: Refusal) -> None:
-        for reply, _ in write.replies:
-            self._call(reply, why)
+    def _answer(self, write: Write, refusal: Refusal | None = None) -> None:
+        """Call the replies of a write, unless they were called before."""
+        replies, write.replies = write.replies, ()
+        for reply, answer in replies:
+            self._call(reply, refusal or answer)
 
     def _is_current(self, write: Write) -> bool:
         fence = self._current.get(write.append.queue)
@@ -214,7 +210,7 @@ class JournalWriter(DispatchedActor):
 
     def _lose(self, writes: Sequence[Write], why: Refusal) -> None:
         for write in writes:
-            self._refuse(write, why)
+            self._answer(write, why)
             fence = self._current.pop(write.append.queue, None)
             if fence is not None:
                 tell(fence.sequencer, WriteFailed())

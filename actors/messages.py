@@ -109,10 +109,6 @@ class Write(msgspec.Struct, kw_only=True):
     last: bool = False
 
 
-class Flush(msgspec.Struct, frozen=True):
-    """From the JournalWriter to itself: commit what has gathered."""
-
-
 class Remove(msgspec.Struct, frozen=True):
     """To the JournalWriter: remove old entries."""
 

@@ -40,9 +40,8 @@ def answered_before_the_commit() -> list[Substitute]:
 
     def answer_and_flush(writer: JournalWriter) -> None:
         for write in writer._buffer:
-            for reply, answer in write.replies if writer._is_current(write) else ():
-                reply(answer)
-        writer._buffer = [msgspec.structs.replace(write, replies=()) for write in writer._buffer]
+            if writer._is_current(write):
+                writer._answer(write)
         flush(writer)
 
     return [(JournalWriter, "_flush", answer_and_flush)]
