@@ -249,11 +249,11 @@ class NatsLog:
             f"$JS.API.DIRECT.GET.{self._stream}", msgspec.json.encode(asked), _STALE_SECONDS
         )
         found: list[Message] = []
-        for message in messages:
-            seq = int((message.headers or {}).get("Nats-Sequence", 0))
+        for headers, data in messages:
+            seq = int(headers.get("Nats-Sequence", 0))
             if seq != after + 1 + len(found):
                 break
-            found.append(Message(seq, message.data))
+            found.append(Message(seq, data))
         return found
 
     def _from_leader(self, after: int, last: int) -> list[Message]:

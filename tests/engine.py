@@ -46,6 +46,7 @@ class EngineNode:
         self.directory = directory
         self.port, self.route, self.monitor = free_port(), free_port(), free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
+        self.monitoring_url = f"http://127.0.0.1:{self.monitor}"
         self.paused = False
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -70,14 +71,17 @@ class EngineNode:
     def configure(self, cluster: str, routes: list[int], settings: str) -> None:
         """Write its config file. `settings` are further lines of it."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        targets = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+        if len(routes) > 1:
+            targets = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+            settings += f"""
+            cluster {{ name: {cluster}, listen: "127.0.0.1:{self.route}", routes: [{targets}] }}
+            """
         (self.directory / "config").write_text(
             f"""
             server_name: {self.name}
             listen: "127.0.0.1:{self.port}"
             http: "127.0.0.1:{self.monitor}"
             jetstream {{ store_dir: "{self.directory}/store", sync_interval: always }}
-            cluster {{ name: {cluster}, listen: "127.0.0.1:{self.route}", routes: [{targets}] }}
             {settings}
             """
         )
@@ -125,7 +129,7 @@ class EngineNode:
 
     def monitoring(self, path: str) -> dict[str, Any]:
         """An answer of its monitoring port. Raises `requests.RequestException`."""
-        answer = self._session.get(f"http://127.0.0.1:{self.monitor}{path}", timeout=2)
+        answer = self._session.get(f"{self.monitoring_url}{path}", timeout=2)
         answer.raise_for_status()
         return dict(answer.json())
 
@@ -145,7 +149,7 @@ class EngineNode:
 
 
 class Engine:
-    """A cluster of NATS servers with JetStream that syncs always, as a context manager.
+    """NATS servers with JetStream that syncs always, as a context manager; a cluster if several.
 
     Ready once entered, gone at the end in any case. `settings` are further lines of each node's
     config file.
@@ -222,12 +226,13 @@ class Engine:
 
     def _is_ready(self) -> bool:
         up = [node for node in self.nodes if node.answers]
-        views = [node.monitoring("/jsz").get("meta_cluster", {}) for node in up]
-        leaders = {view.get("leader") for view in views}
-        if leaders - {node.name for node in up} or len(leaders) != 1:
-            return False
-        if any(view.get("cluster_size") != len(self.nodes) for view in views):
-            return False
+        if len(self.nodes) > 1:
+            views = [node.monitoring("/jsz").get("meta_cluster", {}) for node in up]
+            leaders = {view.get("leader") for view in views}
+            if leaders - {node.name for node in up} or len(leaders) != 1:
+                return False
+            if any(view.get("cluster_size") != len(self.nodes) for view in views):
+                return False
         return all(node.monitoring("/healthz") == {"status": "ok"} for node in up)
 
     @staticmethod

@@ -106,7 +106,7 @@ def test_one_module_of_the_store_imports_nats() -> None:
         for file in modules(package)
         if any(top(imported) == "nats" for imported in imports_of(file))
     }
-    assert users == {"store.nats_connection"}
+    assert users == {"store.nats_link"}
 
 
 def test_only_actors_import_pykka() -> None:
