@@ -91,7 +91,8 @@ class _Cluster(msgspec.Struct, frozen=True):
 class CopyFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One node's copy of a stream, as the stream's leader sees it.
 
-    `lag` counts the operations that it is behind, `silent` the seconds since it was heard of.
+    `lag` counts the operations that it is behind, `silent` the seconds since it was heard of. It
+    takes the leader long to call a node offline: one that was killed is first just not current.
     """
 
     node: str

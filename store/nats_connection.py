@@ -20,6 +20,7 @@ from store.nats_link import EngineLink, LinkFailedError, NotSentError
 _TRY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _ROUND_SECONDS = 0.2
+_LONGEST_ROUND_SECONDS = 1.0
 _CLOSE_SECONDS = 1.5
 
 T = TypeVar("T")
@@ -172,6 +173,7 @@ class EngineConnection:
 
     async def _connect(self) -> None:
         """Connect to the next server that can be reached; tries for ever."""
+        pause = _ROUND_SECONDS
         while True:
             link = EngineLink(
                 self._urls[self._turn % len(self._urls)], self._credentials, self._tls
@@ -185,7 +187,8 @@ class EngineConnection:
                 self._link, self._problem = link, ""
                 return
             if self._turn % len(self._urls) == 0:
-                await asyncio.sleep(_ROUND_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_ROUND_SECONDS)
 
     def _end(self, link: EngineLink) -> None:
         """Use another connection from now on."""

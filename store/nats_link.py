@@ -62,6 +62,7 @@ class EngineLink:
 
     async def open(self) -> None:
         """Connect, within about two seconds. Raises `LinkFailedError`."""
+        identity = _identity(self._credentials)
         try:
             async with asyncio.timeout(2 * _CONNECT_SECONDS):
                 await self._client.connect(
@@ -75,16 +76,17 @@ class EngineLink:
                     error_cb=self._note,
                     closed_cb=self._closed,
                     tls=self._tls,
-                    **_identity(self._credentials),
+                    **identity,
                 )
         except ImportError as error:
             raise LinkFailedError(f"credentials need another package: {error}") from error
         except (OSError, nats.errors.Error, ValueError) as error:
             await self._note(error)
-            await self.close()
             # Without the password that the URL may contain.
             where = urlsplit(self._url).netloc.rpartition("@")[2]
-            raise LinkFailedError(f"{where}: {self._problem}") from error
+            failed = LinkFailedError(f"{where}: {self._problem}")
+            await self.close()
+            raise failed from error
 
     async def request(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, seconds: float
@@ -142,9 +144,8 @@ class EngineLink:
 
     async def _note(self, error: Exception) -> None:
         """Keep the reason for `open`; the library would log it otherwise."""
-        if isinstance(error, OSError) and error.errno:
-            file = f"{error.filename}: " if error.filename else ""
-            self._problem = file + os.strerror(error.errno)
+        if isinstance(error, ConnectionError) and error.errno:
+            self._problem = os.strerror(error.errno)
         elif not isinstance(error, nats.errors.NoServersError) or not self._problem:
             self._problem = str(error) or "no answer"
 
@@ -164,6 +165,8 @@ def _identity(credentials: Path | None) -> dict[str, Any]:
     """The library's option for a file: a credentials file of `nsc`, or the seed of an nkey."""
     if credentials is None:
         return {}
-    # A file that can't be read is reported at each connect.
-    is_jwt = b"NATS USER JWT" in credentials.read_bytes()
+    try:
+        is_jwt = b"NATS USER JWT" in credentials.read_bytes()
+    except OSError as error:
+        raise LinkFailedError(f"can't read {credentials}: {error.strerror}") from error
     return {"user_credentials" if is_jwt else "nkeys_seed": str(credentials)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pdagent.config.certificates import self_signed
 from store.log import LogConflictError, LogUnavailableError, Message
 from store.nats_connection import EngineConnection
 from store.nats_log import NatsLog
-from tests.engine import Engine
+from tests.engine import Engine, needs_nats_server
 
 # An election takes 4 to 9 s.
 FAILOVER_SECONDS = 25.0
@@ -175,3 +177,58 @@ def test_the_leader_gives_what_no_other_copy_does(engine: Engine, opened: Opener
     api.close()
     assert "error" not in answer
     in_order(log, 250)
+
+
+def test_a_relay_needs_the_right_key_and_certificate(tmp_path: Path) -> None:
+    """Neither credentials nor events go to a server that is not the one that is meant."""
+    nkeys = pytest.importorskip("nkeys")
+    needs_nats_server()
+    pair, stranger = self_signed(), self_signed()
+    for name, data in (("cert", pair.certificate), ("key", pair.key), ("ca", stranger.certificate)):
+        (tmp_path / name).write_bytes(data)
+    seeds = [nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER) for _ in range(2)]
+    for name, seed in zip(("right", "wrong"), seeds, strict=True):
+        (tmp_path / name).write_bytes(seed + b"\n")
+    (tmp_path / "none").write_text("no seed")
+    public = nkeys.from_seed(seeds[0]).public_key.decode()
+    users = f"authorization {{ users: [{{ nkey: {public} }}] }}\n"
+    tls = f'tls {{ cert_file: "{tmp_path}/cert", key_file: "{tmp_path}/key" }}\n'
+
+    def opened(engine: Engine, credentials: str | None, ca: str | None) -> NatsLog:
+        return NatsLog(
+            engine.urls,
+            "relay",
+            replicas=1,
+            credentials=tmp_path / credentials if credentials else None,
+            ca=tmp_path / ca if ca else None,
+        )
+
+    refusals = [
+        ("wrong", "cert", "Authorization Violation"),
+        (None, "cert", "Authorization Violation"),
+        ("none", "cert", "the engine can't be used"),
+        ("missing", "cert", "can't read .*missing: No such file"),
+        ("right", "ca", "certificate verify failed"),
+    ]
+    settings = f"{users}{tls}max_payload: 64KB"
+    with (
+        Engine(tmp_path / "secure", nodes=1, settings=settings) as secure,
+        Engine(tmp_path / "plain", nodes=1, settings=users) as plain,
+        ThreadPoolExecutor() as threads,
+    ):
+
+        def refused(engine: Engine, credentials: str | None, ca: str, why: str) -> None:
+            with pytest.raises(LogUnavailableError, match=why):
+                opened(engine, credentials, ca)
+
+        opened(plain, "right", None).close()
+        waiting = [threads.submit(refused, secure, *refusal) for refusal in refusals]
+        waiting.append(threads.submit(refused, plain, "right", "cert", "the server offers no TLS"))
+        log = opened(secure, "right", "cert")
+        largest = os.urandom(log.max_message)
+        assert len(largest) < 64 * 1024
+        log.append(0, largest)
+        assert next(log.read(0)).data == largest
+        log.close()
+        for done in waiting:
+            done.result()
