@@ -20,6 +20,7 @@ from store.replicated_journal import ReplicatedJournal
 from tests.store.relays import Relay, Relays, all_of
 from tests.store.sample_records import (
     FIRST,
+    KEYS,
     accepted,
     append,
     commit,
@@ -159,6 +160,20 @@ def test_a_copy_that_follows_has_the_owners_rows_while_the_log_is_cleaned(relays
 
     assert relays.engine.first > 20
     assert life.standby.rows() == life.owner.rows()
+
+
+def test_a_queue_that_had_entries_when_it_was_to_be_forgotten_keeps_its_snapshot(
+    relays: Relays,
+) -> None:
+    owner = relays.owner("relay-a")
+    commit(owner.journal, FIRST, accepted("e1"))
+    owner.journal.commit([append(FIRST, snapshot=b"state")])
+    owner.journal.commit([Append(queue=FIRST, routing_key=KEYS[FIRST], forget={"accepted": 1})])
+    for _ in range(2):
+        assert owner.journal.clean(spare=ALWAYS, step=1)
+
+    assert relays.engine.first == 3, "the snapshot is read before the entries"
+    assert relays.content_of_log() == all_of(owner.journal)
 
 
 def churn(relay: Relay, count: int) -> None:
