@@ -24,6 +24,8 @@ class LmdbCopy(LmdbJournal):
     Raises `JournalForeignError` when it is opened where an agent keeps events of its own.
     """
 
+    _last_commit_counts = False  # the log has it
+
     def position(self) -> Position | None:
         """How far the copy is, or None if it is new."""
         with self._reading(self._tables.meta) as txn, self._intact("its place in the log"):

@@ -47,6 +47,8 @@ class LmdbJournal(LmdbReader):
     A journal of the `sandbox` is marked when it is created, and opened only as such.
     """
 
+    _last_commit_counts = True  # it must outlive a crash of the system
+
     def __init__(self, directory: Path, *, limit: int, sandbox: bool = False) -> None:
         environment.prepare_directory(directory)
         self.directory = directory
@@ -64,7 +66,9 @@ class LmdbJournal(LmdbReader):
             raise
 
     def _start(self) -> None:
-        self._env = env = environment.open_environment(self.directory, map_size=self._map_size)
+        self._env = env = environment.open_environment(
+            self.directory, map_size=self._map_size, metasync=self._last_commit_counts
+        )
         try:
             self._create_missing(env)
             for _ in conversion.convert(env, self.directory):

@@ -16,10 +16,11 @@ from store.errors import CommitFailedError, JournalBehindError, JournalError, Jo
 from store.follower import Follower
 from store.lmdb_copy import LmdbCopy
 from store.log import Log, LogConflictError, LogTrimmedError, LogUnavailableError
+from store.log_cleaning import OldestChanges
 from store.log_writer import LogWriter
 from store.port import Append
 from store.records import Entry, QueueId
-from store.replication import Alteration, Assembly, Barrier, Removed, TakenOver, Whole, part_in
+from store.replication import Alteration, Barrier, Removed, TakenOver
 
 _MIB = 1 << 20
 _LOOK = 0.5  # seconds
@@ -52,6 +53,7 @@ class ReplicatedJournal:
         self._on_fenced = on_fenced
         self._writer = LogWriter(log, patience)
         self._follower = Follower(copy, log)
+        self._oldest = OldestChanges(log)
         self._fenced: JournalFencedError | None = None
         self._lock = threading.RLock()
         # The copy serves all reads.
@@ -128,7 +130,7 @@ class ReplicatedJournal:
             self._append_behind_all(TakenOver(self._owner))
             self._follower.own(self._writer.id)
 
-    def clean(self, *, spare: int = 64 * _MIB, step: int = _MIB) -> bool:
+    def clean(self, *, spare: int = 64 * _MIB, step: int = _MIB // 4) -> bool:
         """Make room in the log if it has twice what the copy uses and `spare` bytes more.
 
         One call passes over about `step` bytes of the oldest messages: what is still needed of them
@@ -140,33 +142,23 @@ class ReplicatedJournal:
         if not self._follower.owns or self._log.size() <= 2 * self.usage().used + spare:
             return False
         try:
-            old = self._oldest(step)
+            old = self._oldest.take(step)
         except LogTrimmedError:
             return False  # another owner does it
         if not old:
             return False
-        with self._writing():
-            self._publish(self._copy.still_needed(whole.change for whole in old))
+        try:
+            with self._writing():
+                self._publish(self._copy.still_needed(whole.change for whole in old))
+        except BaseException:
+            self._oldest.restart()  # what is passed over is trimmed with what follows
+            raise
         self._log.trim(old[-1].seq)
         return True
 
     def close(self) -> None:
         """As `store.port.Journal.close`, for the copy."""
         self._copy.close()
-
-    def _oldest(self, step: int) -> list[Whole]:
-        """The oldest changes; none of which only a part is among the first `step` bytes."""
-        first, _ = self._log.bounds()
-        assembly, size = Assembly(), 0
-        old: list[Whole] = []
-        for message in self._log.read(first - 1):
-            size += len(message.data)
-            whole = assembly.add(message.seq, part_in(message))
-            if whole is not None:
-                old.append(whole)
-                if size >= step:
-                    break
-        return old
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:

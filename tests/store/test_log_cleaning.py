@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.errors import EngineSilentError
 from store.memory_log import MemoryLog
 from store.port import Append
 from store.records import QueueId, RoutingKey
@@ -211,6 +212,22 @@ def test_a_copy_that_is_too_old_is_filled_anew(relays: Relays) -> None:
     assert all_of(standby.reopened()) == all_of(owner.journal)
     standby.journal.take_over()
     assert commit(standby.journal, FIRST, delivered("kept")) == 4
+
+
+def test_what_could_not_be_appended_again_is_not_trimmed_later(relays: Relays) -> None:
+    log = MemoryLog(relays.engine)
+    owner = relays.owner("relay-a", log=log)
+    for number in range(10):
+        commit(owner.journal, FIRST, accepted(f"e{number}"))
+    assert owner.journal.clean(spare=ALWAYS, step=300)
+    log.delay_appends = 1_000
+    with pytest.raises(EngineSilentError):
+        owner.journal.clean(spare=ALWAYS, step=300)
+    log.delay_appends = 0
+    owner.journal.recover()
+    assert owner.journal.clean(spare=ALWAYS, step=300)
+
+    assert relays.content_of_log() == all_of(owner.journal)
 
 
 def test_only_the_owner_cleans(relays: Relays) -> None:
