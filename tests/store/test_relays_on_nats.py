@@ -44,7 +44,7 @@ def test_relays_take_turns_and_an_empty_copy_is_filled_from_what_is_left_of_the_
     for number in range(10):
         commit(first.journal, FIRST, accepted(f"e{number}"), started(f"e{number}"))
         first.journal.commit([append(FIRST, delivered(f"e{number}"), snapshot=large)])
-    first.journal.remove(list(first.journal.scan())[:20])
+    first.journal.remove(list(first.journal.entries(FIRST))[:20])
     second = relays.owner("relay-b", patience=5.0)
     with pytest.raises(JournalFencedError, match="relay-b"):
         commit(first.journal, FIRST, accepted("late"))
