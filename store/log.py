@@ -88,7 +88,8 @@ class Log(Protocol):
         """Write a key's value and return its revision.
 
         With `expected`, only if that is the row's revision (0: it has none); otherwise raises
-        `LogConflictError`.
+        `LogConflictError`. After a `LogUnavailableError` the write that is in the way may be the
+        caller's own.
         """
 
     def rows(self, prefix: str) -> dict[str, Row]:
