@@ -41,7 +41,7 @@ def evolve(state: QueueState, record: Record) -> QueueState:
 def _accept(state: QueueState, record: EventAccepted) -> None:
     event = WaitingEvent.accepted(record)
     state.own_waiting().add(event)
-    state.waiting_room += event.room
+    state.waiting_room += event.sort.room
     if (record.job is not None or state.jobs) and not _is_late(state, record):
         state.own_jobs().note(record)
     if record.occurred_at is not None or state.alerts:
@@ -77,7 +77,7 @@ def error_of(record: DeliveryDeferred | EventDeadLettered | ActorRestarted) -> s
 def _take(state: QueueState, event: EventId) -> WaitingEvent:
     """An event leaves those that wait."""
     taken = state.waiting.take(event)
-    state.waiting_room -= taken.room
+    state.waiting_room -= taken.sort.room
     return taken
 
 
