@@ -24,12 +24,13 @@ _encode = msgspec.json.Encoder().encode
 class Lines:
     """How a line of the log looks, in `log_format`.
 
-    `mask` replaces the shared secret and whatever looks like a routing key.
+    `mask` replaces the shared secret and whatever looks like a routing key. `are_json` is False for
+    lines of the console.
     """
 
     def __init__(self, config: Config) -> None:
         self._secret = config.secret
-        self._json = config.log_format == "json"
+        self.are_json = config.log_format == "json"
 
     def mask(self, text: str) -> str:
         """`text` without any credential."""
@@ -42,13 +43,17 @@ class Lines:
     ) -> str:
         """One line with its end; `at` in seconds since 1970. Credentials must be masked already."""
         stamp = utc_timestamp(at)
-        if self._json:
+        if self.are_json:
             head = {"at": stamp, "level": level, "logger": logger, "message": message}
             return f"{_encode(head | fields).decode()}\n"
         traceback = fields.pop("traceback", None)
-        shown = "".join([f" {name}={_quoted(value)}" for name, value in fields.items()])
         end = "\n" if traceback is None else f"\n{traceback}\n"
-        return f"{stamp} {level.upper():<7} {one_line(message)}{shown}{end}"
+        return f"{stamp} {level.upper():<7} {one_line(message)}{shown(fields)}{end}"
+
+
+def shown(fields: dict[str, object]) -> str:
+    """How a line of the console shows fields, with a space before each."""
+    return "".join([f" {name}={_quoted(value)}" for name, value in fields.items()])
 
 
 def _quoted(value: object) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 
 from actors.core.verdict import NOT_AT_PAGERDUTY
-from pdagent.agent.logs import Lines
+from pdagent.agent.logs import Lines, shown
 from pdagent.agent.logs.thread import LogThread
+from pdagent.occurrence import utc_timestamp
 from store.records import (
     ActorRestarted,
     DeliveryDeferred,
@@ -26,6 +28,8 @@ from store.records import (
 
 LOGGER = "pdagent.agent.logs.transitions"
 SAY_AGAIN_AFTER = 60.0  # seconds
+
+_MOST_KEPT = 2_000
 
 Fields = dict[str, object]
 
@@ -67,6 +71,7 @@ class TransitionLog:
         self._name_of = name_of
         self._least = least
         self._outage = _Outage()
+        self._what_was_accepted = lru_cache(_MOST_KEPT)(self._shown_of_accepted)
 
     def __call__(self, queue: QueueId, record: Record) -> None:
         """Called in the writer's thread: leaves the work to the log's."""
@@ -75,14 +80,15 @@ class TransitionLog:
 
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition
+        if isinstance(record, EventAccepted) and not self._lines.are_json:
+            return self._accepted(queue, record)
         text = ""
-        accepted = isinstance(record, EventAccepted)  # the most frequent one
-        about_the_link = None if accepted else self._outage.line_about(record)
+        about_the_link = self._outage.line_about(record)
         if about_the_link is not None:
             text = self._line(record.at, "warning", self._lines.mask(about_the_link), {})
         if isinstance(record, DeliveryDeferred) and _trouble(record):
             return text  # the same for every event: the line about the link covers all
-        level = "info" if accepted else _level(record)
+        level = _level(record)
         if _LEVELS[level] < self._least:
             return text
         message, names = _LINES[type(record)]
@@ -98,6 +104,17 @@ class TransitionLog:
         elif isinstance(record, EventDeadLettered):
             fields["see"] = f"pagerduty-agent queue show {record.event}"
         return text + self._line(record.at, level, message, fields)
+
+    def _accepted(self, queue: QueueId, record: EventAccepted) -> str:
+        """The most frequent line, put together from what many events share and what they don't."""
+        if self._least > logging.INFO:
+            return ""
+        rest = self._what_was_accepted(queue, record.kind, record.action, record.source)
+        return f"{utc_timestamp(record.at)} INFO    accepted event={record.event}{rest}\n"
+
+    def _shown_of_accepted(self, queue: QueueId, kind: str, action: str, source: str) -> str:
+        name = self._name_of(queue)
+        return shown({"queue": name, "kind": kind, "action": action, "source": source})
 
     def _line(self, at: float, level: str, message: str, fields: Fields) -> str:
         if _LEVELS[level] < self._least:
