@@ -16,7 +16,8 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     `body` is the JSON object to send, with the value of its routing or service key blanked to `""`;
     the key travels beside it so that a body alone is never a credential. `passed` are the ids of
-    the agents that have delivered it before, the latest first.
+    the agents that have delivered it before, the latest first. `occurred_at` is when it occurred
+    (seconds since 1970), if its sender told.
     """
 
     kind: EventKind
@@ -24,6 +25,7 @@ class OutgoingEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     event_id: str
     passed: tuple[str, ...] = ()
+    occurred_at: float | None = None
 
     def __repr__(self) -> str:
         return f"OutgoingEvent(kind={self.kind!r}, event_id={self.event_id!r})"

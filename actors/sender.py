@@ -56,6 +56,7 @@ class Sender(SupervisedActor):
             body=record.body,
             event_id=delivery.event,
             passed=record.passed,
+            occurred_at=record.occurred_at,
         )
 
     def _read(self, event: EventId) -> EventAccepted:

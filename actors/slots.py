@@ -17,7 +17,14 @@ import msgspec
 
 from actors.core.breaker import Breaker, LinkState
 from actors.core.concurrency import Concurrency
-from actors.core.verdict import NOT_SENT, Deferred, Delivered, Rejected, Verdict
+from actors.core.verdict import (
+    NOT_SENT,
+    THE_KEYS_OWN,
+    Deferred,
+    Delivered,
+    Rejected,
+    Verdict,
+)
 from actors.messages import Grant, SenderId
 from store.records import EventId, QueueId
 
@@ -256,7 +263,7 @@ class DeliverySlots:
             case Deferred() if counts and not breaker.is_open:
                 pass  # others are accepted: it is the event
             case Deferred(reason=reason, detail=detail):
-                weak = reason == "rate_limited" or self._failed[queue].suspect
+                weak = reason in THE_KEYS_OWN or self._failed[queue].suspect
                 breaker.failed(now, queue, detail, weak=weak)
 
     def _may_begin(self) -> bool:

@@ -107,7 +107,7 @@ def repeated(event: NewEvent, first: EventAccepted) -> Receipt | Refusal:
             return Refusal(reason="idempotency_key_reused", message=_reused(event, first))
     elif (first.kind, first.action, first.dedup_key) != (event.kind, event.action, event.dedup_key):
         warnings += (_reused(event, first),)
-    return Receipt(event=event.id, dedup_key=first.dedup_key, warnings=warnings)
+    return Receipt(event=event.id, dedup_key=first.dedup_key, warnings=warnings, repeated=True)
 
 
 def _reused(event: NewEvent, first: EventAccepted) -> str:

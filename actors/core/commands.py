@@ -57,6 +57,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         "superseded",
         "not_found",
         "idempotency_key_reused",
+        "unacknowledged",
+        "refused_by_relay",
     ]
     message: str
     retry_after: int | None = None
@@ -152,11 +154,12 @@ Command = (
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The promise to deliver: sent once the event is on disk."""
+    """The promise to deliver: sent once the event is on disk; `repeated`: it was so before."""
 
     event: EventId
     dedup_key: str
     warnings: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

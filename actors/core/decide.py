@@ -32,7 +32,14 @@ from actors.core.dead_letters import SUPERSEDED_BY, DeadLetter
 from actors.core.evolve import MAYBE_THE_EVENT
 from actors.core.pace import backoff, remaining
 from actors.core.state import QueueState
-from actors.core.verdict import NOT_AT_PAGERDUTY, NOT_SENT, Deferred, Delivered, Rejected
+from actors.core.verdict import (
+    NOT_AT_PAGERDUTY,
+    NOT_SENT,
+    THE_KEYS_OWN,
+    Deferred,
+    Delivered,
+    Rejected,
+)
 from actors.core.waiting import WaitingEvent
 from store.records import (
     ActorRestarted,
@@ -170,14 +177,15 @@ def _gives_up(
 
 def _delay(state: QueueState, verdict: Deferred, chance: float, *, link_failing: bool) -> float:
     if verdict.reason in NOT_AT_PAGERDUTY:
-        return 0.0  # the breaker, which all keys share, says when
+        # The breaker, which all keys share, says when; many hosts of a relay add some chance.
+        return verdict.retry_after or 0.0
     wish = verdict.retry_after
     if link_failing:
         return wish or 0.0  # here too, but for PagerDuty's own wish
     wait = backoff(state.failures + 1, chance)
     if wish is None:
         return wait
-    return wish if verdict.reason in ("rate_limited", NOT_SENT) else max(wish, wait)
+    return wish if verdict.reason in (*THE_KEYS_OWN, NOT_SENT) else max(wish, wait)
 
 
 def _retry(state: QueueState, command: RetryEvents, now: float) -> list[Record] | Refusal:

@@ -14,6 +14,7 @@ DeferReason = Literal[
     "loop",
     "not_understood",
     "not_owner",
+    "refused_for_now",
 ]
 
 NOT_AT_PAGERDUTY = ("unreachable", "loop")
@@ -22,6 +23,10 @@ NOT_AT_PAGERDUTY = ("unreachable", "loop")
 NOT_SENT = "not_owner"
 """A relay's lease was not valid, so no request was made: that says nothing about the event or the
 link."""
+
+
+THE_KEYS_OWN = ("rate_limited", "refused_for_now")
+"""The answer is about the key: neither the event nor the way is to blame, and it says how long."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +40,8 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """Not delivered, to be tried again.
 
     `retry_after` is the wish of the answer in seconds from then on, or None. `loop`: the request
-    came back to an agent that had delivered its event before.
+    came back to an agent that had delivered its event before. `refused_for_now`: a relay can't
+    store events of this key at the moment.
     """
 
     reason: DeferReason

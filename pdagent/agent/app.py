@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 import os
-import platform
 import signal
 import socket
 import sys
@@ -17,18 +16,17 @@ from collections.abc import Callable
 import uvloop
 
 from actors.core.commands import Policy
-from actors.ports import Beat, DeliveryPort, OutgoingEvent
+from actors.ports import Beat
 from actors.system import ActorSystem
 from pdagent import __version__
 from pdagent.agent.logs import Lines, set_up_logging
 from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
+from pdagent.agent.outlet import Outlet, user_agent
 from pdagent.agent.pidfile import pidfile
 from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
 from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
-from pdagent.events import with_routing_key
-from pdagent.eventsapi.client import EventsApi
 from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent
@@ -45,6 +43,9 @@ from store.lmdb_journal import LmdbJournal
 from store.records import QueueId, Record
 
 logger = logging.getLogger(__name__)
+
+Observer = Callable[[QueueId, Record], None]
+"""Called in the journal writer's thread with each committed record."""
 
 # How long (seconds) a thread may keep the interpreter lock when another one wants it. With Python's
 # default of 5 ms a commit, in which py-lmdb gives the lock away at each of its puts, would wait
@@ -109,9 +110,10 @@ def _serve(
     signals: StopSignals,
     listeners: list[socket.socket],
 ) -> int:
+    outlet = Outlet(config, journal.agent_id)
     deliveries = DeliveryMeasurements()
     followers = Followers()
-    observers: list[Callable[[QueueId, Record], None]] = [deliveries, followers]
+    observers: list[Observer] = [deliveries, followers]
 
     def observe(queue: QueueId, record: Record) -> None:
         for observer in observers:
@@ -119,7 +121,7 @@ def _serve(
 
     system = ActorSystem(
         journal,
-        lambda: _events_api(config, journal.agent_id),
+        outlet.port,
         policy=Policy(
             max_queue_length=config.max_queue_length,
             max_attempts=config.max_attempts,
@@ -137,6 +139,7 @@ def _serve(
             Lines(config),
             lambda queue: names.of(by_id(queue).routing_key),
             least=logger.getEffectiveLevel(),
+            target=config.delivers_to,
         )
     )
     began = time.perf_counter()
@@ -157,6 +160,7 @@ def _serve(
         routing_keys=config.routing_keys,
         deliveries=deliveries,
         intake=IntakeMeasurements(),
+        relays=outlet.relays,
         replay_seconds=replay_seconds,
     )
     manager = ServiceManager(os.environ)
@@ -165,7 +169,7 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_answer(config, metrics, followers, manager, signals, listeners))
+            runner.run(_answer(config, metrics, followers, observers, manager, signals, listeners))
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
@@ -185,6 +189,7 @@ async def _answer(
     config: Config,
     sources: Sources,
     followers: Followers,
+    observers: list[Observer],
     manager: ServiceManager,
     signals: StopSignals,
     listeners: list[socket.socket],
@@ -202,8 +207,14 @@ async def _answer(
         followers=followers,
         traffic=Traffic(system.totals),
         intake=sources.intake,
+        relays=sources.relays,
         metrics=exposition(sources),
     )
+    if config.acknowledge == "relay":
+        from pdagent.forwarding.acknowledging import Acknowledgements
+
+        agent.acknowledgements = Acknowledgements(sources.journal)
+        observers.append(agent.acknowledgements)
     notifications = Notifications(agent)
     agent.test_notifications = notifications.test
     warnings = server.warnings(config)
@@ -216,9 +227,11 @@ async def _answer(
     def ready() -> None:
         places = [*(listener.address for listener in config.listeners), config.socket or ""]
         where = " and ".join(str(place) for place in places if place)
-        logger.info("listening on %s, delivering to %s", where, config.events_url)
+        logger.info("listening on %s, delivering to %s", where, agent.target)
         manager.tell("READY=1")
-        informing = manager.keep_informed(system.dead_parts, lambda: _in_a_line(system))
+        informing = manager.keep_informed(
+            system.dead_parts, lambda: _in_a_line(system, config.delivers_to)
+        )
         tasks.append(asyncio.create_task(informing))
 
     try:
@@ -247,20 +260,10 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
             logger.error("a background task had failed", exc_info=outcome)
 
 
-def _in_a_line(system: ActorSystem) -> str:
+def _in_a_line(system: ActorSystem, target: str) -> str:
     state, waiting = system.link().state, system.totals()["waiting"]
-    down = f"PagerDuty is {state}, " if state in ("failing", "unreachable") else ""
+    down = f"{target} is {state}, " if state in ("failing", "unreachable") else ""
     return f"{down}{waiting} events wait"
-
-
-def _events_api(config: Config, agent_id: str) -> DeliveryPort:
-    return EventsApi(
-        config.events_url,
-        user_agent=user_agent(),
-        agent_id=agent_id,
-        deliver_via=config.deliver_via,
-        render=_render,
-    )
 
 
 def _heartbeat(config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]) -> Beat:
@@ -272,12 +275,3 @@ def _heartbeat(config: Config, journal: LmdbJournal, system: Callable[[], ActorS
         statistics=lambda: system().totals(),
     )
     return api.beat
-
-
-def _render(event: OutgoingEvent) -> bytes:
-    return with_routing_key(event.kind, event.body, event.routing_key)
-
-
-def user_agent() -> str:
-    """What PagerDuty sees of us."""
-    return f"pdagent/{__version__} ({platform.system()}, Python {platform.python_version()})"

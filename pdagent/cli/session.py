@@ -161,6 +161,11 @@ class Session:
         if not config.secret:
             where = f"'secret' in {file or 'a config file'}"
             return f"{head}requires a secret and none is set: set {where}, or --secret"
+        if config.accept_secrets:
+            return (
+                f"{head}is a relay: it takes events from hosts, with one of its accept_secrets; "
+                "its operators need 'secret'"
+            )
         return (
             f"{head}does not accept the secret from {origins['secret']}: "
             "use the one that the agent was started with (restart it after a change of its config)"

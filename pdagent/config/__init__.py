@@ -145,6 +145,11 @@ class Config:
         return str(self.socket or self.address)
 
     @property
+    def delivers_to(self) -> str:
+        """What takes this agent's events, in words."""
+        return "the relay" if self.relays else "PagerDuty"
+
+    @property
     def sends_heartbeat(self) -> bool:
         """Whether to send heartbeats: not from an agent that delivers to somewhere else."""
         elsewhere = bool(self.relays) or self.events_url != EVENTS_URLS[self.region]

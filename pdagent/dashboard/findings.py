@@ -36,7 +36,7 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         # A single event that waits is the one that finds out when PagerDuty is back.
         wait = "1 event is kept" if totals.waiting == 1 else f"{totals.waiting:,} events are kept"
         back = "is back" if report.pagerduty.state == "unreachable" else "accepts events again"
-        found.append(Finding("bad", f"{wait}; delivery resumes when PagerDuty {back}"))
+        found.append(Finding("bad", f"{wait}; delivery resumes when {report.pagerduty.who} {back}"))
     if queues.full:
         verb, whose = ("is", "its") if queues.full == 1 else ("are", "their")
         text = (
@@ -67,7 +67,8 @@ def findings(report: StatusReport, now: datetime) -> list[Finding]:
         name = one_line(queues.longest_in_flight_queue or "a key")
         took = age(queues.longest_in_flight_since, now)
         text = (
-            f"No answer from PagerDuty for {took} to an event of {name}; if none comes, the event"
+            f"No answer from {report.pagerduty.who} for {took} to an event of {name}; if none "
+            "comes, the event"
         )
         found.append(Finding("warning", f"{text} is sent again"))
     return found or [Finding("good", _all_is_well(report))]

@@ -105,13 +105,15 @@ class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
     """The link to PagerDuty: `reachable`, `failing`, `unreachable` or `unknown`, since when.
 
     `failing` means that PagerDuty answers but accepts nothing. `last_outage_seconds` is how long
-    the outage took that ended at `since`, if one did.
+    the outage took that ended at `since`, if one did. `relay` is the URL of the relay that took the
+    last event if relays take them in PagerDuty's place.
     """
 
     state: str = "unknown"
     since: Moment | None = None
     last_outage_seconds: float | None = None
     events_url: str = ""
+    relay: str | None = None
     last_error: str | None = None
     in_flight: int = 0
 
@@ -119,6 +121,16 @@ class PagerDutyReport(msgspec.Struct, frozen=True, kw_only=True):
     def is_down(self) -> bool:
         """Whether all keys wait for it."""
         return self.state in ("failing", "unreachable")
+
+    @property
+    def who(self) -> str:
+        """What takes this agent's events."""
+        return "PagerDuty" if self.relay is None else "the relay"
+
+    @property
+    def title(self) -> str:
+        """The same, and which relay it is."""
+        return "PagerDuty" if self.relay is None else f"relay {self.relay}"
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

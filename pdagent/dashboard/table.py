@@ -71,7 +71,7 @@ def _parts(
     head.add_column(min_width=_LABEL_WIDTH - 2)
     head.add_column(overflow="fold")
     head.add_row("Agent", _agent(report, now))
-    head.add_row("PagerDuty", _pagerduty(report, now))
+    head.add_row("PagerDuty" if report.pagerduty.relay is None else "Relay", _link(report, now))
     totals = report.totals
     head.add_row(
         "Events",
@@ -121,9 +121,12 @@ def _agent(report: StatusReport, now: datetime) -> str:
     return one_line(f"{agent.address}  {up}pid {agent.pid}, version {agent.version}")
 
 
-def _pagerduty(report: StatusReport, now: datetime) -> Text:
+def _link(report: StatusReport, now: datetime) -> Text:
     pagerduty = report.pagerduty
-    text = Text().append(one_line(pagerduty.state), style=STYLES.get(pagerduty.state, ""))
+    text = Text()
+    if pagerduty.relay is not None:
+        text.append(f"delivering to {one_line(pagerduty.title)}, ")
+    text.append(one_line(pagerduty.state), style=STYLES.get(pagerduty.state, ""))
     if pagerduty.since:
         text.append(f" for {age(pagerduty.since, now)}")
     if pagerduty.last_outage_seconds is not None:

@@ -14,6 +14,7 @@ STYLES = {
     "failing": "bold red",
     "unreachable": "bold red",
     "waits for PagerDuty": "yellow",
+    "waits for the relay": "yellow",
     "rate limited": "yellow",
     "backing off": "yellow",
     "sending": "yellow",
@@ -63,7 +64,7 @@ def state_of(queue: QueueReport, now: datetime, pagerduty: PagerDutyReport | Non
     if queue.held:
         return "held"
     if pagerduty is not None and pagerduty.is_down and queue.pending:
-        return "waits for PagerDuty"
+        return f"waits for {pagerduty.who}"
     if takes_long(queue.in_flight_since, now):
         return "sending"
     if queue.deferred_because == "rate_limited":
@@ -83,7 +84,7 @@ def state_in_words(
     With `speed`, also to how many deliveries a minute.
     """
     state = state_of(queue, now, pagerduty)
-    if state == "waits for PagerDuty":
+    if state.startswith("waits for "):
         return state
     left = queue.next_attempt_at
     if state == "sending":

@@ -45,11 +45,15 @@ SOCKET_OPTIONS = [
 
 
 class DeliveryAdapter(HTTPAdapter):
-    """Kept-alive connections for one thread, one per host. Retries nothing."""
+    """Kept-alive connections for one thread, one per host. Retries nothing.
 
-    def __init__(self, via: tuple[Address, ...] = ()) -> None:
+    `ca` are the certificates to trust, None for those of the environment.
+    """
+
+    def __init__(self, via: tuple[Address, ...] = (), ca: Path | None = None) -> None:
         self._in_use = CurrentConnection()
         self._via = via
+        self._ca = ca
         self._verify: bool | str = True
         super().__init__(pool_maxsize=1)
 
@@ -116,7 +120,9 @@ class DeliveryAdapter(HTTPAdapter):
 
     def _context(self, verify: bool | str) -> ssl.SSLContext:
         """The same for all adapters of the process, until the file of the bundle has changed."""
-        setting, cafile, capath = _authorities(verify)
+        setting, cafile, capath = (
+            ("relay_ca", str(self._ca), None) if self._ca else _authorities(verify)
+        )
         try:
             if not cafile and capath and not any(map(os.path.isdir, capath.split(os.pathsep))):
                 raise FileNotFoundError(errno.ENOENT, "No such directory")

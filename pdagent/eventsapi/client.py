@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -63,6 +64,8 @@ class EventsApi:
         agent_id: str,
         render: Callable[[OutgoingEvent], bytes],
         deliver_via: tuple[Address, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        ca: Path | None = None,
         connect_timeout: float = 3.05,
         read_timeout: float = 30.0,
     ) -> None:
@@ -70,7 +73,8 @@ class EventsApi:
 
         `agent_id` goes with each delivery, see `pdagent.loops`. `deliver_via` are addresses to
         connect to, one after the other until one works, instead of resolving the URL's name; then
-        no proxy is used.
+        no proxy is used. `headers` go with each request. `ca` are the certificates to trust instead
+        of the environment's.
 
         `connect_timeout` (seconds) holds for each address of the host and each step of the
         handshake, `read_timeout` (seconds) for the whole answer, from the end of the request on.
@@ -80,12 +84,16 @@ class EventsApi:
         self._direct = bool(deliver_via)
         self._render = render
         self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
-        self._adapter = DeliveryAdapter(deliver_via)
+        self._adapter = DeliveryAdapter(deliver_via, ca)
         self._session = Session()
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)
         self._requests = {
-            kind: _prepared(events_url.rstrip("/") + path, user_agent, agent_id)
+            kind: _prepared(
+                events_url.rstrip("/") + path,
+                {"User-Agent": user_agent, loops.HEADER: loops.header_of(agent_id)},
+                headers or {},
+            )
             for kind, path in EVENT_PATHS.items()
         }
         for request in self._requests.values():
@@ -101,12 +109,12 @@ class EventsApi:
             return Rejected(reason="unreadable", detail=type(error).__name__)
         try:
             route = self._routes.get(event.kind) or self._open_route(event.kind)
-            answer = None if event.passed else _post_again(route, body)
+            headers, head = route.headers, route.head
+            if own := self.own_headers(event):
+                headers = {**headers, **own}
+                head = head_of("POST", route.target, headers)
+            answer = _post_again(route, head, body)
             if answer is None:
-                headers = route.headers
-                if event.passed:
-                    passed = loops.header_of(self._agent_id, event.passed)
-                    headers = {**headers, loops.HEADER: passed}
                 answer = _post(route, headers, body, self._timeout)
         except NETWORK_FAILURES as error:
             return self._judged(verdict_of_failure(error, time.perf_counter() - started))
@@ -114,7 +122,7 @@ class EventsApi:
         if answer.status == _PROXY_AUTHENTICATION_REQUIRED and route.through_proxy:
             detail = "proxy: HTTP 407"
             return self._judged(Deferred(reason="unreachable", detail=detail, seconds=seconds))
-        return verdict_of_answer(
+        return self.judge(
             event.kind,
             answer.status,
             answer.retry_after,
@@ -122,6 +130,24 @@ class EventsApi:
             time.time(),
             seconds,
         )
+
+    def own_headers(self, event: OutgoingEvent) -> dict[str, str]:
+        """The headers that other events don't have."""
+        if not event.passed:
+            return {}
+        return {loops.HEADER: loops.header_of(self._agent_id, event.passed)}
+
+    def judge(
+        self,
+        kind: EventKind,
+        status: int,
+        retry_after: str | None,
+        body: bytes,
+        now: float,
+        seconds: float,
+    ) -> Verdict:
+        """What an answer means, see `verdict_of_answer`."""
+        return verdict_of_answer(kind, status, retry_after, body, now, seconds)
 
     def close(self) -> None:
         """Close for good: from now on nothing is dialled or written.
@@ -160,25 +186,25 @@ class EventsApi:
         return route
 
 
-def _prepared(url: str, user_agent: str, agent_id: str) -> PreparedRequest:
+def _prepared(url: str, ours: Mapping[str, str], more: Mapping[str, str]) -> PreparedRequest:
     """The request without a body; requests checks the URL and the headers."""
     request = Request(
         "POST",
         url,
         headers={
             "Host": urlsplit(url).netloc.rpartition("@")[2],
-            "User-Agent": user_agent,
-            loops.HEADER: loops.header_of(agent_id),
+            **ours,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
+            **more,
         },
     ).prepare()
     request.headers.pop("Content-Length", None)
     return request
 
 
-def _post_again(route: _Route, body: bytes) -> _Answer | None:
+def _post_again(route: _Route, head: bytes, body: bytes) -> _Answer | None:
     """Post over the kept-alive connection, past urllib3, which would take half of the CPU.
 
     None if there is no such connection, or it was closed before it took the request.
@@ -190,7 +216,7 @@ def _post_again(route: _Route, body: bytes) -> _Answer | None:
     try:
         if connection.sock is None:
             return None
-        connection.send_event(route.head, body)
+        connection.send_event(head, body)
         try:
             answer = connection.receive_answer()
         except TimeoutError as error:

@@ -61,7 +61,7 @@ def verdict_of_answer(
     return Deferred(
         reason=reason,
         detail=presentable(f"HTTP {status}: {said}" if said else f"HTTP {status}"),
-        retry_after=_seconds_to_wait(retry_after_header, now),
+        retry_after=seconds_to_wait(retry_after_header, now),
         seconds=seconds,
     )
 
@@ -92,7 +92,7 @@ def verdict_of_failure(exc: BaseException, seconds: float) -> Deferred:
     return Deferred(reason=reason_of(exc), detail=presentable(describe(exc)), seconds=seconds)
 
 
-def _seconds_to_wait(header: str | None, now: float) -> float | None:
+def seconds_to_wait(header: str | None, now: float) -> float | None:
     """Seconds, 0 to 3600, that `Retry-After` (RFC 9110, section 10.2.3) asks for.
 
     `now` is in seconds since 1970. The header has seconds or an HTTP date; a past date is 0. None

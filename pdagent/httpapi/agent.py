@@ -28,6 +28,8 @@ from store.records import EventId, RoutingKey
 
 if TYPE_CHECKING:
     from pdagent.fleet.desk import FleetDesk
+    from pdagent.forwarding.acknowledging import Acknowledgements
+    from pdagent.forwarding.choice import RelayChoice
 
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
@@ -51,6 +53,10 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     followers: Followers
     traffic: Traffic
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
+    relays: RelayChoice | None = None
+    """Set if relays take the events instead of PagerDuty."""
+    acknowledgements: Acknowledgements | None = None
+    """Set if senders' answers wait until a relay has the event."""
     metrics: Callable[[], bytes] | None = None
     """Prometheus's text; called in a thread of its own."""
     test_notifications: Callable[[], Awaitable[dict[str, str | None]]] | None = None
@@ -59,6 +65,13 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """The hosts that report to this agent, if it is a relay."""
     warnings: Callable[[], list[str]] = list
     """What needs attention while the agent works, one sentence each."""
+
+    @property
+    def target(self) -> str:
+        """Where events are delivered: PagerDuty's URL, or that of the current relay."""
+        if self.relays is None:
+            return self.config.events_url
+        return f"relay {self.relays.current}"
 
 
 class EventSender(NamedTuple):
@@ -155,9 +168,15 @@ def submit(
 ) -> None:
     """Have a completed event stored; a receipt means that it is on disk.
 
-    `done` is called once, later, in the event loop.
+    With `acknowledge: relay`, that a relay has it. `done` is called once, later, in the event loop.
     """
     began = time.perf_counter()
+    if (relays := agent.acknowledgements) is not None:
+        expected, final = relays.expect(new.id), done
+
+        def done(answer: Receipt | Refusal) -> None:
+            relays.settle(expected, answer, final)
+
     agent.replies.submit(
         partial(agent.system.accept, key, new), lambda answer: done(_measured(agent, answer, began))
     )

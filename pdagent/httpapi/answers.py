@@ -18,7 +18,7 @@ INTEGRATION_PATH = "/integration/{key}/enqueue"
 
 _PAGERDUTY_PATHS = (*EVENT_PATHS.values(), NAGIOS_PATH, INTEGRATION_PATH.partition("{")[0])
 _INTAKE_PATHS = (*_PAGERDUTY_PATHS, "/send")
-_STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422}
+_STATUS_OF = {"queue_full": 429, "idempotency_key_reused": 422, "refused_by_relay": 400}
 # `status` in PagerDuty's shape for refusals that say nothing about the event.
 _TEMPORARY = {
     **dict.fromkeys((401, 403, 408, 500, 503, 508), UNAVAILABLE),
@@ -36,11 +36,14 @@ class Outcome(NamedTuple):
     retry_after: int | None = None
 
 
-def processed(kind: EventKind, receipt: Receipt) -> bytes:
-    """PagerDuty's answer to the event of `receipt`, with the agent's `warnings` if any."""
-    return _encode(
-        {"status": "success", "message": "Event processed", **_alert_of(kind, receipt, empty=True)}
-    )
+def processed(kind: EventKind, receipt: Receipt, *, to_agent: bool = False) -> bytes:
+    """PagerDuty's answer to the event of `receipt`, with the agent's `warnings` if any.
+
+    An agent that delivers here learns whether the event was known already.
+    """
+    more = {"repeated": True} if to_agent and receipt.repeated else {}
+    alert = _alert_of(kind, receipt, empty=True)
+    return _encode({"status": "success", "message": "Event processed", **alert, **more})
 
 
 def nothing_sent(why: str) -> bytes:

@@ -11,7 +11,7 @@ import falcon.asgi
 from pdagent.events.kinds import EVENT_PATHS
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH, Outcome, error_body, mistake
-from pdagent.httpapi.guard import BrowserGuard, Secret
+from pdagent.httpapi.guard import BrowserGuard, Secret, secret_for_events
 from pdagent.httpapi.intake.batch import SendBatch
 from pdagent.httpapi.intake.bodies import AsgiApplication, SenderGone, whole_requests
 from pdagent.httpapi.intake.direct import DirectIntake
@@ -54,13 +54,13 @@ def reports(agent: Agent) -> HostReports:
 
 def single_events(agent: Agent) -> dict[str, SingleEvents]:
     """The paths that take one event per request."""
-    sending = Secret(agent.config.secret, local=True)
-    needed = sending if agent.config.require_secret else Secret("")
+    config = agent.config
+    of_tools = secret_for_events(config, needed=config.require_secret)
     return {
-        "/send": SendEvent(agent, sending),
-        **{path: PagerDutyPath(agent, kind, needed) for kind, path in EVENT_PATHS.items()},
-        INTEGRATION_PATH: PagerDutyPath(agent, "v2", needed),
-        NAGIOS_PATH: NagiosForm(agent, "v1", needed),
+        "/send": SendEvent(agent, secret_for_events(config, needed=True)),
+        **{path: PagerDutyPath(agent, kind, of_tools) for kind, path in EVENT_PATHS.items()},
+        INTEGRATION_PATH: PagerDutyPath(agent, "v2", of_tools),
+        NAGIOS_PATH: NagiosForm(agent, "v1", of_tools),
     }
 
 
@@ -81,7 +81,7 @@ def with_routes(
     status = Status(agent, secret, selection)
     commands = QueueCommands(agent, secret, selection)
     events = Events(agent, secret, selection)
-    app.add_route("/send/batch", SendBatch(agent, Secret(agent.config.secret, local=True)))
+    app.add_route("/send/batch", SendBatch(agent, secret_for_events(agent.config, needed=True)))
     app.add_route("/status", status)
     app.add_route("/queue/status", status, suffix="queues")
     app.add_route("/queue/events", events)

@@ -161,11 +161,14 @@ class Secret:
 
     With HTTP Basic, which clients make of `http://anything:SECRET@host/`, the password counts.
     Over the Unix socket root and the agent's own user need no secret; nor does anybody whom the
-    socket's mode lets in where `local` says so.
+    socket's mode lets in where `local` says so. Of several `secrets` each will do.
     """
 
-    def __init__(self, secret: str, *, local: bool = False) -> None:
-        self._secret = secret.encode()
+    which = "the secret"
+    """Of which setting it is."""
+
+    def __init__(self, *secrets: str, local: bool = False) -> None:
+        self._secrets = [secret.encode() for secret in secrets if secret]
         self._local = local
 
     def check(self, header: Header, uid: int | None) -> None:
@@ -173,15 +176,37 @@ class Secret:
 
         `uid` is the user id of its sender, None over TCP.
         """
-        if not self._secret or (uid is not None and (self._local or uid in (0, os.geteuid()))):
-            return
-        scheme, _, given = (header("authorization") or "").partition(" ")
-        if not hmac.compare_digest(_secret_in(scheme.lower(), given.strip()), self._secret):
+        if self._secrets and not self._lets_in(uid) and not self._is_in(header):
             raise falcon.HTTPUnauthorized(
                 description="the secret is missing or wrong: send 'Authorization: token SECRET' "
-                "with the secret of the agent's config, or put it into the URL as the password",
+                f"with {self.which} of the agent's config, or put it into the URL as the password",
                 challenges=["token", 'Basic realm="pagerduty-agent"'],
             )
+
+    def _lets_in(self, uid: int | None) -> bool:
+        return uid is not None and (self._local or uid in (0, os.geteuid()))
+
+    def _is_in(self, header: Header) -> bool:
+        scheme, _, text = (header("authorization") or "").partition(" ")
+        given = _secret_in(scheme.lower(), text.strip())
+        # Each is compared: the time does not tell which of them was close.
+        return sum(hmac.compare_digest(given, secret) for secret in self._secrets) > 0
+
+
+class HostsSecret(Secret):
+    """A relay's: nobody sends it events without one of its `accept_secrets`."""
+
+    which = "one of the accept_secrets"
+
+    def _lets_in(self, uid: int | None) -> bool:
+        return False
+
+
+def secret_for_events(config: Config, *, needed: bool) -> Secret:
+    """What checks requests with events; `needed` says that they need the secret of the config."""
+    if config.accept_secrets:
+        return HostsSecret(*config.accept_secrets)
+    return Secret(config.secret if needed else "", local=True)
 
 
 def _secret_in(scheme: str, given: str) -> bytes:

@@ -35,7 +35,8 @@ class Health:
         else:
             response.content_type = falcon.MEDIA_TEXT
             down = pagerduty["state"] in ("failing", "unreachable")
-            detail = "\nPagerDuty is {state} since {since}: {last_error}".format(**pagerduty)
+            who = self._agent.config.delivers_to
+            detail = f"\n{who} is {{state}} since {{since}}: {{last_error}}".format(**pagerduty)
             response.text = f"OK{detail if down else ''}"
 
     async def on_get_live(

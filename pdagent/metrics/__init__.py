@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,11 +17,14 @@ from actors.system import ActorSystem
 from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from store.port import Journal
 
+if TYPE_CHECKING:
+    from pdagent.forwarding.choice import RelayChoice
+
 
 class Sources(msgspec.Struct, kw_only=True, eq=False):
     """Where the figures come from. `replay_seconds`: how long the start took to read the journal.
 
-    `routing_keys` are the config's names and their keys.
+    `routing_keys` are the config's names and their keys; `relays` is set if relays take the events.
     """
 
     system: ActorSystem
@@ -31,6 +35,7 @@ class Sources(msgspec.Struct, kw_only=True, eq=False):
     deliveries: DeliveryMeasurements
     intake: IntakeMeasurements
     replay_seconds: float
+    relays: RelayChoice | None = None
 
 
 def exposition(sources: Sources) -> Callable[[], bytes]:

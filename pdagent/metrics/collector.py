@@ -132,6 +132,13 @@ class AgentCollector(Collector):
         yield _gauge("breaker_open", "1 while all keys share one probe.", probing)
         for state, text in _DOWN.items():
             yield _gauge(f"{state}_seconds", text, lasts.get(state, 0.0))
+        relays = self._sources.relays
+        text = "How often another relay than the one before took an event."
+        yield _counter("relay_switches", text, relays.switches if relays else 0)
+        if relays is not None:
+            family = InfoMetricFamily("pdagent_relay", "The relay that took the last event.")
+            family.add_metric([], {"url": relays.current})
+            yield family
         yield _gauge("in_flight", "Deliveries under way.", link.in_flight)
         yield _gauge("waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn)
         yield _by_reason("deferred", "Attempts to be repeated, by reason.", deliveries.deferred)

@@ -139,9 +139,11 @@ class OutageNotices:
 
     def _notice(self, news: News) -> Notice:
         link, system = self._agent.system.link(), self._agent.system
+        who = self._agent.config.delivers_to
+        who = who[0].upper() + who[1:]
         subjects = {
-            "unreachable": f"PagerDuty is {link.state} from {self._host}: pages wait",
-            "reachable": f"PagerDuty is reachable again from {self._host}",
+            "unreachable": f"{who} is {link.state} from {self._host}: pages wait",
+            "reachable": f"{who} is reachable again from {self._host}",
             "test": f"Test of pagerduty-agent on {self._host}: nothing is wrong",
         }
         lines = [subjects[news] + "."]

@@ -55,7 +55,7 @@ class TransitionLog:
     """An observer of committed records; `name_of` gives a queue's name as people may see it.
 
     The start of a delivery has no line: its outcome follows with the seconds that it took. Nor has
-    what is below the level `least` of `logging`.
+    what is below the level `least` of `logging`. `target` is what takes the events, in words.
     """
 
     def __init__(
@@ -65,12 +65,13 @@ class TransitionLog:
         name_of: Callable[[QueueId], str],
         *,
         least: int = logging.INFO,
+        target: str = "PagerDuty",
     ) -> None:
         self._thread = thread
         self._lines = lines
         self._name_of = name_of
         self._least = least
-        self._outage = _Outage()
+        self._outage = _Outage(target)
         self._what_was_accepted = lru_cache(_MOST_KEPT)(self._shown_of_accepted)
 
     def __call__(self, queue: QueueId, record: Record) -> None:
@@ -139,12 +140,13 @@ def _trouble(record: DeliveryDeferred) -> str | None:
 
 
 class _Outage:
-    """Logs trouble with the link to PagerDuty once, then once a minute with a count, and its end.
+    """Logs trouble with the link to `who` once, then once a minute with a count, and its end.
 
     A link that comes and goes within the minute is not logged more often than that either.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, who: str) -> None:
+        self._who = who
         self._since: float | None = None
         self._failed = 0
         self._told = False
@@ -154,7 +156,7 @@ class _Outage:
         """What to log about the link now that `record` happened."""
         match record:
             case DeliveryDeferred(detail=detail, at=at) if trouble := _trouble(record):
-                return self._failure(at, f"PagerDuty {trouble} ({detail})")
+                return self._failure(at, f"{self._who} {trouble} ({detail})")
             case EventDelivered(at=at):
                 return self._success(at)
             case EventDeadLettered(at=at, reason=reason) if reason != "gave_up":
@@ -178,5 +180,5 @@ class _Outage:
             return None
         attempts, self._failed, self._told = self._failed, 0, False
         return (
-            f"PagerDuty accepts events again after {at - since:.0f} s, {attempts} attempts failed"
+            f"{self._who} accepts events again after {at - since:.0f} s, {attempts} attempts failed"
         )

@@ -102,25 +102,27 @@ def _title(seen: Seen, width: int, now: datetime) -> Text:
 
 def _pagerduty(report: StatusReport, width: int, now: datetime) -> Text:
     pagerduty = report.pagerduty
+    name = one_line(pagerduty.title)
+    name = name[0].upper() + name[1:]
     lasts = f" for {age(pagerduty.since, now)}" if pagerduty.since else ""
     right = f"{pagerduty.in_flight} in flight "
     match pagerduty.state:
         case "unreachable" | "failing" as state:
             since = f" (since {clock(pagerduty.since)})" if pagerduty.since else ""
-            text = f" PagerDuty {state.upper()}{lasts}{since}"
+            text = f" {name} {state.upper()}{lasts}{since}"
             if pagerduty.last_error:
                 text += f": {one_line(pagerduty.last_error)}"
             return sides(text, "", width, "bold white on red")
         case "reachable":
-            text = f" PagerDuty reachable{lasts}"
+            text = f" {name} reachable{lasts}"
             if pagerduty.last_outage_seconds is not None:
                 text += f", after an outage of {duration(pagerduty.last_outage_seconds)}"
             return sides(text, right, width, "bold black on green")
         case _ if pagerduty.in_flight:
-            text = " PagerDuty has not answered yet: the first delivery is under way"
+            text = f" {name} has not answered yet: the first delivery is under way"
             return sides(text, right, width, "reverse")
         case _:
-            text = " PagerDuty not asked yet: nothing had to be delivered since the start"
+            text = f" {name} not asked yet: nothing had to be delivered since the start"
             return sides(text, "", width, "reverse")
 
 

@@ -26,15 +26,18 @@ def happened(before: StatusReport, after: StatusReport, now: datetime) -> Iterat
     """The difference between two answers; `now` (aware) is when the second came."""
     if before.agent.started_at != after.agent.started_at:
         yield Happening(now, "warning", f"the agent was started again (pid {after.agent.pid})")
+    who = after.pagerduty.who
+    if before.pagerduty.relay not in (None, after.pagerduty.relay):
+        yield Happening(now, "warning", f"delivering to relay {after.pagerduty.relay}")
     was, now_is = before.pagerduty.state, after.pagerduty.state
     if after.pagerduty.is_down and now_is != was:
         why = f": {one_line(after.pagerduty.last_error)}" if after.pagerduty.last_error else ""
         what = "accepts no event" if now_is == "failing" else "can't be reached"
-        yield Happening(now, "bad", f"PagerDuty {what}{why}")
+        yield Happening(now, "bad", f"{who} {what}{why}")
     elif now_is == "reachable" != was:
         outage = after.pagerduty.last_outage_seconds
         length = "" if outage is None else f" after {duration(outage)}"
-        yield Happening(now, "good", f"PagerDuty is reached{' again' if length else ''}{length}")
+        yield Happening(now, "good", f"{who} is reached{' again' if length else ''}{length}")
     letters = after.totals.dead_lettered - before.totals.dead_lettered
     if letters > 0:
         yield Happening(now, "warning", f"{counted(letters, 'more dead letter')}")

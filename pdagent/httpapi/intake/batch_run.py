@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,9 @@ from pdagent.events.ndjson import LineSplitter, TooLong
 from pdagent.httpapi.agent import Agent, EventSender, completed
 from pdagent.httpapi.answers import line_error, line_refusal, stored
 from store.records import RoutingKey
+
+if TYPE_CHECKING:
+    from pdagent.forwarding.acknowledging import Expected
 
 MAX_OPEN_LINES = 4_000
 """Lines that may wait for their commit at once."""
@@ -37,6 +41,8 @@ _LINES_A_TURN = 256
 # While deliveries wait, the next lines do so too, so many times as long as these have taken.
 _YIELD = 6.0
 _RESULTS_A_PIECE = 1_000
+# Their answers wait for relays, which take the events of a key one after the other.
+_LINES_FOR_RELAYS = 400
 
 
 class _Line:
@@ -54,11 +60,14 @@ class _Line:
 class _Group:
     """Lines of one key that were handed over together."""
 
-    __slots__ = ("began", "key", "lines")
+    __slots__ = ("began", "expected", "key", "lines")
 
-    def __init__(self, key: RoutingKey, lines: list[_Line]) -> None:
+    def __init__(
+        self, key: RoutingKey, lines: list[_Line], expected: list[Expected] | None
+    ) -> None:
         self.key = key
         self.lines = lines
+        self.expected = expected
         self.began = time.perf_counter()
 
 
@@ -81,6 +90,8 @@ class BatchRun:
         first_line: int,
     ) -> None:
         self._agent = agent
+        self._relays = agent.acknowledgements
+        self._most_open = MAX_OPEN_LINES if self._relays is None else _LINES_FOR_RELAYS
         self._kind: EventKind | None = kind
         self._sender = sender
         self._idempotency_key = idempotency_key
@@ -143,7 +154,7 @@ class BatchRun:
         self._hand_over()
 
     def _is_full(self) -> bool:
-        return self._open >= MAX_OPEN_LINES or self._open_bytes >= _MAX_OPEN_BYTES
+        return self._open >= self._most_open or self._open_bytes >= _MAX_OPEN_BYTES
 
     async def _until_there_is_room(self) -> None:
         computed = time.perf_counter() - self._turn_began
@@ -218,9 +229,10 @@ class BatchRun:
         lines, events = self._gathered.pop(key)
         self._gathered_lines -= len(lines)
         self._under_way.add(key)
+        expected = [self._relays.expect(event.id) for event in events] if self._relays else None
         self._agent.replies.submit(
             partial(self._agent.system.accept_all, key, events),
-            partial(self._settle, _Group(key, lines)),
+            partial(self._settle, _Group(key, lines, expected)),
         )
 
     def _settle(self, group: _Group, answer: Answer) -> None:
@@ -228,11 +240,17 @@ class BatchRun:
         self._under_way.remove(key)
         seconds = time.perf_counter() - group.began
         answers = answer.each if isinstance(answer, Answers) else (answer,) * len(lines)
-        for line, each in zip(lines, answers, strict=True):
+        for n, (line, each) in enumerate(zip(lines, answers, strict=True)):
             if isinstance(each, Refusal) and each.reason != "idempotency_key_reused":
                 # What follows must not overtake: sent again, this line would come after it.
                 self._barred.setdefault(key, _barring(each))
-            self._close(line, each, seconds)
+            assert isinstance(each, Receipt | Refusal)
+            if self._relays and group.expected:
+                self._relays.settle(
+                    group.expected[n], each, partial(self._close_at_last, line, seconds)
+                )
+            else:
+                self._close(line, each, seconds)
         if key in self._barred and key in self._gathered:
             self._refuse_gathered(key)
         if not self._under_way:
@@ -252,6 +270,12 @@ class BatchRun:
         self._note(line, answer, seconds)
         self._open -= 1
         self._open_bytes -= line.size
+
+    def _close_at_last(self, line: _Line, seconds: float, answer: Receipt | Refusal) -> None:
+        """A relay has the event, or has not for too long."""
+        self._close(line, answer, seconds)
+        self._progress.set()
+        self._room.set()
 
     def _note(self, line: _Line, answer: Answer, seconds: float) -> None:
         assert isinstance(answer, Receipt | Refusal)

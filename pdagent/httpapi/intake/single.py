@@ -184,7 +184,8 @@ class PagerDutyPath(SingleEvents):
 
     def stored(self, call: Call, receipt: Receipt) -> Outcome:
         """202, for v1 200."""
-        return Outcome(200 if self._kind == "v1" else 202, processed(self._kind, receipt))
+        body = processed(self._kind, receipt, to_agent=bool(call.passed))
+        return Outcome(200 if self._kind == "v1" else 202, body)
 
     def refused(self, call: Call, refusal: Refusal) -> Outcome:
         """As everywhere, except that v1's rate limit is a 403."""

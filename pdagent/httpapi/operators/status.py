@@ -144,11 +144,14 @@ def _next_attempt_at(state: QueueState) -> float | None:
 def link(agent: Agent, now: float) -> Json:
     """The state of the link to PagerDuty as the last deliveries found it, and since when.
 
+    `relay` is the relay that took the last event if relays take them instead of PagerDuty.
     `last_outage_seconds` is the length of the outage that ended at `since`, if there was one.
     """
     seen = agent.system.link()
     outage = seen.last_outage if seen.state == "reachable" else None
+    relays = agent.relays
     return {
+        "relay": None if relays is None else relays.current,
         "state": seen.state,
         "since": None if seen.lasts is None else timestamp(now - seen.lasts),
         "last_outage_seconds": None if outage is None else round(outage, 1),

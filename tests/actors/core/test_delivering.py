@@ -45,6 +45,7 @@ POLICY: dict[DeferReason, tuple[bool, bool, bool]] = {
     "unreachable": (False, False, False),
     "loop": (False, False, False),
     "not_owner": (False, False, False),
+    "refused_for_now": (False, True, False),
 }
 REASONS = pytest.mark.parametrize("reason", POLICY)
 
@@ -244,7 +245,7 @@ def test_pagerdutys_wish_to_wait_is_honoured(reason: DeferReason) -> None:
     verdict = Deferred(reason=reason, retry_after=17.0)
     (record,) = when(given(*TWO, started(A)), finish(A, verdict))  # type: ignore[misc]
     assert isinstance(record, DeliveryDeferred)
-    assert record.retry_at == (NOW if reason in NOT_AT_PAGERDUTY else NOW + 17)
+    assert record.retry_at == NOW + 17
 
 
 def test_the_waits_grow_with_failures_in_a_row_and_begin_again_after_a_success() -> None:

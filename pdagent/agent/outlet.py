@@ -1,0 +1,63 @@
+"""Where an agent's events go: to PagerDuty, or to relays if its config has some."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from actors.ports import DeliveryPort, OutgoingEvent
+from pdagent import __version__
+from pdagent.config import Config
+from pdagent.events import with_routing_key
+from pdagent.eventsapi.client import EventsApi
+
+if TYPE_CHECKING:
+    from pdagent.forwarding.choice import RelayChoice
+
+
+class Outlet:
+    """Makes the senders' ports. `relays` is what they all know about the relays, None without."""
+
+    def __init__(self, config: Config, agent_id: str) -> None:
+        self._config = config
+        self._agent_id = agent_id
+        self.relays: RelayChoice | None = None
+        if config.relays:
+            from pdagent.forwarding.choice import RelayChoice
+
+            self.relays = RelayChoice(config.relays)
+
+    def port(self) -> DeliveryPort:
+        """A port for one sender."""
+        config = self._config
+        if self.relays is not None:
+            from pdagent.forwarding.forwarder import Forwarder
+            from pdagent.forwarding.relay_api import RelayApi
+
+            return Forwarder(
+                self.relays,
+                lambda url: RelayApi(
+                    url,
+                    secret=config.relay_secret,
+                    ca=config.relay_ca,
+                    user_agent=user_agent(),
+                    agent_id=self._agent_id,
+                    render=_render,
+                ),
+            )
+        return EventsApi(
+            config.events_url,
+            user_agent=user_agent(),
+            agent_id=self._agent_id,
+            deliver_via=config.deliver_via,
+            render=_render,
+        )
+
+
+def _render(event: OutgoingEvent) -> bytes:
+    return with_routing_key(event.kind, event.body, event.routing_key)
+
+
+def user_agent() -> str:
+    """What PagerDuty sees of us."""
+    return f"pdagent/{__version__} ({platform.system()}, Python {platform.python_version()})"
