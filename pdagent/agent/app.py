@@ -169,7 +169,9 @@ def _serve(
             contextlib.suppress(asyncio.CancelledError),  # told to stop before it listened
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            runner.run(_answer(config, metrics, followers, observers, manager, signals, listeners))
+            runner.run(
+                _answer(config, metrics, outlet, followers, observers, manager, signals, listeners)
+            )
     finally:
         manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
@@ -188,6 +190,7 @@ def _serve(
 async def _answer(
     config: Config,
     sources: Sources,
+    outlet: Outlet,
     followers: Followers,
     observers: list[Observer],
     manager: ServiceManager,
@@ -208,6 +211,7 @@ async def _answer(
         traffic=Traffic(system.totals),
         intake=sources.intake,
         relays=sources.relays,
+        resender=outlet.resender(system, sources.journal),
         metrics=exposition(sources),
     )
     if config.acknowledge == "relay":

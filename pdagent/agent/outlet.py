@@ -12,7 +12,11 @@ from pdagent.events import with_routing_key
 from pdagent.eventsapi.client import EventsApi
 
 if TYPE_CHECKING:
+    from actors.system import ActorSystem
     from pdagent.forwarding.choice import RelayChoice
+    from pdagent.forwarding.forwarder import Forwarder
+    from pdagent.forwarding.resending import Resender
+    from store.port import Journal
 
 
 class Outlet:
@@ -31,26 +35,39 @@ class Outlet:
         """A port for one sender."""
         config = self._config
         if self.relays is not None:
-            from pdagent.forwarding.forwarder import Forwarder
-            from pdagent.forwarding.relay_api import RelayApi
-
-            return Forwarder(
-                self.relays,
-                lambda url: RelayApi(
-                    url,
-                    secret=config.relay_secret,
-                    ca=config.relay_ca,
-                    user_agent=user_agent(),
-                    agent_id=self._agent_id,
-                    render=_render,
-                ),
-            )
+            return self._forwarder(self.relays)
         return EventsApi(
             config.events_url,
             user_agent=user_agent(),
             agent_id=self._agent_id,
             deliver_via=config.deliver_via,
             render=_render,
+        )
+
+    def resender(self, system: ActorSystem, journal: Journal) -> Resender | None:
+        """What sends to the relays again what they have lost; None without relays."""
+        relays = self.relays
+        if relays is None:
+            return None
+        from pdagent.forwarding.resending import Resender
+
+        return Resender(journal, system.directory, lambda: self._forwarder(relays))
+
+    def _forwarder(self, relays: RelayChoice) -> Forwarder:
+        from pdagent.forwarding.forwarder import Forwarder
+        from pdagent.forwarding.relay_api import RelayApi
+
+        config = self._config
+        return Forwarder(
+            relays,
+            lambda url: RelayApi(
+                url,
+                secret=config.relay_secret,
+                ca=config.relay_ca,
+                user_agent=user_agent(),
+                agent_id=self._agent_id,
+                render=_render,
+            ),
         )
 
 

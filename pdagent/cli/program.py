@@ -36,6 +36,7 @@ _COMMANDS = {
     "import": "importing:import_events",
     "queue": "queue:queue",
     "journal": "journal:journal",
+    "relay": "relay:relay",
     "status": "status:status",
     "hosts": "hosts:hosts",
     "health": "health:health",

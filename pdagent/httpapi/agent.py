@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pdagent.fleet.desk import FleetDesk
     from pdagent.forwarding.acknowledging import Acknowledgements
     from pdagent.forwarding.choice import RelayChoice
+    from pdagent.forwarding.resending import Resender
 
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
@@ -55,6 +56,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     intake: IntakeMeasurements = msgspec.field(default_factory=IntakeMeasurements)
     relays: RelayChoice | None = None
     """Set if relays take the events instead of PagerDuty."""
+    resender: Resender | None = None
+    """Set if there are relays: sends them again what they have lost."""
     acknowledgements: Acknowledgements | None = None
     """Set if senders' answers wait until a relay has the event."""
     metrics: Callable[[], bytes] | None = None

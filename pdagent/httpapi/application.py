@@ -25,6 +25,7 @@ from pdagent.httpapi.operators.commands import QueueCommands
 from pdagent.httpapi.operators.hosts import RelayHosts
 from pdagent.httpapi.operators.notifying import TestNotifications
 from pdagent.httpapi.operators.queries import Events
+from pdagent.httpapi.operators.resending import Resend
 from pdagent.httpapi.operators.selection import Selection
 from pdagent.httpapi.operators.status import Status
 from pdagent.httpapi.operators.tail import Tail
@@ -93,6 +94,7 @@ def with_routes(
     hosts = RelayHosts(agent, secret, selection, reports(agent))
     app.add_route(HOSTS_PATH, hosts)
     app.add_route(f"{HOSTS_PATH}/forget", hosts, suffix="forget")
+    app.add_route("/relay/resend", Resend(agent, secret, selection))
     app.add_route("/notify/test", TestNotifications(agent, secret, selection))
     health = Health(agent)
     app.add_route("/health", health)

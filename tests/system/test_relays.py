@@ -5,7 +5,10 @@ A relay without an engine is an ordinary agent with `accept_secrets`.
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -253,6 +256,35 @@ def test_with_acknowledge_relay_its_refusal_is_the_answer(start: Start) -> None:
             assert answer.status_code == 400
             assert "too odd" in answer.json()["errors"][0]
         assert host.totals()["dead_lettered"] == 1
+
+
+def test_what_a_relay_has_lost_is_sent_again_in_order(
+    start: Start, sandbox: SandboxProcess
+) -> None:
+    relay = start("relay")
+    host = start("host", relay.url)
+    for number in range(5):
+        host.send_v2(trigger(number=number)).raise_for_status()
+    host.send_v1(V1).raise_for_status()
+    host.wait_until_drained()
+    done = host.cli("relay", "resend", "--since", "1h")
+    assert done.stdout == "0 events sent, 6 already there, 0 refused\n"
+    relay.kill()
+    shutil.rmtree(relay.journal)
+    failed = host.cli("relay", "resend", "--since", "1h")
+    assert failed.returncode == 75 and "no relay takes events now" in failed.stderr
+    relay.start()
+    sandbox.reset()
+    done = host.cli("relay", "resend", "--since", "1h", "--json")
+    assert json.loads(done.stdout) == {"sent": 6, "already_there": 0, "refused": 0}
+    relay.wait_until_drained()
+    v2 = [event for event in sandbox.events() if event["kind"] == "v2"]
+    assert numbers_by_key(v2) == {KEY: list(range(5))}
+    assert len(sandbox.events()) == 6
+    now = host.cli("relay", "resend", "--since", f"{time.time() + 60:.0f}")
+    assert now.stdout == "0 events sent, 0 already there, 0 refused\n"
+    assert host.cli("relay", "resend", "--since", "soon").returncode == 2
+    assert "no relays" in relay.cli("relay", "resend", "--since", "1h").stderr
 
 
 def test_an_agent_without_relays_loads_nothing_of_them(
