@@ -17,6 +17,7 @@ from pdagent.events.kinds import EventKind
 from pdagent.eventsapi.client import EventsApi
 from pdagent.eventsapi.explanation import described, json_object, presentable
 from pdagent.eventsapi.verdict import seconds_to_wait, verdict_of_answer
+from pdagent.loops import UNAVAILABLE
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 6.0
@@ -26,7 +27,7 @@ _ABOUT_THE_EVENT = (400, 413, 422)
 _SECRET_REFUSED = (401, 403)
 _RATE_LIMITS = (403, 429)  # as PagerDuty: v1 has 403
 _GATEWAY = (502, 504)  # a load balancer in front of a relay that is away
-_UNAVAILABLE = 503
+_SERVICE_UNAVAILABLE = 503
 _LOOP_DETECTED = 508
 _LONGEST_WAIT_FOR_ROOM = 10.0  # seconds
 
@@ -103,14 +104,14 @@ class RelayApi(EventsApi):
             return Deferred(
                 reason="refused_for_now", detail=detail, retry_after=wait, seconds=seconds
             )
-        if status in (_UNAVAILABLE, *_SECRET_REFUSED, *_GATEWAY):
-            owner = _owner(answer)
+        refuses_secret = status in _SECRET_REFUSED and said == UNAVAILABLE
+        if refuses_secret or status in (_SERVICE_UNAVAILABLE, *_GATEWAY):
             return NotTaken(
                 reason="unreachable",
                 detail=detail,
                 seconds=seconds,
-                owner=owner,
-                for_now=status == _UNAVAILABLE and "owner" not in answer and bool(answer),
+                owner=_owner(answer),
+                for_now=status == _SERVICE_UNAVAILABLE and "owner" not in answer and bool(answer),
             )
         if 400 <= status <= 499:
             return Deferred(reason="not_understood", detail=detail, seconds=seconds)

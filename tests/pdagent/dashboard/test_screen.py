@@ -186,3 +186,12 @@ def test_on_a_tall_terminal_a_long_last_error_is_readable() -> None:
     size = Size(80, 40)
     lines = drawn(screen(Seen(report=report, at=NOW), View(), size, NOW), size)
     assert why.strip() in " ".join(line.strip() for line in lines)
+
+
+def test_with_relays_the_screen_names_the_relay_and_never_pagerduty() -> None:
+    for report in (WELL, OUTAGE, EMPTY):
+        relay = msgspec.structs.replace(report.pagerduty, relay="https://relay1:49463")
+        seen = Seen(report=msgspec.structs.replace(report, pagerduty=relay), at=NOW)
+        lines = drawn(screen(seen, View(), USUAL, NOW), USUAL)
+        assert lines[1].startswith(" Relay https://relay1:49463 ")
+        assert "PagerDuty" not in "\n".join(lines)

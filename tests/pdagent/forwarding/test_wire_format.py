@@ -122,6 +122,7 @@ def deferred(verdict: Verdict, reason: str) -> str:
         ("v2", 508, '{"status":"service unavailable","errors":["round"]}', "loop", "round"),
         # Not a relay's words.
         ("v2", 404, '{"status":404,"message":"no"}', "not_understood", "HTTP 404"),
+        ("v2", 403, "<html>", "not_understood", "HTTP 403"),
         ("v2", 202, "<html>", "not_understood", "HTTP 202"),
         ("v2", 400, '{"error":"bad"}', "not_understood", "HTTP 400"),
     ],
