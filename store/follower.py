@@ -53,8 +53,7 @@ class Follower:
     def resume(self) -> None:
         """Go on behind the last message that the copy has stored, which may not be the last known.
 
-        A copy that is empty or too old is to be filled anew. Raises `JournalForeignError` for one
-        of another log, `JournalFencedError` for an owner in whose log another one has trimmed.
+        Raises `JournalForeignError` for a copy of another log, or one that has more than the log.
         """
         first, last = self._log.bounds()
         position, directory = self._copy.position(), self._copy.directory
@@ -69,7 +68,7 @@ class Follower:
                 "move this directory away, start the relay again, then send again what the hosts "
                 "have kept ('relay resend' on each)"
             )
-        if position is None or position.seq + 1 < first:
+        if position is None:
             self._begin(first)
         else:
             self.appended(position.seq)
@@ -92,8 +91,9 @@ class Follower:
     def catch_up(self, wait: float = 0.0) -> int:
         """Apply the messages behind the last one known; returns how many there were.
 
-        If there are none, waits for one for up to `wait` seconds. Raises `JournalFencedError`
-        for one of another owner, `CommitFailedError` if the copy can't be written.
+        If there are none, waits for one for up to `wait` seconds. A copy that is too old is filled
+        anew. Raises `JournalFencedError` for a message of another owner, or where another owner has
+        trimmed; `CommitFailedError` if the copy can't be written.
         """
         count = size = 0
         changes: list[Whole] = []
