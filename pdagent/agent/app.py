@@ -19,6 +19,7 @@ from actors.core.commands import Policy
 from actors.ports import Beat
 from actors.system import ActorSystem
 from pdagent import __version__
+from pdagent.agent.fleet import fleet_tasks
 from pdagent.agent.logs import Lines, set_up_logging
 from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
@@ -219,6 +220,8 @@ async def _answer(
 
         agent.acknowledgements = Acknowledgements(sources.journal)
         observers.append(agent.acknowledgements)
+    relaying = fleet_tasks(agent)
+    sources.fleet = agent.fleet
     notifications = Notifications(agent)
     agent.test_notifications = notifications.test
     warnings = server.warnings(config)
@@ -226,7 +229,7 @@ async def _answer(
         logger.warning("%s", warning)
     agent.warnings = lambda: warnings
     tasks: list[asyncio.Task[None]] = [asyncio.create_task(agent.traffic.keep_sampling())]
-    tasks += map(asyncio.create_task, notifications.tasks())
+    tasks += map(asyncio.create_task, [*relaying, *notifications.tasks()])
 
     def ready() -> None:
         places = [*(listener.address for listener in config.listeners), config.socket or ""]

@@ -145,7 +145,8 @@ def forget(session: Session, *, names: tuple[str, ...], missing: bool) -> None:
         done = msgspec.json.decode(answer, type=_Forgotten)
     except msgspec.DecodeError:
         raise of_another_version("a list of hosts") from None
-    click.echo(f"Forgotten: {', '.join(done.forgotten) or 'none'}.")
+    if done.forgotten or not done.unknown:
+        click.echo(f"Forgotten: {', '.join(done.forgotten) or 'no host was missing'}.")
     if done.unknown:
         raise CommandFailed(
             f"no missing host is called {', '.join(done.unknown)}: a host that reports can't be "

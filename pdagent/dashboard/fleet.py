@@ -39,6 +39,10 @@ def state_of_host(row: HostRow) -> tuple[str, str]:
         return "missing", "bold red"
     if row.trouble:
         return f"not ready: {one_line(row.trouble)}", "bold red"
+    if row.dead_letters:
+        return "dead letters", "yellow"
+    if row.needs_attention:
+        return "old events", "yellow"
     if row.link in ("failing", "unreachable"):
         return f"relay {row.link}", "yellow"
     if row.held_queues:

@@ -17,7 +17,11 @@ from pdagent.agent.stopping import stop_signals
 from pdagent.config import Config, StartRefused
 from pdagent.config.listener import Listener
 from pdagent.httpapi.connection.direct import DirectProtocol
-from pdagent.httpapi.connection.limits import Limits, limits_of_this_process
+from pdagent.httpapi.connection.limits import (
+    RELAY_CONNECTIONS,
+    Limits,
+    limits_of_this_process,
+)
 from pdagent.httpapi.connection.protocol import GuardedProtocol
 from pdagent.httpapi.intake.bodies import AsgiApplication
 from pdagent.httpapi.intake.direct import DirectIntake
@@ -62,8 +66,14 @@ def _bound(listener: Listener) -> socket.socket:
 
 def warnings(config: Config) -> list[str]:
     """What needs attention about the listeners, one sentence each."""
-    files = limits_of_this_process(config.max_in_flight).warning
+    files = _limits(config).warning
     return [*config.listener_warnings(), *([files] if files else [])]
+
+
+def _limits(config: Config) -> Limits:
+    if config.accept_secrets:
+        return limits_of_this_process(config.max_in_flight, connections=RELAY_CONNECTIONS)
+    return limits_of_this_process(config.max_in_flight)
 
 
 class _Server(uvicorn.Server):
@@ -179,7 +189,7 @@ async def serve(
     `on_stop` is called first, to end answers that have no end of their own. Raises
     `StartRefused` if the certificate and its key can't be used.
     """
-    limits = limits_of_this_process(config.max_in_flight)
+    limits = _limits(config)
     tls = [_tls_of(listener) for listener in config.listeners]
     server = _Server(_settings(app, intake, limits), tls, handshake_seconds=limits.head_seconds)
     loop = asyncio.get_running_loop()

@@ -18,13 +18,15 @@ from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from store.port import Journal
 
 if TYPE_CHECKING:
+    from pdagent.fleet.desk import FleetDesk
     from pdagent.forwarding.choice import RelayChoice
 
 
 class Sources(msgspec.Struct, kw_only=True, eq=False):
     """Where the figures come from. `replay_seconds`: how long the start took to read the journal.
 
-    `routing_keys` are the config's names and their keys; `relays` is set if relays take the events.
+    `routing_keys` are the config's names and their keys; `relays` is set if relays take the events,
+    `fleet` if this is a relay.
     """
 
     system: ActorSystem
@@ -36,6 +38,7 @@ class Sources(msgspec.Struct, kw_only=True, eq=False):
     intake: IntakeMeasurements
     replay_seconds: float
     relays: RelayChoice | None = None
+    fleet: FleetDesk | None = None
 
 
 def exposition(sources: Sources) -> Callable[[], bytes]:

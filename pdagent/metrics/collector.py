@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import msgspec
 from prometheus_client import (
@@ -30,6 +31,9 @@ from pdagent.metrics import Sources
 from pdagent.operating.overview import condition
 from pdagent.operating.reading import steady
 from store.records import RoutingKey
+
+if TYPE_CHECKING:
+    from pdagent.fleet.table import FleetSums
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -81,6 +85,8 @@ class AgentCollector(Collector):
         yield from self._intake()
         yield from self._journal()
         yield from self._actors()
+        if sources.fleet is not None:
+            yield from _hosts(sources.fleet.sums())
 
     def _queues(self, now: float) -> Iterator[Metric]:
         system = self._sources.system
@@ -199,6 +205,14 @@ def text_of(sources: Sources) -> Callable[[], bytes]:
     registry.register(AgentCollector(sources))
     ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)
+
+
+def _hosts(sums: FleetSums) -> Iterator[Metric]:
+    text = "by the last reports of all hosts"
+    yield _gauge("fleet_hosts", "Hosts that report to this relay, missing ones too.", sums.hosts)
+    yield _gauge("fleet_hosts_missing", "Hosts without a report for 90 seconds.", sums.missing)
+    yield _gauge("fleet_waiting_events", f"Events that wait, {text}.", sums.waiting)
+    yield _gauge("fleet_dead_letters", f"Dead letters, {text}.", sums.dead_letters)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

@@ -36,21 +36,27 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pipelined: int = 32
 
 
-def limits_of_this_process(max_in_flight: int) -> Limits:
+RELAY_CONNECTIONS = 16_000
+"""Of a relay: each host keeps a connection or two open. A new one for each report would be a TLS
+handshake for each, which costs a relay more than everything else about the report."""
+
+
+def limits_of_this_process(max_in_flight: int, *, connections: int = 1_000) -> Limits:
     """The limits, with no more connections than the process may have files open.
 
     The journal, deliveries and logs need descriptors too; clients must not be able to use up all.
     """
+    rest = _FILES_FOR_THE_REST + max_in_flight
+    needed = connections + rest
+    best = max(_FILES_WANTED, needed)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < _FILES_WANTED:
-        wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < best:
+        wanted = best if hard == resource.RLIM_INFINITY else min(hard, best)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    rest = _FILES_FOR_THE_REST + max_in_flight
-    needed = Limits().connections + rest
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return Limits()
+        return Limits(connections=connections)
     connections = max(1, soft - rest)
     return Limits(
         connections=connections,
