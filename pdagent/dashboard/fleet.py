@@ -107,7 +107,7 @@ def fleet_findings(sums: FleetSums) -> list[Finding]:
     found = []
     if sums.missing:
         verb = "is" if sums.missing == 1 else "are"
-        text = f"{counted(sums.missing, 'host')} {verb} missing: no report for 90 seconds"
+        text = f"{counted(sums.missing, 'host')} {verb} missing"
         found.append(Finding("bad", f"{text} ('pagerduty-agent help missing-hosts')"))
     others = sums.need_attention - sums.missing
     if others:

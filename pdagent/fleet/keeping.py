@@ -32,8 +32,9 @@ class FleetKeeper:
     last report at most, and the next round of the new owner replaces them.
     """
 
-    def __init__(self, fleet: Fleet, log: Log) -> None:
+    def __init__(self, fleet: Fleet, log: Log, *, round_seconds: float = ROUND) -> None:
         self._fleet = fleet
+        self._pause = round_seconds / BUCKETS
         self._log = log
         self._written: set[int] = set()
         self._failing = False
@@ -41,10 +42,10 @@ class FleetKeeper:
     async def keep_for_ever(self) -> None:
         """Runs until it is cancelled; trouble with the engine is logged once, and repeated."""
         while not await self._done(self.load):
-            await asyncio.sleep(ROUND / BUCKETS)
+            await asyncio.sleep(self._pause)
         while True:
             for bucket in range(BUCKETS):
-                await asyncio.sleep(ROUND / BUCKETS)
+                await asyncio.sleep(self._pause)
                 if self._fleet.buckets[bucket] or bucket in self._written:
                     await self._done(partial(self.save, bucket))
 

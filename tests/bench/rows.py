@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench.context import Bench
-from bench.measures import accepting, commands, deliveries, journals, operators, queues
+from bench.measures import accepting, commands, deliveries, fleet, journals, operators, queues
 
 LEAST_TIMES = 0.95
 """Of another commit's speed: a checkout below it is slower."""
@@ -166,6 +166,10 @@ GROUPS = (
     Group(
         operators.slowest_question,
         (at_most("slowest question with 100,000 events waiting", 100.0, "ms"),),
+    ),
+    Group(
+        fleet.reports,
+        (at_most("relay, CPU for the reports of 10,000 hosts", 10.0, "%", compared=False),),
     ),
 )
 

@@ -31,8 +31,9 @@ needs_promtool = pytest.mark.skipif(
 def exposition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What an agent serves that has just started."""
     directory = tmp_path_factory.mktemp("agent")
+    keys, secret = {"a": "k3y" * 10 + "aa"}, "a-secret-that-hosts-send-0123456"
     with AgentProcess(
-        directory, "http://127.0.0.1:9", routing_keys={"a": "k3y" * 10 + "aa"}
+        directory, "http://127.0.0.1:9", routing_keys=keys, accept_secrets=f"[{secret}]"
     ) as agent:
         yield agent.get("/metrics", headers={"Authorization": None}).text
 
