@@ -1,16 +1,18 @@
-"""Connects an agent with the hosts that report to it."""
+"""Connects a relay with the hosts that report to it, and a host with its relays."""
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
+from pdagent.agent.outlet import user_agent
 from pdagent.httpapi.agent import Agent
 from store.log import Log
 
 
 def fleet_tasks(agent: Agent, log: Log | None = None) -> list[Coroutine[Any, Any, None]]:
-    """What has to run for `accept_secrets`, none for other agents; sets `agent.fleet`.
+    """What has to run for `accept_secrets` and for `relays`; sets `agent.fleet`.
 
     The table of hosts is kept in `log` if there is one, otherwise in memory alone.
     """
@@ -25,4 +27,10 @@ def fleet_tasks(agent: Agent, log: Log | None = None) -> list[Coroutine[Any, Any
         tasks.append(agent.fleet.forget_the_silent_for_ever())
         if log is not None:
             tasks.append(FleetKeeper(fleet, log).keep_for_ever())
+    if agent.relays is not None:
+        from pdagent.fleet.reporting import HostReporter, ReportPost, report_of
+
+        make = partial(report_of, agent.system, agent.journal.agent_id, agent.version)
+        post = ReportPost(secret=config.relay_secret, ca=config.relay_ca, user_agent=user_agent())
+        tasks.append(HostReporter(agent.relays, config.relays, make, post).report_for_ever())
     return tasks
