@@ -23,6 +23,8 @@ RIGHT = range(1, 5)
 
 _STATE = 6
 _LONGEST_NAME, _LONGEST_NAME_WIDE = 24, 48
+_ROOM_FOR_RELAYS = 150
+"""Columns of a terminal from which on a state is not cut for the relay beside it."""
 
 
 def moment(text: str | None) -> datetime | None:
@@ -86,7 +88,8 @@ def host_table(
         expand=width is not None,
     )
     longest = None if width is None else _LONGEST_NAME_WIDE if wide else _LONGEST_NAME
-    for place, name in enumerate(COLUMNS if wide else COLUMNS[:-1]):
+    relays = width is None or width >= _ROOM_FOR_RELAYS
+    for place, name in enumerate(COLUMNS if relays else COLUMNS[:-1]):
         table.add_column(
             name,
             justify="right" if place in RIGHT else "left",

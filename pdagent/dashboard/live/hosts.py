@@ -22,9 +22,7 @@ from pdagent.wording import age, one_line
 SORTS = ("need",)
 """Hosts have one order: those that need somebody come first."""
 
-# Title, three sums, two findings, a blank line, the table's header, two lines of details, footer.
-_FIXED_LINES = 11
-_FINDINGS = 2
+_FEW_LINES = 18
 
 
 class SeenHosts(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +50,10 @@ class SeenHosts(msgspec.Struct, frozen=True, kw_only=True):
 
 def page_of_hosts(size: Size) -> int:
     """How many hosts a screen of this size has room for."""
-    return max(1, size.height - _FIXED_LINES)
+    if size.height < _FEW_LINES:
+        return size.height - 6  # title, two sums, a finding, the table's header, footer
+    # Besides: a third sum, a second finding, a blank line, two lines of details.
+    return size.height - 11
 
 
 def hosts_screen(
@@ -75,16 +76,17 @@ def hosts_screen(
     if view.help:
         return filled([title, *_help()], 1 + len(_HELP), bar("any key goes back", size), size)
     lines: list[RenderableType] = [title]
-    for label, value in fleet_head(seen.page.fleet):
+    few = size.height < _FEW_LINES
+    for label, value in fleet_head(seen.page.fleet)[: 2 if few else 3]:
         lines.append(Text(f" {label:<9} {value}", no_wrap=True, overflow="ellipsis"))
-    lines += _findings(seen, size, now, options)
+    lines += _findings(seen, size, now, options)[: 1 if few else 2]
     shown_at = now if seen.lost is None else seen.at or now  # ages are those of the last answer
     page = page_of_hosts(size)
     start = max(0, view.top - seen.offset)
     rows = seen.page.hosts[start : start + page] if view.top >= seen.offset else []
     table = host_table(rows, shown_at, width - 1, selected=view.selected - view.top)
-    lines += [Text(), Padding(table, (0, 0, 0, 1)), *[Text()] * (page - len(rows))]
-    lines += _details(rows, view, seen, width, shown_at)
+    lines += [*[Text()] * (not few), Padding(table, (0, 0, 0, 1)), *[Text()] * (page - len(rows))]
+    lines += [] if few else _details(rows, view, seen, shown_at)
     return Group(*lines, _footer(seen, view, page, size))
 
 
@@ -102,13 +104,13 @@ def _findings(
             no_wrap=True,
             overflow="ellipsis",
         )
-        for finding in fleet_findings(seen.page.fleet)[:_FINDINGS]
+        for finding in fleet_findings(seen.page.fleet)
     ]
-    return lines + [Text()] * (_FINDINGS - len(lines))
+    return [*lines, Text()]
 
 
 def _details(
-    rows: list[HostRow], view: View, seen: SeenHosts, width: int, now: datetime
+    rows: list[HostRow], view: View, seen: SeenHosts, now: datetime
 ) -> list[RenderableType]:
     """Two lines about the selected host, where less is cut than in the table."""
     place = view.selected - view.top
