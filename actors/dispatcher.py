@@ -160,7 +160,8 @@ class Dispatcher:
     def schedule(self, actor: DispatchedActor) -> None:
         """Give the actor a turn after those that are scheduled already."""
         self._ready.append(actor)
-        self._ring()
+        if not self._turn.locked():  # otherwise the thread that gives turns will look at its end
+            self._bell.ring()
 
     def help(self, step: Callable[[], None]) -> None:
         """Do `step` and give the turns that it leads to, in this thread and without waking another.
@@ -180,7 +181,7 @@ class Dispatcher:
             if mine:
                 self._turn.release()
                 if self._ready:  # what others have scheduled meanwhile has rung no bell
-                    self._ring()
+                    self._bell.ring()
 
     def tell_later(self, to: pykka.ActorRef[Any], message: Any, seconds: float) -> None:
         """Send `message` to `to` in `seconds`, unless it has ended."""
@@ -199,11 +200,6 @@ class Dispatcher:
         self._bell.ring()
         self._thread.join(timeout=1)
 
-    def _ring(self) -> None:
-        """Have the thread look, unless a thread that gives turns now will look at its end."""
-        if not self._turn.locked():
-            self._bell.ring()
-
     def _run(self) -> None:
         while self._goes_on:
             wait = self._delayed[0][0] - time.monotonic() if self._delayed else None
@@ -218,7 +214,7 @@ class Dispatcher:
                 for _ in range(len(self._ready)):
                     self._give_turn(self._ready.popleft())
             if self._ready:
-                self._ring()
+                self._bell.ring()
 
     @staticmethod
     def _give_turn(actor: DispatchedActor) -> None:

@@ -91,7 +91,7 @@ class JournalWriter(DispatchedActor):
         statistics: WriterStatistics,
         bodies: Bodies,
         hand_over: Callable[[Delivery], None],
-        observe: Callable[[QueueId, Record], None],
+        observe: Callable[[QueueId, Sequence[Record]], None],
     ) -> None:
         super().__init__(report, dispatcher)
         self._dispatcher = dispatcher
@@ -185,8 +185,7 @@ class JournalWriter(DispatchedActor):
         if asked:
             self._admit()
         for write in valid:
-            for record in write.append.records:
-                self._call(self._observe, write.append.queue, record)
+            self._call(self._observe, write.append.queue, write.append.records)
 
     def _call(self, callback: Callable[..., None], *what: object) -> None:
         """Call a reply or the observer. An error in it must not end the only writer."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pykka
+from pykka._envelope import Envelope
 
 from actors.core.commands import Answer, Command, Refusal
 from store.port import Append
@@ -136,12 +137,10 @@ class WriteFailed(msgspec.Struct, frozen=True):
 
 def tell(ref: pykka.ActorRef[Any] | None, message: Any) -> bool:
     """Send a message; False if there is no such actor, or it has ended."""
-    try:
-        if ref is not None:
-            ref.tell(message)
-    except pykka.ActorDeadError:
+    if ref is None or ref.actor_stopped.is_set():
         return False
-    return ref is not None
+    ref.actor_inbox.put(Envelope(message))  # as `ref.tell` does, in half the time
+    return True
 
 
 def stop(ref: pykka.ActorRef[Any] | None) -> None:

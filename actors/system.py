@@ -41,8 +41,9 @@ _STOP_TIMEOUT = 5.0  # seconds
 class ActorSystem:
     """All actors of one agent. Thread-safe; replies come from actors' threads.
 
-    `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with each
-    record after its commit, in the writer's thread: it must be quick; what it raises is logged.
+    `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with the
+    records of each append after its commit, in the writer's thread: it must be quick; what it
+    raises is logged.
     The caller closes the journal after `stop`. `restarts` counts failures by the name of the actor.
     """
 
@@ -57,7 +58,7 @@ class ActorSystem:
         heartbeat: Beat | None = None,
         passivate_after: float = PASSIVATE_AFTER,
         clock: Callable[[], float] = time.time,
-        observe: Callable[[QueueId, Record], None] = lambda queue, record: None,
+        observe: Callable[[QueueId, Sequence[Record]], None] = lambda queue, records: None,
     ) -> None:
         self.directory = Directory()
         self.admission = Admission()

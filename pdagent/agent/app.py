@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvloop
 
@@ -45,7 +45,7 @@ from store.records import QueueId, Record
 
 logger = logging.getLogger(__name__)
 
-Observer = Callable[[QueueId, Record], None]
+Observer = Callable[[QueueId, Sequence[Record]], None]
 """Called in the journal writer's thread with each committed record."""
 
 # How long (seconds) a thread may keep the interpreter lock when another one wants it. With Python's
@@ -116,9 +116,9 @@ def _serve(
     followers = Followers()
     observers: list[Observer] = [deliveries, followers]
 
-    def observe(queue: QueueId, record: Record) -> None:
+    def observe(queue: QueueId, records: Sequence[Record]) -> None:
         for observer in observers:
-            observer(queue, record)
+            observer(queue, records)
 
     system = ActorSystem(
         journal,

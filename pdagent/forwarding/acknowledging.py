@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from actors.core.commands import Receipt, Refusal
 from pdagent.operating.followers import wake
@@ -61,11 +61,12 @@ class Acknowledgements:
         self._expected: dict[EventId, list[Expected]] = {}
         self._ended: deque[_Ended] = deque()
 
-    def __call__(self, queue: QueueId, record: Record) -> None:
+    def __call__(self, queue: QueueId, records: Sequence[Record]) -> None:
         """Called in the writer's thread."""
-        if isinstance(record, _Ended) and record.event in self._expected:
-            self._ended.append(record)
-            wake(self._loop, self._settle_ended)
+        for record in records:
+            if isinstance(record, _Ended) and record.event in self._expected:
+                self._ended.append(record)
+                wake(self._loop, self._settle_ended)
 
     def expect(self, event: EventId) -> Expected:
         """Call this before the event is handed over: its delivery may be quicker than its receipt.

@@ -49,16 +49,17 @@ class DeliveryMeasurements:
         self.seconds = {outcome: Histogram(DELIVERY_BUCKETS) for outcome in outcomes}
         self.deferred: dict[str, int] = dict.fromkeys(get_args(DeferReason), 0)
 
-    def __call__(self, queue: QueueId, record: Record) -> None:
+    def __call__(self, queue: QueueId, records: Sequence[Record]) -> None:
         """Called in the writer's thread."""
-        match record:
-            case EventDelivered(seconds=seconds):
-                self.seconds["delivered"].observe(seconds)
-            case DeliveryDeferred(seconds=seconds, reason=reason):
-                self.seconds["deferred"].observe(seconds)
-                self.deferred[reason] = self.deferred.get(reason, 0) + 1
-            case EventDeadLettered(seconds=seconds):
-                self.seconds["dead_lettered"].observe(seconds)
+        for record in records:
+            match record:
+                case EventDelivered(seconds=seconds):
+                    self.seconds["delivered"].observe(seconds)
+                case DeliveryDeferred(seconds=seconds, reason=reason):
+                    self.seconds["deferred"].observe(seconds)
+                    self.deferred[reason] = self.deferred.get(reason, 0) + 1
+                case EventDeadLettered(seconds=seconds):
+                    self.seconds["dead_lettered"].observe(seconds)
 
 
 class IntakeMeasurements:

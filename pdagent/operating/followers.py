@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -111,7 +111,7 @@ class TailClient:
 
 
 class Followers:
-    """All who follow at the moment. Called in the journal writer's thread for each record.
+    """All who follow at the moment. Called in the journal writer's thread for each append.
 
     The tuple is replaced, never changed, so that the writer needs no lock while it goes through it.
     """
@@ -120,9 +120,10 @@ class Followers:
         self._followers: tuple[TailClient, ...] = ()
         self._ended = False
 
-    def __call__(self, queue: QueueId, record: Record) -> None:
+    def __call__(self, queue: QueueId, records: Sequence[Record]) -> None:
         for follower in self._followers:
-            follower.note(queue, record)
+            for record in records:
+                follower.note(queue, record)
 
     def join(self, wants: Callable[[QueueId], bool]) -> TailClient:
         """A new follower of the queues that `wants` names. Raises `TooManyFollowers`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def test_an_observer_that_raises_is_told_of_once_and_called_again(
 ) -> None:
     seen = []
 
-    def observe(queue: QueueId, record: Record) -> None:
-        seen.append(record)
+    def observe(queue: QueueId, records: Sequence[Record]) -> None:
+        seen.extend(records)
         fail()
 
     with RunningActors(tmp_path / "journal", observe=observe) as actors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from actors.core.verdict import NOT_AT_PAGERDUTY
@@ -74,10 +74,11 @@ class TransitionLog:
         self._outage = _Outage(target)
         self._what_was_accepted = lru_cache(_MOST_KEPT)(self._shown_of_accepted)
 
-    def __call__(self, queue: QueueId, record: Record) -> None:
+    def __call__(self, queue: QueueId, records: Sequence[Record]) -> None:
         """Called in the writer's thread: leaves the work to the log's."""
-        if type(record) is not DeliveryStarted:
-            self._thread.put(self._render, (queue, record))
+        for record in records:
+            if type(record) is not DeliveryStarted:
+                self._thread.put(self._render, (queue, record))
 
     def _render(self, transition: tuple[QueueId, Record]) -> str:
         queue, record = transition

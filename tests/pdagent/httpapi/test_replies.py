@@ -43,4 +43,4 @@ def test_a_commit_after_the_end_of_the_event_loop_wakes_no_follower(
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())
-    followers(QueueId(1), EventDelivered(event=EventId("1"), status=202, at=1.0))
+    followers(QueueId(1), [EventDelivered(event=EventId("1"), status=202, at=1.0)])

@@ -50,8 +50,8 @@ def test_a_follower_is_told_of_its_queues_in_order_from_a_thread() -> None:
 
         def write() -> None:
             for number in range(20):
-                all_(ONE, record(number))
-                all_(TWO, record(number))
+                all_(ONE, [record(number)])
+                all_(TWO, [record(number)])
 
         reading = asyncio.create_task(read(follower, 20))
         await asyncio.to_thread(write)
@@ -64,12 +64,12 @@ def test_one_that_reads_too_slowly_learns_where_and_how_much_it_missed() -> None
     async def test(all_: Followers) -> None:
         slow, quick = all_.join(lambda queue: True), all_.join(lambda queue: queue == TWO)
         for number in range(BUFFER + 7):
-            all_(ONE, record(number))
-        all_(TWO, record(0))
+            all_(ONE, [record(number)])
+        all_(TWO, [record(0)])
         told = await read(slow, BUFFER + 1)
         assert told[:-1] == [Transition(ONE, record(number)) for number in range(BUFFER)]
         assert told[-1] == Missed(8)
-        all_(ONE, record(99))
+        all_(ONE, [record(99)])
         assert await read(slow, 1) == [Transition(ONE, record(99))]
         assert await read(quick, 1) == [Transition(TWO, record(0))]
 
@@ -82,7 +82,7 @@ def test_silence_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(all_: Followers) -> None:
         follower = all_.join(lambda queue: True)
         assert await read(follower, 2) == [Idle(), Idle()]
-        all_(ONE, record(1))
+        all_(ONE, [record(1)])
         assert await read(follower, 1) == [Transition(ONE, record(1))]
 
     run(test)
@@ -107,9 +107,9 @@ def test_so_many_may_follow_and_who_leaves_makes_room_and_is_told_nothing() -> N
             all_.join(lambda queue: True)
         for _ in range(2):
             all_.leave(joined[0])
-        all_(ONE, record(1))
+        all_(ONE, [record(1)])
         new = all_.join(lambda queue: True)
-        all_(ONE, record(2))
+        all_(ONE, [record(2)])
         assert await read(new, 1) == [Transition(ONE, record(2))]
         joined[0].end()
         assert await read(joined[0], 1) == []

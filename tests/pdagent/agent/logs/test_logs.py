@@ -51,7 +51,7 @@ class Log:
         self.stream.seek(0)
         self.stream.truncate()
         for record in records:
-            self.observe(QueueId(7), record)
+            self.observe(QueueId(7), [record])
         return self.stream.getvalue().splitlines()
 
 
