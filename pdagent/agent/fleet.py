@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdagent.agent.outlet import user_agent
 from pdagent.httpapi.agent import Agent
-from store.log import Log
+
+if TYPE_CHECKING:
+    from store.log import Log
 
 
 def fleet_tasks(agent: Agent, log: Log | None = None) -> list[Coroutine[Any, Any, None]]:

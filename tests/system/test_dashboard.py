@@ -215,12 +215,12 @@ def test_the_terminal_is_given_back_as_it_was(
     command = idle.command("status", "--watch")
     if end == "mistake":
         mistake = (
-            "import sys, pdagent.dashboard.live.loop as loop; from pdagent.cli import main; "
-            "real = loop.page_of; calls = []\n"
+            "import sys, pdagent.dashboard.live.screen as screen; from pdagent.cli import main; "
+            "real = screen.page_of; calls = []\n"
             "def page_of(size):\n"
             "    calls.append(size)\n"
             "    return real(size) if len(calls) < 9 else 1 // 0\n"
-            "loop.page_of = page_of; sys.exit(main(sys.argv[1:]))"
+            "screen.page_of = page_of; sys.exit(main(sys.argv[1:]))"
         )
         script = idle.directory / "mistake.py"
         script.write_text(mistake)

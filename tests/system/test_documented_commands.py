@@ -30,6 +30,17 @@ ELSEWHERE = {
     "server --sandbox": "tests/system/test_trial.py",
     "server stop": "tests/system/test_clean_stop.py",
     "status --watch": "tests/system/test_dashboard.py",
+    **dict.fromkeys(
+        (
+            "status --fleet",
+            "hosts --missing",
+            "hosts --json | jq -r 'select(.version != \"1.2.0\") | .host'",
+            "hosts forget web1",
+            "hosts forget NAME",
+            "hosts forget --missing",
+        ),
+        "tests/pdagent/fleet/test_relay_hosts.py",
+    ),
     "queue tail": "tests/system/test_queue_commands.py",
     "init --system": "tests/system/test_whole_host.py",
     "init --system --from /etc/pdagent.conf": "tests/system/test_whole_host.py",

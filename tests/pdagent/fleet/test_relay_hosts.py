@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,10 +121,18 @@ def test_a_host_that_reports_is_not_forgotten(relay: AgentProcess) -> None:
     assert relay.cli("hosts", "forget").returncode == 2
 
 
-def test_an_agent_that_is_no_relay_says_where_to_ask(tmp_path: Path) -> None:
-    with AgentProcess(tmp_path / "agent", NOWHERE) as agent:
+def test_an_agent_that_is_no_relay_says_where_to_ask_and_loads_nothing_for_it(
+    tmp_path: Path,
+) -> None:
+    agent = AgentProcess(tmp_path / "agent", NOWHERE)
+    agent.env = {"PYTHONPROFILEIMPORTTIME": "1"}
+    with agent:
+        agent.env = {}  # that of commands
         for command in (("hosts",), ("status", "--fleet"), ("hosts", "forget", "--missing")):
             done = agent.cli(*command)
             assert done.returncode == 1
             assert done.stderr.startswith("error: this agent is no relay")
         assert report(agent, "a", agent.secret).status_code == 409
+        assert "pdagent.httpapi.operators.hosts" in agent.log()
+        for package in ("pdagent.fleet", "pdagent.forwarding", "pdagent.relay", "nats"):
+            assert not re.search(rf"\| +{re.escape(package)}\b", agent.log()), package
