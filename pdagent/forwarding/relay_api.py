@@ -29,7 +29,7 @@ _RATE_LIMITS = (403, 429)  # as PagerDuty: v1 has 403
 _GATEWAY = (502, 504)  # a load balancer in front of a relay that is away
 _SERVICE_UNAVAILABLE = 503
 _LOOP_DETECTED = 508
-_LONGEST_WAIT_FOR_ROOM = 10.0  # seconds
+_LONGEST_WAIT_FOR_ROOM = 5.0  # seconds
 
 
 class NotTaken(Deferred, frozen=True, kw_only=True):

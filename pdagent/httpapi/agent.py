@@ -178,7 +178,12 @@ def submit(
         expected, final = relays.expect(new.id), done
 
         def done(answer: Receipt | Refusal) -> None:
-            relays.settle(expected, answer, final)
+            def settled(outcome: Receipt | Refusal) -> None:
+                if outcome is not answer:  # its own answer is counted already
+                    agent.intake.note(outcome, 0.0)
+                final(outcome)
+
+            relays.settle(expected, answer, settled)
 
     agent.replies.submit(
         partial(agent.system.accept, key, new), lambda answer: done(_measured(agent, answer, began))

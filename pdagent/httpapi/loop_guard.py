@@ -27,6 +27,7 @@ class LoopGuard:
 
     def __init__(self, agent: Agent) -> None:
         self._id = agent.journal.agent_id
+        self._relays = agent.config.relays
         self._host = urlsplit(agent.config.events_url).hostname
         self._cause = (
             "deliver_via has an address of this agent: set it to PagerDuty's"
@@ -59,6 +60,11 @@ class LoopGuard:
         raise falcon.HTTPLoopDetected(description=why)
 
     def _reason(self, passed: tuple[str, ...]) -> str:
+        if passed[0] == self._id and self._relays:
+            return (
+                f"one of relays ({', '.join(self._relays)}) leads to this agent itself: name other "
+                "agents there"
+            )
         if passed[0] == self._id:
             return (
                 f"events_url {self._host} leads to this agent itself: {self._cause} "

@@ -63,7 +63,9 @@ def _about_waiting(row: EventRow, session: Session) -> Iterator[str]:
         yield f"Its key is held{because}: its events are not delivered until it is released:"
         yield f"    {session.command('queue', 'release', '-k', option_for(session, row.queue))}"
     elif row.state == "deferred" and (row.last_error or "").startswith(("unreachable", "loop")):
-        yield "PagerDuty could not be reached. The event is sent when it can be; see since when:"
+        relays = (row.last_error or "").startswith("unreachable: relay ")
+        who = "No relay could" if relays else "PagerDuty could not"
+        yield f"{who} be reached. The event is sent when that works again; see since when:"
         yield f"    {session.command('status')}"
     elif row.state == "deferred":
         yield "It is retried automatically. To retry it now, or to discard it:"

@@ -70,7 +70,7 @@ def test_an_event_that_waits_for_pagerduty_is_not_advised_to_be_retried(
             return "\n  state         deferred" in shown
 
         agent.wait_for(waits, "an attempt has failed")
-        assert "PagerDuty could not be reached. The event is sent when it can be" in shown
+        assert "PagerDuty could not be reached. The event is sent when that works again" in shown
         assert "\n  next attempt" not in shown
         assert "queue retry" not in shown
         assert "unreachable for" in shell.output(command_in(shown, "agent status"))
