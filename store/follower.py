@@ -84,8 +84,11 @@ class Follower:
         """Whether the message of a position is that of the log, as far as the log still has it."""
         if position.seq < first:
             return True
-        for message in self._log.read(position.seq - 1):
-            return part_in(message)[:2] == (position.writer, position.number)
+        try:
+            for message in self._log.read(position.seq - 1):
+                return part_in(message)[:2] == (position.writer, position.number)
+        except LogTrimmedError:
+            return True  # it was there when `first` was asked for
         raise LogUnavailableError(f"message {position.seq} of the log can't be read now")
 
     def catch_up(self, wait: float = 0.0) -> int:

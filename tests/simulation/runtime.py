@@ -226,7 +226,7 @@ class Runtime:
         if ready and (following > clock.now or self._draw() < 0.7):
             place = int(self._draw() * len(ready))
             ready[place], ready[-1] = ready[-1], ready[place]
-            self._run(ready.pop())
+            self._give_step(ready.pop())
             if self.violation is not None:
                 raise self.violation
             if self.crashing:
@@ -242,6 +242,9 @@ class Runtime:
             return False
         clock.advance(following - clock.now)
         return True
+
+    def _give_step(self, actor: SupervisedActor) -> None:
+        self._run(actor)
 
     def _list(self, actor: SupervisedActor) -> None:
         if actor not in self._listed:
