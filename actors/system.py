@@ -43,7 +43,7 @@ class ActorSystem:
 
     `retention` is in seconds; without `heartbeat`, none is sent. `observe` is called with the
     records of each append after its commit, in the writer's thread: it must be quick; what it
-    raises is logged.
+    raises is logged. `outer_trouble` returns further reasons for `trouble`.
     The caller closes the journal after `stop`. `restarts` counts failures by the name of the actor.
     """
 
@@ -59,6 +59,7 @@ class ActorSystem:
         passivate_after: float = PASSIVATE_AFTER,
         clock: Callable[[], float] = time.time,
         observe: Callable[[QueueId, Sequence[Record]], None] = lambda queue, records: None,
+        outer_trouble: Callable[[], list[str]] = list,
     ) -> None:
         self.directory = Directory()
         self.admission = Admission()
@@ -71,6 +72,7 @@ class ActorSystem:
         self._observe = observe
         self._retention = retention
         self._heartbeat = heartbeat
+        self._outer_trouble = outer_trouble
         self._singles: Singles = {}
         self._dispatcher = Dispatcher("sequencers")
         self._committing = Dispatcher("writer")
@@ -157,7 +159,7 @@ class ActorSystem:
                 f"the journal's disk does not answer: a commit has taken over {COMMIT_WITHIN:g} s; "
                 "events wait for it"
             )
-        return reasons + self.dead_parts()
+        return reasons + self._outer_trouble() + self.dead_parts()
 
     def dead_parts(self) -> list[str]:
         """The part of `trouble` that a new process would mend: what doesn't run, but should."""

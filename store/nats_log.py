@@ -33,6 +33,7 @@ from store.nats_answers import (
     checked,
 )
 from store.nats_connection import EngineConnection
+from store.nats_nodes import NodeFacts, nodes_at
 
 MOST_BYTES = 1 << 20
 """No message is larger, with its headers; smaller if the server says so."""
@@ -148,6 +149,13 @@ class NatsLog:
     def streams(self) -> list[StreamFacts]:
         """What the leaders of both streams say about their copies."""
         return [self._info(stream).facts(stream) for stream in (self._stream, self._table)]
+
+    def nodes(self) -> list[NodeFacts]:
+        """What all nodes that answer within a second say about themselves, by name.
+
+        Empty if the relay's account may not ask them.
+        """
+        return nodes_at(self._connection)
 
     def close(self) -> None:
         self._connection.close()

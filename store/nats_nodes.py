@@ -1,98 +1,82 @@
-"""What the monitoring ports of the engine's nodes say; clients with usual rights can't ask them."""
+"""What the nodes of an engine say about themselves, if the relay's account may ask them."""
 
 from __future__ import annotations
 
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-_PORT = 8222
-_SECONDS = 2.0
+from store.nats_connection import EngineConnection
+
+_NODES = "$SYS.REQ.SERVER.PING.JSZ"
+_CONNECT_SECONDS = 3.0
+_ANSWER_SECONDS = 1.0
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of the engine: `url` is its monitoring port's, `name` as in `CopyFacts.node`.
+    """What a node says about itself. Its cluster has `cluster_size` nodes, 0: it can't say yet."""
 
-    `problem` says why there was no answer; then the rest is empty. `sync_always` is whether it
-    answers for a message only after an fsync. `cluster_size` counts the nodes, this one included,
-    as it knows them (0: it is alone).
-    """
-
-    url: str
-    problem: str = ""
-    name: str = ""
-    version: tuple[int, ...] = ()
-    jetstream: bool = False
-    sync_always: bool = False
-    cluster_size: int = 0
-
-
-class _JetStreamConfig(msgspec.Struct, frozen=True):
-    sync_always: bool = False
-
-
-class _Meta(msgspec.Struct, frozen=True):
-    cluster_size: int = 0
-
-
-class _JetStream(msgspec.Struct, frozen=True):
-    config: _JetStreamConfig | None = None
-    meta: _Meta = _Meta()
-
-
-class _Varz(msgspec.Struct, frozen=True):
-    server_name: str
+    name: str
     version: str
-    jetstream: _JetStream = _JetStream()
+    sync_always: bool
+    cluster_size: int
 
 
-def monitoring_urls(urls: Sequence[str]) -> list[str]:
-    """Where the monitoring ports are, if nobody has changed that: port 8222 of the same hosts."""
-    hosts = (urlsplit(url).hostname or "" for url in urls)
-    return [f"http://{f'[{host}]' if ':' in host else host}:{_PORT}" for host in hosts]
+class _Server(msgspec.Struct, frozen=True):
+    name: str = ""
+    ver: str = ""
 
 
-def ask_nodes(monitoring: Sequence[str], ca: Path | None = None) -> list[NodeFacts]:
-    """What each node says, within about two seconds; `ca` is for https."""
-    context = ssl.create_default_context(cafile=ca)
-    # No proxy: the nodes are neighbours.
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
+class _StoreConfig(msgspec.Struct, frozen=True):
+    sync_always: bool = False
 
-    def ask(url: str) -> NodeFacts:
-        try:
-            with opener.open(f"{url.rstrip('/')}/varz", timeout=_SECONDS) as answer:
-                varz = msgspec.json.decode(answer.read(), type=_Varz)
-        except urllib.error.HTTPError as error:
-            return NodeFacts(url=url, problem=f"HTTP {error.code}")
-        except urllib.error.URLError as error:
-            return NodeFacts(url=url, problem=str(getattr(error.reason, "strerror", error.reason)))
-        except OSError as error:
-            return NodeFacts(url=url, problem=error.strerror or str(error) or "no answer")
-        except (ValueError, msgspec.DecodeError):
-            return NodeFacts(url=url, problem="this is no monitoring port of nats-server")
-        config = varz.jetstream.config
+
+class _MetaCluster(msgspec.Struct, frozen=True):
+    leader: str = ""
+    cluster_size: int = 0
+
+
+class _NodeData(msgspec.Struct, frozen=True):
+    disabled: bool = False
+    config: _StoreConfig = _StoreConfig()
+    meta_cluster: _MetaCluster | None = None
+
+
+class NodeAnswer(msgspec.Struct, frozen=True):
+    """A node's own report on its part of JetStream."""
+
+    server: _Server = _Server()
+    data: _NodeData = _NodeData()
+
+    def facts(self) -> NodeFacts | None:
+        """What relays have to know of it; None for a node that stores nothing."""
+        if self.data.disabled:
+            return None
+        cluster = self.data.meta_cluster
+        size = 1 if cluster is None else cluster.cluster_size if cluster.leader else 0
         return NodeFacts(
-            url=url,
-            name=varz.server_name,
-            version=_version(varz.version),
-            jetstream=config is not None,
-            sync_always=config is not None and config.sync_always,
-            cluster_size=varz.jetstream.meta.cluster_size,
+            name=self.server.name,
+            version=self.server.ver,
+            sync_always=self.data.config.sync_always,
+            cluster_size=size,
         )
 
-    with ThreadPoolExecutor(max_workers=len(monitoring) or 1) as threads:
-        return list(threads.map(ask, monitoring))
+
+def nodes_at(connection: EngineConnection) -> list[NodeFacts]:
+    """The nodes that answer within a second, by name. Raises `LogUnavailableError`."""
+    answers = connection.batch(_NODES, b"{}", _ANSWER_SECONDS)
+    found = [msgspec.json.decode(data, type=NodeAnswer).facts() for _, data in answers]
+    return sorted((node for node in found if node is not None), key=lambda node: node.name)
 
 
-def _version(text: str) -> tuple[int, ...]:
-    """`2.14.0-RC.1` as (2, 14, 0), to be compared."""
-    numbers = text.partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdecimal())
+def engine_nodes(
+    urls: Sequence[str], *, credentials: Path | None = None, ca: Path | None = None
+) -> list[NodeFacts]:
+    """The same of an engine in which nothing is to be made."""
+    connection = EngineConnection(urls, credentials=credentials, ca=ca)
+    try:
+        connection.max_payload(_CONNECT_SECONDS)  # connects
+        return nodes_at(connection)
+    finally:
+        connection.close()

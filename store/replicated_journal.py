@@ -68,6 +68,11 @@ class ReplicatedJournal:
         """Whether another process has become the owner after this one."""
         return self._fenced is not None
 
+    @property
+    def applied(self) -> int:
+        """The number of the last message of the log that is taken into account."""
+        return self._follower.seq
+
     def lag(self) -> int:
         """How many messages of the log are not applied yet. Raises `LogUnavailableError`."""
         return max(0, self._log.bounds()[1] - self._follower.seq)

@@ -51,10 +51,12 @@ class Lease:
 
     `me` is the process's own name for the row: no other process, and no earlier one of this relay,
     has the same. `free_from` is when it may take a free lease; once it has seen another owner, it
-    may at any time. `lost` says that another process has taken the lease from this one.
+    may at any time. Until `may_take` is set it only looks on. `lost` says that another process has
+    taken the lease from this one.
     """
 
-    def __init__(self, me: str, *, free_from: float = -math.inf) -> None:
+    def __init__(self, me: str, *, free_from: float = -math.inf, may_take: bool = True) -> None:
+        self.may_take = may_take
         self._me = me
         self._free_from = free_from
         self.lost = False
@@ -102,17 +104,12 @@ class Lease:
         """The row was read: its owner and revision, `FREE` and 0 if there is none."""
         if 0 < revision < self._revision:
             return  # the answer of a node that lags behind
-        free = owner == FREE
-        if owner == self._me or not revision:
+        if owner == self._me or (self.owned and not revision):
             self._expected = revision
         elif self.owned:
             self.lost = True
-        elif free and now >= self._free_from:
+        elif self._is_to_be_had(owner, revision, now) and self.may_take:
             self._expected = revision
-        elif not free:
-            self._free_from = -math.inf
-            if self._has_waited(revision, now):
-                self._expected = revision
         self._revision, self._answered = revision, now
 
     def give_up(self) -> int | None:
@@ -123,6 +120,12 @@ class Lease:
         expected = self._expected if self.owned else None
         self._valid_from = None
         return expected
+
+    def _is_to_be_had(self, owner: str, revision: int, now: float) -> bool:
+        if owner == FREE:
+            return now >= self._free_from
+        self._free_from = -math.inf
+        return self._has_waited(revision, now)
 
     def _has_waited(self, revision: int, now: float) -> bool:
         if revision != self._revision:

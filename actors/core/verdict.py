@@ -20,7 +20,7 @@ DeferReason = Literal[
 NOT_AT_PAGERDUTY = ("unreachable", "loop")
 """No request gets as far as PagerDuty: that concerns every key, and no event is to blame."""
 
-NOT_SENT = "not_owner"
+NOT_SENT: Literal["not_owner"] = "not_owner"
 """A relay's lease was not valid, so no request was made: that says nothing about the event or the
 link."""
 

@@ -7,11 +7,11 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -25,7 +25,7 @@ from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
 from pdagent.agent.outlet import Outlet, user_agent
 from pdagent.agent.pidfile import pidfile
-from pdagent.agent.stopping import StopAsked, StopSignals, stop_signals
+from pdagent.agent.stopping import StopAsked, StopSignals
 from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
 from pdagent.eventsapi.heartbeat import HeartbeatApi
@@ -41,7 +41,11 @@ from pdagent.operating.names import QueueNames
 from pdagent.operating.traffic import Traffic
 from store.errors import JournalError
 from store.lmdb_journal import LmdbJournal
+from store.port import Journal
 from store.records import QueueId, Record
+
+if TYPE_CHECKING:
+    from pdagent.relay.relay import Relay
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,10 @@ def run(config: Config, signals: StopSignals, *, sandbox: bool = False) -> int:
 def _run(config: Config, log: LogThread, signals: StopSignals, sandbox: bool) -> int:
     # The pidfile's lock goes last: when 'server stop' sees it free, the journal is free as well.
     with pidfile(needed(config.pidfile)):
+        if config.engine_urls:
+            from pdagent.relay.process import run_relay
+
+            return run_relay(config, log, signals, _serve)
         try:
             with signals.interrupting():
                 journal = LmdbJournal(
@@ -106,12 +114,13 @@ def _run(config: Config, log: LogThread, signals: StopSignals, sandbox: bool) ->
 
 def _serve(
     config: Config,
-    journal: LmdbJournal,
+    journal: Journal,
     log: LogThread,
     signals: StopSignals,
     listeners: list[socket.socket],
+    relay: Relay | None = None,
 ) -> int:
-    outlet = Outlet(config, journal.agent_id)
+    outlet = Outlet(config, journal.agent_id, relay)
     deliveries = DeliveryMeasurements()
     followers = Followers()
     observers: list[Observer] = [deliveries, followers]
@@ -132,6 +141,7 @@ def _serve(
         retention=config.retention,
         heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
         observe=observe,
+        outer_trouble=list if relay is None else relay.trouble,
     )
     names, by_id = QueueNames(config.routing_keys), system.directory.by_id
     observers.append(
@@ -163,6 +173,7 @@ def _serve(
         intake=IntakeMeasurements(),
         relays=outlet.relays,
         replay_seconds=replay_seconds,
+        further=() if relay is None else relay.collectors(),
     )
     manager = ServiceManager(os.environ)
     try:
@@ -174,10 +185,10 @@ def _serve(
                 _answer(config, metrics, outlet, followers, observers, manager, signals, listeners)
             )
     finally:
-        manager.tell("STOPPING=1")
         # The loop's handlers went with it; a second signal must not cut the orderly end short.
-        for number in stop_signals():
-            signal.signal(number, signal.SIG_IGN)
+        signals.only_note()
+        if relay is None or not relay.leaves:
+            manager.tell("STOPPING=1")
         for listener in listeners:
             listener.close()
         system.stop()
@@ -198,8 +209,9 @@ async def _answer(
     signals: StopSignals,
     listeners: list[socket.socket],
 ) -> None:
+    loop = asyncio.get_running_loop()
     if (this := asyncio.current_task()) is not None:
-        signals.hand_over(asyncio.get_running_loop(), this.cancel)  # until it listens
+        signals.hand_over(loop, this.cancel)  # until it listens
     system = sources.system
     agent = Agent(
         system=system,
@@ -220,7 +232,7 @@ async def _answer(
 
         agent.acknowledgements = Acknowledgements(sources.journal)
         observers.append(agent.acknowledgements)
-    relaying = fleet_tasks(agent)
+    relaying = fleet_tasks(agent, outlet.relay.log if outlet.relay else None)
     sources.fleet = agent.fleet
     notifications = Notifications(agent)
     agent.test_notifications = notifications.test
@@ -241,6 +253,9 @@ async def _answer(
         )
         tasks.append(asyncio.create_task(informing))
 
+    over = asyncio.Event()
+    if outlet.relay is not None:
+        outlet.relay.serving(agent, lambda: loop.call_soon_threadsafe(over.set))
     try:
         if config.spool is not None:
             intake = SpoolIntake(agent, needed(config.spool))
@@ -251,9 +266,11 @@ async def _answer(
             *application.build(agent),
             config,
             listeners,
+            signals=signals,
             on_ready=ready,
             on_stop=agent.followers.end_all,
             failed=lambda: system.supervisor_failure() is not None,
+            until=over,
         )
     finally:
         await _end(tasks)
@@ -273,7 +290,7 @@ def _in_a_line(system: ActorSystem, target: str) -> str:
     return f"{down}{waiting} events wait"
 
 
-def _heartbeat(config: Config, journal: LmdbJournal, system: Callable[[], ActorSystem]) -> Beat:
+def _heartbeat(config: Config, journal: Journal, system: Callable[[], ActorSystem]) -> Beat:
     api = HeartbeatApi(
         config.api_url,
         agent_id=journal.agent_id,

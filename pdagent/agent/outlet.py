@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from pdagent.forwarding.choice import RelayChoice
     from pdagent.forwarding.forwarder import Forwarder
     from pdagent.forwarding.resending import Resender
+    from pdagent.relay.relay import Relay
     from store.port import Journal
 
 
 class Outlet:
-    """Makes the senders' ports. `relays` is what they all know about the relays, None without."""
+    """Makes the senders' ports. `relays` is what they all know about the relays, None without.
 
-    def __init__(self, config: Config, agent_id: str) -> None:
+    `relay` is set if this agent is one itself.
+    """
+
+    def __init__(self, config: Config, agent_id: str, relay: Relay | None = None) -> None:
+        self.relay = relay
         self._config = config
         self._agent_id = agent_id
         self.relays: RelayChoice | None = None
@@ -36,13 +41,14 @@ class Outlet:
         config = self._config
         if self.relays is not None:
             return self._forwarder(self.relays)
-        return EventsApi(
+        port = EventsApi(
             config.events_url,
             user_agent=user_agent(),
             agent_id=self._agent_id,
             deliver_via=config.deliver_via,
             render=_render,
         )
+        return port if self.relay is None else self.relay.leased(port)
 
     def resender(self, system: ActorSystem, journal: Journal) -> Resender | None:
         """What sends to the relays again what they have lost; None without relays."""

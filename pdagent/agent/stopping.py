@@ -28,8 +28,13 @@ class StopSignals:
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self.asked = False
+        """Whether a signal to stop has come."""
         self._may_interrupt = False
+        self.only_note()
+
+    def only_note(self) -> None:
+        """From here on, a signal does nothing but set `asked`."""
         for number in stop_signals():
             signal.signal(number, self._note)
 
@@ -38,7 +43,7 @@ class StopSignals:
         """Let a signal, or one that has come before, end this block by raising `StopAsked`."""
         self._may_interrupt = True
         try:
-            if self._asked:
+            if self.asked:
                 raise StopAsked
             yield
         finally:
@@ -46,13 +51,18 @@ class StopSignals:
 
     def hand_over(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
         """Have `loop` call `stop` for a signal from here on; now, if one has come before."""
+
+        def note() -> None:
+            self.asked = True
+            stop()
+
         for number in stop_signals():
-            loop.add_signal_handler(number, stop)
-        if self._asked:
+            loop.add_signal_handler(number, note)
+        if self.asked:
             stop()
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked = True
+        self.asked = True
         if self._may_interrupt:
             self._may_interrupt = False  # once: what it leads to must not be cut short
             raise StopAsked

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import falcon.asgi
 import msgspec
 
 from actors.core.accepting import OWN_NAME
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pdagent.forwarding.acknowledging import Acknowledgements
     from pdagent.forwarding.choice import RelayChoice
     from pdagent.forwarding.resending import Resender
+
+FalconApp = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 _NO_TIME = (
     "Pd-Occurred-At: ignored, as it is neither a number of seconds since 1970 nor a time such as "
@@ -66,6 +69,8 @@ class Agent(msgspec.Struct, kw_only=True, eq=False):
     """Uses each channel of `notify` once; by channel, why it failed, None if it did not."""
     fleet: FleetDesk | None = None
     """The hosts that report to this agent, if it is a relay."""
+    add_routes: Callable[[FalconApp], None] = lambda app: None
+    """Adds the routes of a relay."""
     warnings: Callable[[], list[str]] = list
     """What needs attention while the agent works, one sentence each."""
 

@@ -9,7 +9,7 @@ import falcon
 import falcon.asgi
 
 from pdagent.events.kinds import EVENT_PATHS
-from pdagent.httpapi.agent import Agent
+from pdagent.httpapi.agent import Agent, FalconApp
 from pdagent.httpapi.answers import INTEGRATION_PATH, NAGIOS_PATH, Outcome, error_body, mistake
 from pdagent.httpapi.guard import BrowserGuard, Secret, secret_for_events
 from pdagent.httpapi.intake.batch import SendBatch
@@ -34,9 +34,6 @@ from store.errors import JournalError
 logger = logging.getLogger(__name__)
 # Seconds: a journal that is full or failing needs attention.
 _RETRY_AFTER = 30
-
-
-FalconApp = falcon.asgi.App[falcon.asgi.Request, falcon.asgi.Response]
 
 
 def build(agent: Agent) -> tuple[AsgiApplication, DirectIntake]:
@@ -69,12 +66,7 @@ def with_routes(
     agent: Agent, paths: Mapping[str, SingleEvents], guards: list[LoopGuard | BrowserGuard]
 ) -> FalconApp:
     """The application with all routes; `openapi.json` describes each."""
-    app: FalconApp = falcon.asgi.App(middleware=guards)
-    app.req_options.strip_url_path_trailing_slash = True
-    app.set_error_serializer(_serialize)
-    app.add_error_handler(Exception, _unexpected)
-    app.add_error_handler(SenderGone, _gone)
-    app.add_error_handler(JournalError, _journal_trouble)
+    app = without_routes(guards)
     for path, single in paths.items():
         app.add_route(path, SingleEventsResource(single, has_jobs=path == "/send"))
     secret = Secret(agent.config.secret)
@@ -102,6 +94,18 @@ def with_routes(
     app.add_route("/health/live", health, suffix="live")
     app.add_route("/metrics", Metrics(agent))
     app.add_route("/openapi.json", OpenApi())
+    agent.add_routes(app)
+    return app
+
+
+def without_routes(guards: list[LoopGuard | BrowserGuard]) -> FalconApp:
+    """An application that has guards, and answers errors as JSON."""
+    app: FalconApp = falcon.asgi.App(middleware=guards)
+    app.req_options.strip_url_path_trailing_slash = True
+    app.set_error_serializer(_serialize)
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(SenderGone, _gone)
+    app.add_error_handler(JournalError, _journal_trouble)
     return app
 
 

@@ -14,7 +14,7 @@ from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.operators.status import link
 
 _DOCUMENT = Path(__file__).with_name("openapi.json")
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health:
@@ -57,7 +57,7 @@ class Metrics:
         """200 and the metrics; a thread collects them, so that 100,000 queues delay no sender."""
         if self._agent.metrics is None:
             raise falcon.HTTPNotFound
-        response.content_type = _METRICS_TYPE
+        response.content_type = METRICS_TYPE
         response.data = await asyncio.to_thread(self._agent.metrics)
 
 

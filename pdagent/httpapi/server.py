@@ -13,7 +13,7 @@ from typing import cast
 
 import uvicorn
 
-from pdagent.agent.stopping import stop_signals
+from pdagent.agent.stopping import StopSignals
 from pdagent.config import Config, StartRefused
 from pdagent.config.listener import Listener
 from pdagent.httpapi.connection.direct import DirectProtocol
@@ -179,13 +179,15 @@ async def serve(
     config: Config,
     listeners: list[socket.socket],
     *,
+    signals: StopSignals,
     on_ready: Callable[[], None],
     on_stop: Callable[[], None],
     failed: Callable[[], bool],
+    until: asyncio.Event,
 ) -> None:
-    """Answer requests until a signal to stop or `failed` ends it; then finish those begun.
+    """Answer requests until a signal to stop, `until` or `failed` ends it; then finish those begun.
 
-    `intake` answers what it can, `app` everything else.
+    `intake` answers what it can, `app` everything else. `failed` is looked at once a second.
     `on_stop` is called first, to end answers that have no end of their own. Raises
     `StartRefused` if the certificate and its key can't be used.
     """
@@ -198,15 +200,15 @@ async def serve(
         server.should_exit = True
         on_stop()
 
-    for number in stop_signals():
-        loop.add_signal_handler(number, stop)
+    signals.hand_over(loop, stop)
 
     async def watch() -> None:
         while not server.started:
             await asyncio.sleep(0.01)
         on_ready()
-        while not failed():
-            await asyncio.sleep(_LOOK_EVERY)
+        while not (until.is_set() or failed()):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), _LOOK_EVERY)
             _look_at_connections(server, loop.time())
         stop()
 

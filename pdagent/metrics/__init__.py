@@ -7,7 +7,7 @@ others together as `unnamed`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from pdagent.metrics.measuring import DeliveryMeasurements, IntakeMeasurements
 from store.port import Journal
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from pdagent.fleet.desk import FleetDesk
     from pdagent.forwarding.choice import RelayChoice
 
@@ -26,7 +28,7 @@ class Sources(msgspec.Struct, kw_only=True, eq=False):
     """Where the figures come from. `replay_seconds`: how long the start took to read the journal.
 
     `routing_keys` are the config's names and their keys; `relays` is set if relays take the events,
-    `fleet` if this is a relay.
+    `fleet` if this is a relay; `further` are a relay's own metrics.
     """
 
     system: ActorSystem
@@ -39,6 +41,7 @@ class Sources(msgspec.Struct, kw_only=True, eq=False):
     replay_seconds: float
     relays: RelayChoice | None = None
     fleet: FleetDesk | None = None
+    further: Sequence[Collector] = ()
 
 
 def exposition(sources: Sources) -> Callable[[], bytes]:

@@ -94,10 +94,10 @@ class AgentCollector(Collector):
         given_up = (
             "Events given up by an operator, overtaken, by the retention or in a full journal."
         )
-        yield _counter("events_accepted", "Events stored and acknowledged.", sums.accepted)
-        yield _counter("events_delivered", "Events that PagerDuty took.", sums.delivered)
-        yield _counter("events_discarded", given_up, sums.discarded)
-        yield _counter("events_dead_lettered", "Events that became dead letters.", sums.died)
+        yield counter("events_accepted", "Events stored and acknowledged.", sums.accepted)
+        yield counter("events_delivered", "Events that PagerDuty took.", sums.delivered)
+        yield counter("events_discarded", given_up, sums.discarded)
+        yield counter("events_dead_lettered", "Events that became dead letters.", sums.died)
 
         named = {name: _Sum() for name in (*self._names.values(), UNNAMED)}
         whole, unheld = _Sum(), _Sum()
@@ -108,10 +108,10 @@ class AgentCollector(Collector):
             named[self._names.get(entry.routing_key, UNNAMED)].add(entry)
         age, age_unheld = whole.age(now), unheld.age(now)
         text = "Age of the longest waiting event"
-        yield _gauge("waiting_events", "Events that wait for delivery.", whole.waiting)
-        yield _gauge("dead_letters", "Dead letters not retried or discarded yet.", whole.dead)
-        yield _gauge("oldest_waiting_seconds", f"{text}.", age)
-        yield _gauge("oldest_unheld_seconds", f"{text} that no operator holds.", age_unheld)
+        yield gauge("waiting_events", "Events that wait for delivery.", whole.waiting)
+        yield gauge("dead_letters", "Dead letters not retried or discarded yet.", whole.dead)
+        yield gauge("oldest_waiting_seconds", f"{text}.", age)
+        yield gauge("oldest_unheld_seconds", f"{text} that no operator holds.", age_unheld)
         waiting = {name: queues.waiting for name, queues in named.items()}
         letters = {name: queues.dead for name, queues in named.items()}
         ages = {name: queues.age(now) for name, queues in named.items()}
@@ -125,28 +125,28 @@ class AgentCollector(Collector):
         paced = sum(entry.state.pace.interval > 0 for entry in entries)
         backing_off = sum(condition(entry) == "backing_off" for entry in entries)
         quarantined = sum(entry.phase == "quarantined" for entry in entries)
-        yield _gauge("queues", "Routing keys that have events or history.", known)
-        yield _gauge("queues_held", "Queues that an operator holds.", held)
-        yield _gauge("queues_paced", "Queues slowed down after a rate limit.", paced)
-        yield _gauge("queues_backing_off", "Queues that wait after a failed attempt.", backing_off)
-        yield _gauge("queues_quarantined", "Queues whose actor is quarantined.", quarantined)
+        yield gauge("queues", "Routing keys that have events or history.", known)
+        yield gauge("queues_held", "Queues that an operator holds.", held)
+        yield gauge("queues_paced", "Queues slowed down after a rate limit.", paced)
+        yield gauge("queues_backing_off", "Queues that wait after a failed attempt.", backing_off)
+        yield gauge("queues_quarantined", "Queues whose actor is quarantined.", quarantined)
 
     def _pagerduty(self) -> Iterator[Metric]:
         link, deliveries = self._sources.system.link(), self._sources.deliveries
         lasts = {link.state: link.lasts or 0.0}
         probing = len(lasts.keys() & _DOWN)
-        yield _gauge("breaker_open", "1 while all keys share one probe.", probing)
+        yield gauge("breaker_open", "1 while all keys share one probe.", probing)
         for state, text in _DOWN.items():
-            yield _gauge(f"{state}_seconds", text, lasts.get(state, 0.0))
+            yield gauge(f"{state}_seconds", text, lasts.get(state, 0.0))
         relays = self._sources.relays
         text = "How often another relay than the one before took an event."
-        yield _counter("relay_switches", text, relays.switches if relays else 0)
+        yield counter("relay_switches", text, relays.switches if relays else 0)
         if relays is not None:
             family = InfoMetricFamily("pdagent_relay", "The relay that took the last event.")
             family.add_metric([], {"url": relays.current})
             yield family
-        yield _gauge("in_flight", "Deliveries under way.", link.in_flight)
-        yield _gauge("waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn)
+        yield gauge("in_flight", "Deliveries under way.", link.in_flight)
+        yield gauge("waiting_for_turn", "Queues that wait for a sender.", link.waiting_for_turn)
         yield _by_reason("deferred", "Attempts to be repeated, by reason.", deliveries.deferred)
         seconds = HistogramMetricFamily(
             "pdagent_delivery_seconds", "Length of attempts.", labels=["outcome"]
@@ -170,25 +170,25 @@ class AgentCollector(Collector):
         disk = os.statvfs(self._sources.database)
         disk_free = disk.f_bavail * disk.f_frsize
         replay = self._sources.replay_seconds
-        yield _gauge("journal_used_bytes", "Room that records take.", usage.used)
-        yield _gauge("journal_limit_bytes", "New events are refused here.", usage.limit)
-        yield _gauge("journal_free_bytes", "Room for new events.", free)
-        yield _gauge("journal_records", "Records kept.", usage.entries)
-        yield _gauge("journal_disk_free_bytes", "Of its file system.", disk_free)
-        yield _counter("commits", "Synced transactions.", writer.commits)
+        yield gauge("journal_used_bytes", "Room that records take.", usage.used)
+        yield gauge("journal_limit_bytes", "New events are refused here.", usage.limit)
+        yield gauge("journal_free_bytes", "Room for new events.", free)
+        yield gauge("journal_records", "Records kept.", usage.entries)
+        yield gauge("journal_disk_free_bytes", "Of its file system.", disk_free)
+        yield counter("commits", "Synced transactions.", writer.commits)
         text = "Appends that shared a transaction and its sync."
         sizes = HistogramMetricFamily("pdagent_commit_size", text)
         sizes.add_metric([], *_powers_of_two(writer.sizes, writer.appends))
         yield sizes
-        yield _counter("commit_seconds", "Time in them.", writer.seconds)
-        yield _counter("commits_failed", "Transactions that failed.", writer.failures)
-        yield _gauge("replay_seconds", "How long the start took to read the journal.", replay)
+        yield counter("commit_seconds", "Time in them.", writer.seconds)
+        yield counter("commits_failed", "Transactions that failed.", writer.failures)
+        yield gauge("replay_seconds", "How long the start took to read the journal.", replay)
 
     def _actors(self) -> Iterator[Metric]:
         system = self._sources.system
         accepting = system.admission.refusal is None
-        yield _gauge("ready", "1 if the agent can do its work.", not system.trouble())
-        yield _gauge("accepting", "1 if the journal takes new events.", accepting)
+        yield gauge("ready", "1 if the agent can do its work.", not system.trouble())
+        yield gauge("accepting", "1 if the journal takes new events.", accepting)
         known = {"sequencer": 0, "sender": 0, "writer": 0, "janitor": 0}
         restarts = known | system.restarts
         family = CounterMetricFamily(
@@ -203,23 +203,27 @@ def text_of(sources: Sources) -> Callable[[], bytes]:
     """A function that returns the figures of that moment in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(AgentCollector(sources))
+    for further in sources.further:
+        registry.register(further)
     ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)
 
 
 def _hosts(sums: FleetSums) -> Iterator[Metric]:
     text = "by the last reports of all hosts"
-    yield _gauge("fleet_hosts", "Hosts that report to this relay, missing ones too.", sums.hosts)
-    yield _gauge("fleet_hosts_missing", "Hosts without a report for 90 seconds.", sums.missing)
-    yield _gauge("fleet_waiting_events", f"Events that wait, {text}.", sums.waiting)
-    yield _gauge("fleet_dead_letters", f"Dead letters, {text}.", sums.dead_letters)
+    yield gauge("fleet_hosts", "Hosts that report to this relay, missing ones too.", sums.hosts)
+    yield gauge("fleet_hosts_missing", "Hosts without a report for 90 seconds.", sums.missing)
+    yield gauge("fleet_waiting_events", f"Events that wait, {text}.", sums.waiting)
+    yield gauge("fleet_dead_letters", f"Dead letters, {text}.", sums.dead_letters)
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
+def counter(name: str, text: str, value: float) -> Metric:
+    """One counter; `name` without its prefix."""
     return CounterMetricFamily(f"pdagent_{name}", text, value=value)
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
+def gauge(name: str, text: str, value: float) -> Metric:
+    """One gauge; `name` without its prefix."""
     return GaugeMetricFamily(f"pdagent_{name}", text, value=value)
 
 

@@ -12,8 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pdagent.config import Config
+from pdagent.relay.metrics import RelayCollector
+from pdagent.relay.relay import Relay
+from pdagent.relay.rows import RelayRow
+from pdagent.relay.succession import Past
+from pdagent.relay.watch import EngineView, EngineWatch
 from tests.agent_process import REPOSITORY, AgentProcess
 
 DOCS = REPOSITORY / "docs"
@@ -35,7 +42,19 @@ def exposition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with AgentProcess(
         directory, "http://127.0.0.1:9", routing_keys=keys, accept_secrets=f"[{secret}]"
     ) as agent:
-        yield agent.get("/metrics", headers={"Authorization": None}).text
+        yield agent.get("/metrics", headers={"Authorization": None}).text + of_a_relay()
+
+
+def of_a_relay() -> str:
+    """What a relay has on top, before it has seen the engine."""
+    nothing: Any = None
+    relay = Relay(Config(engine_urls=("nats://n1",)), nothing, Past(), nothing, nothing)
+    relay.watch = EngineWatch(nothing, nothing, 3, nothing)
+    standby = RelayRow(name="relay2-49463", url="https://relay2:49463", behind=2)
+    relay.watch.view = EngineView(standbys=(standby,))
+    registry = CollectorRegistry()
+    registry.register(RelayCollector(relay))
+    return generate_latest(registry).decode()
 
 
 def served(exposition: str) -> dict[str, tuple[str, frozenset[str]]]:

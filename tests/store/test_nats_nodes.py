@@ -1,43 +1,39 @@
-"""What the monitoring ports of real NATS servers say, and what is said of those without one."""
+"""What the nodes of real NATS servers say about themselves and their copies."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from store.nats_log import NatsLog
-from store.nats_nodes import NodeFacts, ask_nodes, monitoring_urls
+from store.nats_nodes import NodeFacts, engine_nodes
 from tests.engine import Engine, needs_nats_server
-from tests.free_ports import free_port
-from tests.sandbox_process import SandboxProcess
+from tests.relay_processes import TELLING
 
 
-def test_each_node_says_whether_it_syncs_always(
-    engine: Engine, tmp_path: Path, sandbox: SandboxProcess
-) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    urls = [*(node.monitoring_url for node in engine.nodes), nobody, sandbox.url]
-    *nodes, missing, other = ask_nodes(urls)
-    for url, name, node in zip(urls, ("n1", "n2", "n3"), nodes, strict=False):
-        assert (node.url, node.problem, node.name) == (url, "", name)
-        assert node.version >= (2, 14)
-        assert (node.jetstream, node.sync_always, node.cluster_size) == (True, True, 3)
-    assert missing == NodeFacts(url=nobody, problem="Connection refused")
-    assert other.problem
-
-
-def test_a_node_that_syncs_now_and_then_and_one_that_hangs_are_found(tmp_path: Path) -> None:
+def test_each_node_says_whether_it_syncs_always(tmp_path: Path) -> None:
     needs_nats_server()
-    with Engine(tmp_path, nodes=1, settings="jetstream { sync_interval: 2m }") as engine:
-        [node] = ask_nodes([engine.nodes[0].monitoring_url])
-        assert (node.jetstream, node.sync_always, node.cluster_size) == (True, False, 0)
+    two = Engine(tmp_path, nodes=2, settings=TELLING)
+    config = two.nodes[1].directory / "config"
+    config.write_text(config.read_text().replace("sync_interval: always", 'sync_interval: "2m"'))
+    with two as engine:
+        first, second = engine_nodes(engine.urls)
+        assert (first.name, first.sync_always, first.cluster_size) == ("n1", True, 2)
+        assert (second.name, second.sync_always, second.cluster_size) == ("n2", False, 2)
+        assert first.version.startswith("2.")
         engine.nodes[0].pause()
-        [node] = ask_nodes([engine.nodes[0].monitoring_url])
-        assert node.problem == "timed out"
+        assert [node.name for node in engine_nodes(engine.urls[1:])] == ["n2"]
 
 
-def test_monitoring_ports_are_where_they_usually_are() -> None:
-    urls = ["nats://user:word@n1:4222", "tls://[fd00::1]:4222", "nats://n3"]
-    assert monitoring_urls(urls) == ["http://n1:8222", "http://[fd00::1]:8222", "http://n3:8222"]
+def test_a_node_that_is_alone_says_so(tmp_path: Path) -> None:
+    needs_nats_server()
+    with Engine(tmp_path, nodes=1, settings=TELLING) as engine:
+        (node,) = engine_nodes(engine.urls)
+        version = node.version
+        assert node == NodeFacts(name="n1", version=version, sync_always=True, cluster_size=1)
+
+
+def test_an_account_that_may_not_ask_gets_no_answer(engine: Engine) -> None:
+    assert engine_nodes(engine.urls) == []
 
 
 def test_a_copy_that_is_not_there_is_seen(own_engine: Engine) -> None:

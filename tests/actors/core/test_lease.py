@@ -296,3 +296,13 @@ def test_a_challenger_that_was_stopped_has_not_waited() -> None:
     lease.seen("a", 1, 0.0)
     lease.seen("a", 1, 1000.0)
     assert not lease.writes
+
+
+def test_who_only_looks_on_takes_nothing_and_learns_who_owned() -> None:
+    lease = Lease("b", free_from=10.0, may_take=False)
+    lease.seen("a", 1, 0.0)
+    lease.seen(FREE, 2, 1.0)
+    assert not lease.writes
+    lease.may_take = True
+    lease.seen(FREE, 2, 2.0)
+    assert lease.writes, "the lease that it had given up was another's meanwhile"
