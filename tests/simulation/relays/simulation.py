@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,13 +45,12 @@ class RelaySimulation:
             machines, chance, scenario.weather, self._request_begins
         )
         self.engine = SimulatedEngine(machines, chance, scenario.trouble, self.witness.stored)
-        self._directory = Path(
-            tempfile.mkdtemp(dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)
-        )
+        memory = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+        self._directory = tempfile.TemporaryDirectory(prefix="pdagent-relays-", dir=memory)
         self.relays = [
             SimulatedRelay(
                 f"relay-{number}",
-                self._directory,
+                Path(self._directory.name),
                 machines,
                 self.engine,
                 self.pagerduty,
@@ -95,7 +93,7 @@ class RelaySimulation:
                 for relay in self.relays:
                     if relay.run is not None:
                         relay.run.close()
-                shutil.rmtree(self._directory, ignore_errors=True)
+                self._directory.cleanup()
 
     def _live(self) -> None:
         scenario, machines, chance = self.scenario, self.runtime, self.chance
