@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from actors.core.commands import Policy
-from actors.ports import Beat
 from actors.system import ActorSystem
 from pdagent import __version__
 from pdagent.agent.fleet import fleet_tasks
 from pdagent.agent.logs import Lines, set_up_logging
 from pdagent.agent.logs.thread import LogThread
 from pdagent.agent.logs.transitions import TransitionLog
-from pdagent.agent.outlet import Outlet, user_agent
+from pdagent.agent.outlet import Outlet
 from pdagent.agent.pidfile import pidfile
 from pdagent.agent.stopping import StopAsked, StopSignals
 from pdagent.agent.systemd import ServiceManager
 from pdagent.config import Config, StartRefused, needed
-from pdagent.eventsapi.heartbeat import HeartbeatApi
 from pdagent.httpapi import application, server
 from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.intake.spooled import SpoolIntake
@@ -139,7 +137,7 @@ def _serve(
         ),
         max_in_flight=config.max_in_flight,
         retention=config.retention,
-        heartbeat=_heartbeat(config, journal, lambda: system) if config.sends_heartbeat else None,
+        heartbeat=outlet.beat(lambda: system.totals()) if config.sends_heartbeat else None,
         observe=observe,
         outer_trouble=list if relay is None else relay.trouble,
     )
@@ -288,14 +286,3 @@ def _in_a_line(system: ActorSystem, target: str) -> str:
     state, waiting = system.link().state, system.totals()["waiting"]
     down = f"{target} is {state}, " if state in ("failing", "unreachable") else ""
     return f"{down}{waiting} events wait"
-
-
-def _heartbeat(config: Config, journal: Journal, system: Callable[[], ActorSystem]) -> Beat:
-    api = HeartbeatApi(
-        config.api_url,
-        agent_id=journal.agent_id,
-        version=__version__,
-        user_agent=user_agent(),
-        statistics=lambda: system().totals(),
-    )
-    return api.beat

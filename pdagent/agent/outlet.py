@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from actors.ports import DeliveryPort, OutgoingEvent
+from actors.ports import Beat, DeliveryPort, OutgoingEvent
 from pdagent import __version__
 from pdagent.config import Config
 from pdagent.events import with_routing_key
 from pdagent.eventsapi.client import EventsApi
+from pdagent.eventsapi.heartbeat import HeartbeatApi
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -49,6 +51,17 @@ class Outlet:
             render=_render,
         )
         return port if self.relay is None else self.relay.leased(port)
+
+    def beat(self, statistics: Callable[[], dict[str, int]]) -> Beat:
+        """What sends PagerDuty a heartbeat."""
+        api = HeartbeatApi(
+            self._config.api_url,
+            agent_id=self._agent_id,
+            version=__version__,
+            user_agent=user_agent(),
+            statistics=statistics,
+        )
+        return api.beat
 
     def resender(self, system: ActorSystem, journal: Journal) -> Resender | None:
         """What sends to the relays again what they have lost; None without relays."""
