@@ -162,18 +162,23 @@ def test_after_a_start_only_queues_with_work_have_a_sequencer_and_a_full_state(
 def test_an_idle_key_costs_less_than_a_kilobyte(tmp_path: Path) -> None:
     count = 100
     with RunningActors(tmp_path, passivate_after=0.0) as actors:
-        for number in range(count):
-            actors.accepted(f"{number:032x}")
-        _all_stopped(actors)
-        gc.collect()
+
+        def used_by(first: int) -> float:
+            gc.collect()
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(first, first + count):
+                actors.accepted(f"{number:032x}")
+            _all_stopped(actors)
+            actors.pagerduty.forget()
+            gc.collect()
+            return (tracemalloc.get_traced_memory()[0] - before) / count
+
         tracemalloc.start()
-        for number in range(count, 2 * count):
-            actors.accepted(f"{number:032x}")
-        _all_stopped(actors)
-        actors.pagerduty.forget()
-        gc.collect()
-        used = tracemalloc.get_traced_memory()[0] / count
-        tracemalloc.stop()
+        try:
+            # What a thread loads or sets up once is in one of them only.
+            used = min(used_by(round_ * count) for round_ in range(3))
+        finally:
+            tracemalloc.stop()
     assert used < 1_024
 
 
