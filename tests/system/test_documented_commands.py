@@ -33,6 +33,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         (
             "status --fleet",
+            "hosts",
             "hosts --missing",
             "hosts --json | jq -r 'select(.version != \"1.2.0\") | .host'",
             "hosts forget web1",
@@ -41,6 +42,9 @@ ELSEWHERE = {
         ),
         "tests/pdagent/fleet/test_relay_hosts.py",
     ),
+    "relay check": "tests/system/test_relay.py",
+    "relay status": "tests/system/test_relay.py",
+    "relay resend --since 2h": "tests/system/test_relays.py",
     "queue tail": "tests/system/test_queue_commands.py",
     "init --system": "tests/system/test_whole_host.py",
     "init --system --from /etc/pdagent.conf": "tests/system/test_whole_host.py",
