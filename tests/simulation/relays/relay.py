@@ -12,9 +12,10 @@ import msgspec
 
 from actors.core.commands import Policy
 from actors.core.lease import FREE, RENEW_EVERY, Lease, ReadLease
-from actors.core.verdict import NOT_SENT, Deferred
+from actors.core.verdict import Delivered, Verdict
 from actors.ports import OutgoingEvent
 from actors.system import ActorSystem
+from pdagent.relay.leased import LeasedPort
 from store.errors import CommitFailedError
 from store.lmdb_copy import LmdbCopy
 from store.log import LogConflictError, LogUnavailableError
@@ -55,8 +56,21 @@ class FailingCopy(LmdbCopy):
         super().apply(changes, position)
 
 
+_PASSED = Delivered(status=0)
+
+
+class _Open:
+    """Stands behind the program's own look at the lease."""
+
+    def deliver(self, event: OutgoingEvent) -> Verdict:
+        return _PASSED
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 class LeasedSimulatedPort(SimulatedPort):
-    """Looks at the lease first."""
+    """Looks at the lease first, as the program's."""
 
     def __init__(self, pagerduty: SimulatedPagerDuty, run: RelayRun) -> None:
         super().__init__(pagerduty)
@@ -65,9 +79,9 @@ class LeasedSimulatedPort(SimulatedPort):
     def begin(self, event: OutgoingEvent, attempt: int, answer: Answer) -> None:
         """As `SimulatedPort.begin`."""
         run = self._run
-        if not run.may_deliver():
+        verdict = LeasedPort(_Open(), run.may_deliver).deliver(event)
+        if verdict is not _PASSED:
             run.relay.kept_back += 1
-            verdict = Deferred(reason=NOT_SENT, detail="no lease", retry_after=1.0)
             run.machines.after(0.0, lambda: answer(verdict))
             return
         run.pagerduty.sender = run

@@ -6,6 +6,7 @@ import contextlib
 
 from actors.core import lease
 from actors.core.lease import Lease
+from pdagent.relay.leased import LeasedPort
 from store import log_writer
 from store.errors import EngineSilentError
 from store.follower import Follower
@@ -15,13 +16,12 @@ from store.log_writer import LogWriter
 from store.replicated_journal import ReplicatedJournal
 from store.replication import Kept, TakenOver
 from tests.simulation.relays.engine import SimulatedLog
-from tests.simulation.relays.relay import RelayRun
 from tests.simulation.substitution import Substitute
 
 
 def an_owner_that_ignores_its_lease() -> list[Substitute]:
-    """A relay delivers as long as it does not know that another one has taken over."""
-    return [(RelayRun, "may_deliver", lambda run: not run.fenced)]
+    """A sender does not look at the lease."""
+    return [(LeasedPort, "deliver", lambda port, event: port._port.deliver(event))]
 
 
 def append_without_the_expected_number() -> list[Substitute]:
