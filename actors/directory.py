@@ -18,6 +18,7 @@ import pykka
 from actors.core.state import QueueState, summarise
 from actors.figures import Figures, Sums
 from actors.messages import Grant, Perform, PerformAll, tell
+from actors.slots import EndedAttempt
 from store.records import QueueId, RoutingKey
 
 Phase = Literal["stopped", "running", "restarting", "quarantined"]
@@ -28,9 +29,10 @@ class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
 
     `commands` is None while no Sequencer runs and no command waits for one. `tail` counts the
     records behind the snapshot as long as `state` is what the start has read and no Sequencer has
-    had it; then it is None. `forgetting`: its removal from the journal has been requested.
-    `oldest_at` is the time of its oldest record, as the janitor has last seen it. `changed` and
-    `counted` are `actors.figures`'.
+    had it; then it is None. `claimed` is the last verdict that a Sequencer has recorded, with the
+    time of the attempt: a commit that fails loses the record. `forgetting`: its removal from the
+    journal has been requested. `oldest_at` is the time of its oldest record, as the janitor has
+    last seen it. `changed` and `counted` are `actors.figures`'.
     """
 
     id: QueueId
@@ -41,6 +43,7 @@ class QueueEntry(msgspec.Struct, kw_only=True, eq=False):
     incarnation: int = 0
     phase: Phase = "stopped"
     commands: deque[Perform | PerformAll] | None = None
+    claimed: tuple[float, EndedAttempt] | None = None
     forgetting: bool = False
     oldest_at: float | None = None
     changed: bool = False

@@ -50,6 +50,7 @@ from actors.messages import (
 )
 from actors.outbox import Outbox
 from actors.recovery import recover_entry
+from actors.slots import EndedAttempt
 from actors.surroundings import Surroundings
 from store.records import Record
 
@@ -143,7 +144,10 @@ class Sequencer(DispatchedActor):
         self._state = state = entry.state
         if state.in_flight is not None:
             self._claim(state)
-        if state.in_flight is not None and not around.slots.is_delivering(entry.id):
+        lost = state.in_flight is not None and not around.slots.is_delivering(entry.id)
+        if lost:
+            self._finish_again(state)
+        if lost and state.in_flight is not None:
             who = "the agent" if self._incarnation == 1 else "the queue's actor"
             reason = f"{who} ended while event {state.in_flight} was on its way"
             self._apply(state, ResumeQueue(reason))
@@ -187,15 +191,25 @@ class Sequencer(DispatchedActor):
 
     def _claim(self, state: QueueState) -> None:
         outcome = self._around.slots.claim(self._entry.id)
-        if outcome is not None:
-            finish = FinishDelivery(
-                outcome.event,
-                outcome.verdict,
-                random.random(),
-                counts=outcome.counts,
-                link_failing=outcome.link_failing,
-            )
-            self._apply(state, finish)
+        if outcome is not None and outcome.event == state.in_flight:
+            self._entry.claimed = state.last_started_at, outcome
+            self._finish(state, outcome)
+
+    def _finish_again(self, state: QueueState) -> None:
+        """Record a verdict whose first record the journal has lost, instead of a new attempt."""
+        started_at, outcome = self._entry.claimed or (0.0, None)
+        if outcome is not None and started_at == state.last_started_at:
+            self._finish(state, outcome)
+
+    def _finish(self, state: QueueState, outcome: EndedAttempt) -> None:
+        finish = FinishDelivery(
+            outcome.event,
+            outcome.verdict,
+            random.random(),
+            counts=outcome.counts,
+            link_failing=outcome.link_failing,
+        )
+        self._apply(state, finish)
 
     def _proceed(self, state: QueueState) -> None:
         """See to what is owed: a turn with a sender, a wake-up, or rest."""
@@ -258,6 +272,7 @@ class Sequencer(DispatchedActor):
 
     def _leave(self) -> None:
         """End here: the directory keeps a summary. What was asked for meanwhile starts another."""
+        self._entry.claimed = None
         entry = self._around.directory.leave(self._entry, self._incarnation)
         if entry is not None:
             self._around.ask_for_successor(entry.id)
