@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import Coroutine
@@ -25,6 +26,9 @@ _PING_SECONDS = 10
 _LAST_OF_BATCH = {"204", "404", "408", "503"}
 
 T = TypeVar("T")
+
+# nats-py turns a plain connection into one with TLS; asyncio then warns each time that one ends.
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received()" not in record.getMessage())
 
 
 class LinkFailedError(Exception):

@@ -183,7 +183,9 @@ def test_the_leader_gives_what_no_other_copy_does(engine: Engine, opened: Opener
     in_order(log, 250)
 
 
-def test_a_relay_needs_the_right_key_and_certificate(tmp_path: Path) -> None:
+def test_a_relay_needs_the_right_key_and_certificate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither credentials nor events go to a server that is not the one that is meant."""
     nkeys = pytest.importorskip("nkeys")
     needs_nats_server()
@@ -236,3 +238,4 @@ def test_a_relay_needs_the_right_key_and_certificate(tmp_path: Path) -> None:
         log.close()
         for done in waiting:
             done.result()
+    assert caplog.messages == []
