@@ -11,10 +11,11 @@ INSTALLED := $(VENV)/.installed
 RELEASING := $(VENV)/.releasing
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak docs build release-test release lock lint format clean
+.PHONY: help demo fleet test bench soak docs build release-test release lock lint format clean
 
 help:
 	@echo "make demo     watch an outage and a crash: nothing lost, nothing out of order"
+	@echo "make fleet    watch relays: one is killed under load, then a node of their engine, 1 minute"
 	@echo "make test     run all tests"
 	@echo "make lint     check style (ruff) and types (mypy)"
 	@echo "make docs     build the documentation as a site, in build/site"
@@ -31,6 +32,9 @@ help:
 
 demo: $(RUNNABLE)
 	@$(BIN)/python -m pdagent demo
+
+fleet: $(INSTALLED)
+	@$(BIN)/python -m tests.fleet_demo
 
 # Those of tests/system wait for processes more than they compute: mixed with the others they keep
 # the processors busy. Who has none left takes over some of another's, without a break of modules.

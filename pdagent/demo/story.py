@@ -78,7 +78,8 @@ class Demo:
     def _calm(self) -> None:
         self._say("Six tools send events over HTTP.")
         for queue, (rate, summary) in _TOOLS.items():
-            offer = over_http(self._agent, queue, summary)
+            key, source = self._agent.keys[queue], f"{queue}-1.example.com"
+            offer = over_http(self._agent.url, key, source, summary)
             self._senders.append(DemoSender(queue, 1 / rate / self._speed, offer))
         for sender in self._senders:
             sender.start()

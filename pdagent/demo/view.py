@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import msgspec
 from rich.console import Console, Group, RenderableType
@@ -21,6 +22,28 @@ class Chapter(msgspec.Struct, frozen=True):
 
     at: float
     text: str
+
+
+class DemoPicture(Protocol):
+    """What a view shows, `at` seconds after the beginning."""
+
+    @property
+    def at(self) -> float:
+        """Seconds."""
+
+    @property
+    def chapters(self) -> Sequence[Chapter]:
+        """The story so far."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is the last one."""
+
+    def drawn(self, console: Console) -> RenderableType:
+        """All of it, at most as high as the terminal."""
+
+    def counted(self) -> str:
+        """The figures in one line."""
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
@@ -54,6 +77,25 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
             sum(queue.waiting for queue in self.queues),
         )
 
+    def drawn(self, console: Console) -> RenderableType:
+        """The picture; the story's beginning goes first where there is no room for all."""
+        room = max(1, console.height - len(self.queues) - _LINES_AROUND_CHAPTERS)
+        return Group(
+            _head(self),
+            Text(),
+            *story_lines(self.chapters, room, plain=console.options.ascii_only),
+            Text(),
+            _table(self, console),
+        )
+
+    def counted(self) -> str:
+        """The figures in one line."""
+        total = self.total
+        return (
+            f"accepted {total.accepted}, delivered {total.delivered}, "
+            f"waiting {total.waiting}; agent {self.agent}, PagerDuty {self.pagerduty}"
+        )
+
 
 _LINES_AROUND_CHAPTERS = 7
 _LONGEST_NUMBER_COLUMNS = 42
@@ -85,9 +127,9 @@ class LiveView:
         self._live.stop()
         self._console.print()
 
-    def show(self, picture: Frame) -> None:
+    def show(self, picture: DemoPicture) -> None:
         """Draw the picture over the last one."""
-        self._live.update(drawn(picture, self._console), refresh=True)
+        self._live.update(picture.drawn(self._console), refresh=True)
 
 
 class PlainView:
@@ -104,34 +146,17 @@ class PlainView:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, picture: Frame) -> None:
+    def show(self, picture: DemoPicture) -> None:
         """Print what is new."""
         for chapter in picture.chapters[self._told :]:
-            self._line(f"{_clock(chapter.at)}  {chapter.text}")
+            self._line(f"{clock(chapter.at)}  {chapter.text}")
         self._told = len(picture.chapters)
         if picture.at - self._counted_at >= _PLAIN_EVERY or picture.finished:
             self._counted_at = picture.at
-            total = picture.total
-            self._line(
-                f"{_clock(picture.at)}    accepted {total.accepted}, delivered {total.delivered}, "
-                f"waiting {total.waiting}; agent {picture.agent}, PagerDuty {picture.pagerduty}"
-            )
+            self._line(f"{clock(picture.at)}    {picture.counted()}")
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def drawn(picture: Frame, console: Console) -> RenderableType:
-    """The picture, at most as high as the terminal; the story's beginning goes first."""
-    queues = len(picture.queues)
-    room = max(1, console.height - queues - _LINES_AROUND_CHAPTERS)
-    return Group(
-        _head(picture),
-        Text(),
-        *_story(picture, room, plain=console.options.ascii_only),
-        Text(),
-        _table(picture, console),
-    )
 
 
 def verdict_lines(judgement: Judgement) -> list[str]:
@@ -157,7 +182,7 @@ def verdict_lines(judgement: Judgement) -> list[str]:
 
 def _head(picture: Frame) -> Text:
     head = Text(no_wrap=True, overflow="ellipsis")
-    head.append(f"{_clock(picture.at)}  agent ")
+    head.append(f"{clock(picture.at)}  agent ")
     pid = f" (pid {picture.pid})" if picture.pid and picture.agent != "killed" else ""
     head.append(f"{picture.agent}{pid}", style=_STYLES[picture.agent])
     head.append(", PagerDuty ")
@@ -167,14 +192,15 @@ def _head(picture: Frame) -> Text:
     return head
 
 
-def _story(picture: Frame, room: int, *, plain: bool) -> list[Text]:
-    chapters = picture.chapters[-room:]
+def story_lines(told: Sequence[Chapter], room: int, *, plain: bool) -> list[Text]:
+    """The last `room` sentences, one line each; `plain`: in ASCII."""
+    chapters = told[-room:]
     lines = []
     for chapter in chapters:
         latest = chapter is chapters[-1]
         mark = (">" if plain else "▶") if latest else " "
         style = "bold" if latest else "dim"
-        text = f"{mark} {_clock(chapter.at)}  {chapter.text}"
+        text = f"{mark} {clock(chapter.at)}  {chapter.text}"
         lines.append(Text(text, style=style, no_wrap=True, overflow="ellipsis"))
     return lines
 
@@ -192,6 +218,7 @@ def _table(picture: Frame, console: Console) -> Table:
     width = max(_SHORTEST_BAR, console.width - _LONGEST_NUMBER_COLUMNS)
     plain = console.options.ascii_only
     table.add_column(_legend(plain), no_wrap=True)
+    delivered, waiting = _glyphs(plain)
     full = max(_FULL_BAR_AT_LEAST, *(queue.accepted for queue in picture.queues))
     for queue in picture.queues:
         table.add_row(
@@ -199,7 +226,10 @@ def _table(picture: Frame, console: Console) -> Table:
             str(queue.accepted),
             str(queue.delivered),
             Text(str(queue.waiting), style="yellow" if queue.waiting else ""),
-            _bar(queue, width / full, plain=plain),
+            bar(
+                ((queue.delivered, delivered, "green"), (queue.waiting, waiting, "yellow")),
+                width / full,
+            ),
             style="dim" if picture.agent == "killed" else "",
         )
     return table
@@ -212,18 +242,20 @@ def _legend(plain: bool) -> Text:
     )
 
 
-def _bar(queue: QueueCounts, scale: float, *, plain: bool) -> Text:
-    delivered, waiting = _glyphs(plain)
-    done = round(queue.delivered * scale)
-    length = round((queue.delivered + queue.waiting) * scale)
-    if queue.waiting and length == done:
-        length += 1  # one that waits is seen
-    return Text.assemble((delivered * done, "green"), (waiting * (length - done), "yellow"))
+def bar(parts: Sequence[tuple[int, str, str]], scale: float) -> Text:
+    """Parts, each a count, its glyph and its style, `scale` glyphs for one; none is invisible."""
+    text, total = Text(), 0
+    for count, glyph, style in parts:
+        total += count
+        length = round(total * scale) - len(text)
+        text.append(glyph * max(length, 1 if count else 0), style)
+    return text
 
 
 def _glyphs(plain: bool) -> tuple[str, str]:
     return ("#", ".") if plain else ("█", "░")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """As `1:05`."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pdagent.demo.view import Chapter, Frame, PlainView, QueueCounts, drawn
+from pdagent.demo.view import Chapter, Frame, PlainView, QueueCounts
 
 QUEUES = tuple(
     QueueCounts(name, 200, 120, 80)
@@ -32,7 +32,7 @@ def lines_on(width: int, height: int, encoding: str = "utf-8") -> list[str]:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(drawn(picture(), console))
+        console.print(picture().drawn(console))
     return captured.get().splitlines()
 
 
