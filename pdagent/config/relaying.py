@@ -11,6 +11,8 @@ from pdagent.config import StartRefused
 from pdagent.config.listener import Listener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pdagent.config import Config
 
 
@@ -46,15 +48,7 @@ def _check_host(config: Config) -> None:
                 f"relays: {url} would get the relay_secret and the events unencrypted: use "
                 "https://, http:// is for relays on this host"
             )
-    if config.relay_ca is not None:
-        try:
-            ssl.create_default_context(cafile=str(config.relay_ca))
-        except OSError as error:  # ssl's own are among them
-            pem = isinstance(error, ssl.SSLError)
-            why = "no certificates in PEM format" if pem else error.strerror
-            raise StartRefused(
-                f"relay_ca: {config.relay_ca}: {why}: name a file of certificates in PEM format"
-            ) from None
+    _check_certificates("relay_ca", config.relay_ca)
 
 
 def _check_engine(config: Config) -> None:
@@ -67,3 +61,16 @@ def _check_engine(config: Config) -> None:
         raise StartRefused(
             "engine is set and the module nats is not installed: pip install 'pdagent[relay]'"
         )
+    _check_certificates("engine.ca", config.engine_ca)
+
+
+def _check_certificates(name: str, file: Path | None) -> None:
+    if file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except OSError as error:  # ssl's own are among them
+        why = "no certificates in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+        raise StartRefused(
+            f"{name}: {file}: {why}: name a file of certificates in PEM format"
+        ) from None

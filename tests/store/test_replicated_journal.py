@@ -260,6 +260,7 @@ def test_parts_that_a_takeover_interrupts_count_for_nothing(relays: Relays, part
     assert relays.engine.last == 2 + parts
 
     new = relays.owner("relay-b", log=MemoryLog(relays.engine, max_message=200))
+    new.journal.recover()  # reads these parts again: the older owner's, from before the takeover
     assert commit(new.journal, FIRST, accepted("e3", body=bytes(1_000))) == 2
     breaking.left, breaking.connected = MANY, True
     with pytest.raises(JournalFencedError):

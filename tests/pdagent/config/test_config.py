@@ -143,6 +143,7 @@ RELAY = {"engine_urls": ("nats://n1:4222",), "accept_secrets": ("hush",)}
         (HOST | {"relay_ca": Path("/nowhere")}, "relay_ca: /nowhere: No such file"),
         (HOST | {"relay_ca": Path(__file__)}, "no certificates in PEM format"),
         ({"acknowledge": "relay"}, "acknowledge is 'relay' and no relay is set"),
+        (RELAY | {"engine_ca": Path("/nowhere")}, "engine.ca: /nowhere: No such file"),
         (RELAY | {"accept_secrets": ()}, "engine is set and no accept_secrets"),
         (RELAY | {"spool": Path("/s")}, "accept_secrets and spool are both set"),
     ],
