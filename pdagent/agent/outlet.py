@@ -40,17 +40,19 @@ class Outlet:
 
     def port(self) -> DeliveryPort:
         """A port for one sender."""
-        config = self._config
         if self.relays is not None:
             return self._forwarder(self.relays)
-        port = EventsApi(
-            config.events_url,
+        return self._direct() if self.relay is None else self.relay.leased(self._direct)
+
+    def _direct(self, may_send: Callable[[], bool] | None = None) -> EventsApi:
+        return EventsApi(
+            self._config.events_url,
             user_agent=user_agent(),
             agent_id=self._agent_id,
-            deliver_via=config.deliver_via,
+            deliver_via=self._config.deliver_via,
             render=_render,
+            may_send=may_send,
         )
-        return port if self.relay is None else self.relay.leased(port)
 
     def beat(self, statistics: Callable[[], dict[str, int]]) -> Beat:
         """What sends PagerDuty a heartbeat."""

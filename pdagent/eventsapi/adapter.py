@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,11 +47,17 @@ SOCKET_OPTIONS = [
 class DeliveryAdapter(HTTPAdapter):
     """Kept-alive connections for one thread, one per host. Retries nothing.
 
-    `ca` are the certificates to trust, None for those of the environment.
+    `ca` are the certificates to trust, None for those of the environment. `may_send` is asked right
+    before each request is written, which may be long after it was begun.
     """
 
-    def __init__(self, via: tuple[Address, ...] = (), ca: Path | None = None) -> None:
-        self._in_use = CurrentConnection()
+    def __init__(
+        self,
+        via: tuple[Address, ...] = (),
+        ca: Path | None = None,
+        may_send: Callable[[], bool] | None = None,
+    ) -> None:
+        self._in_use = CurrentConnection(may_send)
         self._via = via
         self._ca = ca
         self._verify: bool | str = True

@@ -68,6 +68,7 @@ class EventsApi:
         ca: Path | None = None,
         connect_timeout: float = 3.05,
         read_timeout: float = 30.0,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
         """`render` makes the JSON to send, with the key in place, from an event.
 
@@ -78,13 +79,16 @@ class EventsApi:
 
         `connect_timeout` (seconds) holds for each address of the host and each step of the
         handshake, `read_timeout` (seconds) for the whole answer, from the end of the request on.
+        `may_send` is asked right before each request is written; if it says no, `deliver` raises
+        `MayNotSendError`.
+
         Raises ValueError if `events_url` is not an http or https URL.
         """
         self._agent_id = agent_id
         self._direct = bool(deliver_via)
         self._render = render
         self._timeout = Timeout(connect=connect_timeout, read=read_timeout)
-        self._adapter = DeliveryAdapter(deliver_via, ca)
+        self._adapter = DeliveryAdapter(deliver_via, ca, may_send)
         self._session = Session()
         self._session.mount("http://", self._adapter)
         self._session.mount("https://", self._adapter)

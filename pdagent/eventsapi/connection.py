@@ -17,7 +17,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPResponse
@@ -56,12 +56,20 @@ class StaleConnectionError(ProtocolError):
     """
 
 
-class CurrentConnection:
-    """The connection that a client uses now, so that another thread can close the client."""
+class MayNotSendError(Exception):
+    """Nothing of the request was written, because the client may not send now."""
 
-    def __init__(self) -> None:
+
+class CurrentConnection:
+    """The connection that a client uses now, so that another thread can close the client.
+
+    `may_send` is asked right before each request is written, after what dialling has taken.
+    """
+
+    def __init__(self, may_send: Callable[[], bool] | None = None) -> None:
         self._connection: LeanConnection | None = None
         self._closed = False
+        self._may_send = may_send
 
     def take(self, connection: LeanConnection) -> None:
         """Note that `connection` dials or writes next; raises RemoteDisconnected after `close`."""
@@ -70,6 +78,11 @@ class CurrentConnection:
         self._connection = connection
         if self._closed:
             raise http.client.RemoteDisconnected("the client was closed")
+
+    def check(self) -> None:
+        """Raise `MayNotSendError` if no request may be written."""
+        if self._may_send is not None and not self._may_send():
+            raise MayNotSendError
 
     def close(self) -> None:
         """Let nothing be dialled or written any more, and wake the thread that waits. Any thread.
@@ -169,6 +182,7 @@ class LeanConnection(HTTPConnection):
         self._cut = None
         self._wait_for(_SEND_SECONDS)
         self.in_use.take(self)
+        self.in_use.check()
         try:
             request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
             sent = self.sock.send(request)

@@ -6,12 +6,16 @@ from collections.abc import Callable
 
 from actors.core.verdict import NOT_SENT, Deferred, Verdict
 from actors.ports import DeliveryPort, OutgoingEvent
+from pdagent.eventsapi.connection import MayNotSendError
 
 _TRY_AGAIN_AFTER = 1.0  # seconds
 
 
 class LeasedPort:
-    """Delivers by `port` what `holds` lets; everything else is deferred, and counts for nothing."""
+    """Delivers by `port` what `holds` lets; everything else is deferred, and counts for nothing.
+
+    A port that has to dial first asks `holds` again by itself, and raises `MayNotSendError`.
+    """
 
     def __init__(self, port: DeliveryPort, holds: Callable[[], bool]) -> None:
         self._port = port
@@ -20,10 +24,13 @@ class LeasedPort:
 
     def deliver(self, event: OutgoingEvent) -> Verdict:
         """As `DeliveryPort.deliver`."""
-        if not self._holds():
-            return Deferred(
-                reason=NOT_SENT,
-                detail="the lease of this relay could not be renewed in time",
-                retry_after=_TRY_AGAIN_AFTER,
-            )
-        return self._port.deliver(event)
+        if self._holds():
+            try:
+                return self._port.deliver(event)
+            except MayNotSendError:
+                pass
+        return Deferred(
+            reason=NOT_SENT,
+            detail="the lease of this relay could not be renewed in time",
+            retry_after=_TRY_AGAIN_AFTER,
+        )

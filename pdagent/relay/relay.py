@@ -86,10 +86,14 @@ class Relay:
         row = RelayRow() if self.keeper is None else self.keeper.owner
         return row if row.process else RelayRow()
 
-    def leased(self, port: DeliveryPort) -> DeliveryPort:
-        """`port`, by which nothing is delivered unless the lease is held."""
+    def leased(self, make_port: Callable[[Callable[[], bool]], DeliveryPort]) -> DeliveryPort:
+        """A port by which nothing is delivered unless the lease is held.
+
+        `make_port` gets what says whether a request may be written at that moment.
+        """
         assert self.keeper is not None
-        return LeasedPort(port, self.keeper.holds)
+        holds = self.keeper.holds
+        return LeasedPort(make_port(holds), holds)
 
     def trouble(self) -> list[str]:
         """Why an owner can't do its work, one sentence each."""

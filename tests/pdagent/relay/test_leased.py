@@ -1,37 +1,58 @@
-"""The lease is looked at right before each request."""
+"""The lease is looked at right before each request is written."""
 
 from __future__ import annotations
 
-from actors.core.verdict import Deferred, Delivered, Verdict
-from actors.ports import OutgoingEvent
+from collections.abc import Iterator
+
+import pytest
+
+from actors.core.verdict import Deferred, Delivered
+from pdagent.eventsapi.client import EventsApi
 from pdagent.relay.leased import LeasedPort
+from tests.pdagent.eventsapi.peers import Link, Peer
+from tests.pdagent.eventsapi.samples import an_event, rendered
 
-EVENT = OutgoingEvent(kind="v2", routing_key="k" * 32, body=b"{}", event_id="1")
+_ANSWER = b"HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n" + b'{"status":"success"}'
 
 
-class CountingPort:
-    """PagerDuty, which takes everything."""
+class Looks:
+    """Says at each look whether the lease is held: as `said`, then always yes."""
 
     def __init__(self) -> None:
-        self.taken = 0
-        self.closed = False
+        self.said: list[bool] = []
 
-    def deliver(self, event: OutgoingEvent) -> Verdict:
-        self.taken += 1
-        return Delivered(status=202)
-
-    def close(self) -> None:
-        self.closed = True
+    def __call__(self) -> bool:
+        return self.said.pop(0) if self.said else True
 
 
-def test_nothing_is_sent_while_the_lease_is_not_held() -> None:
-    held = False
-    pagerduty = CountingPort()
-    port = LeasedPort(pagerduty, lambda: held)
-    verdict = port.deliver(EVENT)
+@pytest.fixture
+def pagerduty() -> Iterator[Peer]:
+    def serve(link: Link) -> None:
+        while link.request() is not None:
+            link.send(_ANSWER)
+
+    with Peer(serve) as peer:
+        yield peer
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+@pytest.mark.parametrize("looks", [[False], [True, False]], ids=["before", "while it dials"])
+def test_nothing_is_sent_while_the_lease_is_not_held(
+    pagerduty: Peer, is_connected: bool, looks: list[bool]
+) -> None:
+    """What is written after another relay took over would reopen what that one has resolved."""
+    holds = Looks()
+    api = EventsApi(
+        pagerduty.url, user_agent="t", agent_id="RELAY", render=rendered, may_send=holds
+    )
+    port, event = LeasedPort(api, holds), an_event("v2")
+    if is_connected:
+        assert isinstance(port.deliver(event), Delivered)
+    before = len(pagerduty.requests)
+    holds.said = looks[:]
+    verdict = port.deliver(event)
     assert isinstance(verdict, Deferred)
-    assert (verdict.reason, verdict.retry_after, pagerduty.taken) == ("not_owner", 1.0, 0)
-    held = True
-    assert port.deliver(EVENT) == Delivered(status=202)
+    assert (verdict.reason, verdict.retry_after) == ("not_owner", 1.0)
+    assert len(pagerduty.requests) == before
+    assert isinstance(port.deliver(event), Delivered)
     port.close()
-    assert pagerduty.closed
