@@ -122,8 +122,16 @@ class RelaySimulation:
         )
         require(done, f"{witness.waiting()} still wait after {_DRAIN:.0f} s without a fault")
         machines.run_for(10.0)
+        # A copy whose disk has just failed is a second behind.
+        machines.run_until(self._copies_are_complete, 10.0)
         relay_promises.all_is_well(self)
         promises._deliveries_are_true_and_in_order(self)  # type: ignore[arg-type]
+
+    def _copies_are_complete(self) -> bool:
+        followers = [relay.run.journal._follower for relay in self.relays if relay.run]
+        return all(follower.is_sound for follower in followers) and (
+            len({follower.seq for follower in followers}) == 1
+        )
 
     # Faults
 
