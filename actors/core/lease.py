@@ -29,6 +29,10 @@ PATIENCE = 6.0
 LONGEST_LOOK = 1.5
 """Seconds that count at most between two answers: in more, the engine may have been down."""
 
+LONGEST_SILENCE = 2.0
+"""Seconds without answers that count all the same, once for a row: the owner needs less than the
+rest of `PATIENCE` to write again when the engine answers, and its last write is older."""
+
 FREE = ""
 """The owner in a row of a lease that was given up."""
 
@@ -66,6 +70,8 @@ class Lease:
         self._expected: int | None = None
         self._waited = 0.0
         self._answered: float | None = None
+        self._seen_at = 0.0
+        self._silence = LONGEST_SILENCE
 
     @property
     def owned(self) -> bool:
@@ -110,7 +116,7 @@ class Lease:
             self.lost = True
         elif self._is_to_be_had(owner, revision, now) and self.may_take:
             self._expected = revision
-        self._revision, self._answered = revision, now
+        self._revision, self._answered, self._seen_at = revision, now, now
 
     def give_up(self) -> int | None:
         """No delivery begins from here on; the revision at which to write `FREE`, if it is known.
@@ -129,7 +135,11 @@ class Lease:
 
     def _has_waited(self, revision: int, now: float) -> bool:
         if revision != self._revision:
-            self._waited = 0.0
+            self._waited, self._silence = 0.0, LONGEST_SILENCE
         elif self._answered is not None:
             self._waited += min(now - self._answered, LONGEST_LOOK)
+        else:
+            counts = min(now - self._seen_at, self._silence)
+            self._silence -= counts
+            self._waited += counts
         return self._waited >= PATIENCE

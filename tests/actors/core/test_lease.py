@@ -306,3 +306,19 @@ def test_who_only_looks_on_takes_nothing_and_learns_who_owned() -> None:
     lease.may_take = True
     lease.seen(FREE, 2, 2.0)
     assert lease.writes, "the lease that it had given up was another's meanwhile"
+
+
+def test_of_a_silence_two_seconds_count_once() -> None:
+    lease = Lease("b")
+
+    def seen(*times: float) -> bool:
+        for time in times:
+            lease.seen("a", 1, time)
+        return lease.writes
+
+    seen(0.0)
+    lease.unanswered()
+    assert not seen(9.0, 10.0, 11.0)
+    lease.unanswered()
+    assert not seen(20.0, 21.0)
+    assert seen(22.0)
