@@ -28,6 +28,8 @@ help:
 	@echo "              with BASE=COMMIT, compare with that commit in the same run, 10 minutes;"
 	@echo "              ARGS='--only TEXT --json FILE' for some rows, figures in a file"
 	@echo "make soak     10 minutes of load while PagerDuty throttles and flaps"
+	@echo "make chaos    200 faults of relays and their engine under load, 40 minutes;"
+	@echo "              ARGS='--power-cuts --faults 20' for those, as root"
 	@echo "make clean    remove .venv and everything that was built"
 
 demo: $(RUNNABLE)
@@ -47,6 +49,9 @@ bench: $(INSTALLED)
 
 soak: $(INSTALLED)
 	@cd tests && ../$(BIN)/python -m bench.soak
+
+chaos: $(INSTALLED)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 # A link to a page or a section that is not there fails.
 docs: $(INSTALLED)
