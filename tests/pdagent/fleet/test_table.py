@@ -45,8 +45,8 @@ class FleetMachine(RuleBasedStateMachine):
         self.now += seconds
         self.silent = {agent: silent + seconds for agent, silent in self.silent.items()}
 
-    @rule(nobody_listens=st.floats(0, 10_000), late=st.lists(IDS, max_size=2))
-    def another_relay_takes_over(self, nobody_listens: float, late: Sequence[str]) -> None:
+    @rule(nobody_listens=st.integers(0, 10_000), late=st.lists(IDS, max_size=2))
+    def another_relay_takes_over(self, nobody_listens: int, late: Sequence[str]) -> None:
         kept = [self.fleet.saved(bucket, self.now) for bucket in range(BUCKETS)]
         self.fleet, self.now = Fleet(), 50.0 + nobody_listens  # a clock of its own
         for agent in late:  # reports that come before the rows are read are newer
