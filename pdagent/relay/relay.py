@@ -26,7 +26,7 @@ from pdagent.relay.resources import add_routes
 from pdagent.relay.rows import RelayRow, this_relay
 from pdagent.relay.succession import Past, start_again
 from pdagent.relay.watch import EngineView, EngineWatch, log_of, nodes_of
-from store.errors import CommitFailedError
+from store.errors import CommitFailedError, JournalError
 from store.lmdb_copy import LmdbCopy
 from store.log import LogUnavailableError
 from store.replicated_journal import ReplicatedJournal
@@ -72,6 +72,7 @@ class Relay:
         self._losing = threading.Lock()
         self._system: ActorSystem | None = None
         self._unfit_since: float | None = None
+        self._fit = False
         self._over = self._end_serving = _nothing
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
 
@@ -147,7 +148,7 @@ class Relay:
         assert self.journal is not None
         behind = self.journal.lag()
         return msgspec.structs.replace(
-            self.me, at=time.time(), applied=self.journal.applied, behind=behind
+            self.me, at=time.time(), applied=self.journal.applied, behind=behind, fit=self._fit
         )
 
     def _run(self) -> None:
@@ -210,10 +211,18 @@ class Relay:
                 self._ending.wait(_LOOK)
                 continue
             self.waits_for = ""
+            self._fit = self._has_room()
             if applied < _NEARLY_CAUGHT_UP and self.role == "starting":
                 self.role = "standby"
                 keeper.compete()
                 logger.info("standby: the log is read")
+
+    def _has_room(self) -> bool:
+        try:
+            self._copy.admit()
+        except JournalError:
+            return False
+        return True
 
     def _take_over(self, journal: ReplicatedJournal, keeper: LeaseKeeper) -> None:
         began = boot_time()
@@ -236,11 +245,10 @@ class Relay:
     def _judge(self, view: EngineView) -> None:
         """Step down if this machine, and not the engine, keeps the owner from its work.
 
-        A full journal is full on all relays.
+        A journal at its limit is that on all relays; a full disk is this machine's.
         """
-        system = self._system
-        refusal = None if system is None else system.admission.refusal
-        if system is None or (refusal is not None and refusal.reason == "journal_full"):
+        system, usage = self._system, self._copy.usage()
+        if system is None or usage.used >= usage.limit:
             return
         trouble = system.trouble()
         if not trouble:
@@ -249,7 +257,7 @@ class Relay:
         if self._unfit_since is None:
             self._unfit_since = boot_time()
         others = (row for row in view.standbys if row.name != self.me.name)
-        ready = any(row.behind < _NEARLY_CAUGHT_UP for row in others)
+        ready = any(row.fit and row.behind < _NEARLY_CAUGHT_UP for row in others)
         if ready and boot_time() - self._unfit_since > _UNFIT_AFTER and not self.leaves:
             logger.warning("%s: this relay steps down", trouble[0])
             self.step_down()

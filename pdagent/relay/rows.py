@@ -27,7 +27,8 @@ class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
 
     `process` names one run of it, empty in a lease that was given up. `at` is when the row was
     written, `since` when the relay became what it is (seconds since 1970). A standby has applied
-    the log up to message `applied`, and knew of `behind` more.
+    the log up to message `applied`, and knew of `behind` more. It is `fit` if its own disk has room
+    for new events.
     """
 
     name: str = ""
@@ -38,6 +39,7 @@ class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
     applied: int = 0
     behind: int = 0
+    fit: bool = True
 
     def written(self) -> bytes:
         """The row's value."""

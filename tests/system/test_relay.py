@@ -15,6 +15,7 @@ from tests.agent_process import AgentProcess
 from tests.engine import Engine, needs_nats_server
 from tests.relay_processes import TELLING, RelayProcess, Relays
 from tests.sandbox_process import SandboxProcess
+from tests.store.small_disk import small_disk
 from tests.system.numbered_events import (
     key_number,
     numbers_by_key,
@@ -168,6 +169,30 @@ def test_an_owner_whose_disk_fails_steps_down(relays: Relays, sandbox: SandboxPr
     sandbox.wait_for_events(6, key)
     assert arrived(sandbox, key) == list(range(6))
     shutil.rmtree(owner.directory / "elsewhere")
+
+
+def test_an_owner_whose_disk_is_full_steps_down(
+    tmp_path: Path, engine: Engine, sandbox: SandboxProcess
+) -> None:
+    """Otherwise it would refuse all events, and drop history that the others have room for."""
+    sandbox.reset()
+    relays = Relays(tmp_path, engine, sandbox.url)
+    full, key = relays.all[0], key_number(6)
+    with small_disk(full.journal, 44) as disk, relays:
+        owner = relays.owner()
+        if owner is not full:
+            owner.post("/relay/step-down").raise_for_status()
+            assert relays.owner(but=owner, timeout=HANDOVER) is full
+        disk.fill()
+        event = trigger(key, 0)
+        event["payload"]["custom_details"] = {"filler": "x" * 400_000}
+        while (answer := full.enqueue(event)).ok:
+            pass
+        assert "has no room" in answer.text
+        successor = relays.owner(but=full, timeout=TAKEOVER)
+        assert successor.enqueue(event).status_code == 202
+        full.wait_for(lambda: full.role() == "standby", "it follows: records have their reserve")
+        assert successor.owns()
 
 
 def test_an_orderly_end_hands_over_at_once(relays: Relays, sandbox: SandboxProcess) -> None:
