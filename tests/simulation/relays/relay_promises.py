@@ -43,6 +43,7 @@ def request_is_due(simulation: RelaySimulation, request: Request, run: RelayRun)
 def all_is_well(simulation: RelaySimulation) -> None:
     """After all faults: each acknowledged event is delivered, all copies are the same."""
     witness, scenario = simulation.witness, simulation.scenario
+    accepted = {event: place for place, event in enumerate(witness.lives, 1)}
     for host in simulation.hosts:
         last: dict[str, int] = {}
         for event in host.made:
@@ -54,11 +55,9 @@ def all_is_well(simulation: RelaySimulation) -> None:
                 or (life.state.startswith(("dead", "discarded")) and refused),
                 f"{event} was acknowledged and is {life.state}",
             )
-            if not life.again:
-                require(
-                    life.place > last.get(key, 0), f"{event} was accepted before an earlier event"
-                )
-                last[key] = life.place
+            place = accepted[event]
+            require(place > last.get(key, 0), f"{event} was accepted before an earlier event")
+            last[key] = place
     contents = {relay.name: _content(relay.run.journal) for relay in simulation.relays if relay.run}
     first = next(iter(contents.values()))
     for name, content in contents.items():
