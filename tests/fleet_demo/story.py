@@ -16,9 +16,13 @@ from tests.fleet_demo.fleet import HOSTS, LOG, MACHINES, Fleet
 from tests.fleet_demo.record import Record, Verdict, longest_silence
 from tests.fleet_demo.view import FleetFrame, HostCounts, Machine
 
-_RATE = 4.0  # events a second of each host
+_RATE = 3.0  # events a second of each host
 _LATENCY = "0.01..0.03"
-_START_SECONDS, _FLOW_SECONDS, _DRAIN_SECONDS = 60.0, 45.0, 45.0
+_START_SECONDS, _FLOW_SECONDS = 60.0, 45.0
+_CATCH_UP_SECONDS, _DRAIN_SECONDS = 20.0, 180.0
+_STUCK_SECONDS = 30.0
+"""Without an arrival: nothing more will come."""
+
 _CALM, _GONE = 8.0, 3.0
 _IN_FLIGHT_SECONDS = 1.0
 """What arrives later was sent on after the fault."""
@@ -40,6 +44,7 @@ class FleetDemo:
         self._signals = signals
         self._began = time.monotonic()
         self._looked = 0.0
+        self._load_ended = 0.0
         self._chapters: list[Chapter] = []
         self._record = Record()
         self._frame = FleetFrame(
@@ -113,30 +118,35 @@ class FleetDemo:
     def _end(self) -> None:
         for sender in self._fleet.senders:
             sender.finish()
+        self._load_ended = time.time()
         self._say("The load ends; what still waits is delivered.")
-        drained = self._watch_until(self._is_drained, _DRAIN_SECONDS)
+        self._watch_until(lambda: self._is_drained() or self._is_stuck(), _DRAIN_SECONDS)
         self._frame = msgspec.structs.replace(self._frame, finished=True)
         missing = self._frame.total.accepted - self._frame.total.delivered
         self._say(
-            "All has arrived." if drained else f"Time is up: {missing} events have not arrived."
+            f"Time is up: {missing} events have not arrived." if missing else "All has arrived."
         )
 
     def _is_drained(self) -> bool:
         total, accepted = self._frame.total, len(self._record.accepted)
         return total.accepted == total.delivered == accepted and self._fleet.is_idle()
 
+    def _is_stuck(self) -> bool:
+        latest = max([self._load_ended, *(noted.at for noted in self._record.arrived[-1:])])
+        return time.time() > latest + _STUCK_SECONDS
+
     def _await_flow(self, since: float) -> None:
         """Until each key's events arrive again, after `since`, and hardly any of them wait."""
 
         def flows() -> bool:
-            total = self._frame.total
             last = {noted.key: noted.at for noted in self._record.arrived}
-            return (
-                min(last.values(), default=0.0) > since + _IN_FLIGHT_SECONDS
-                and total.accepted - total.delivered <= _FEW
-            )
+            return min(last.values(), default=0.0) > since + _IN_FLIGHT_SECONDS
 
-        self._await(flows, _FLOW_SECONDS, "the events flow again")
+        def has_caught_up() -> bool:
+            return self._frame.total.accepted - self._frame.total.delivered <= _FEW
+
+        self._await(flows, _FLOW_SECONDS, "the events of all keys arrive again")
+        self._watch_until(has_caught_up, _CATCH_UP_SECONDS)
 
     def _await(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         if not self._watch_until(condition, seconds):
