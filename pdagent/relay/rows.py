@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -45,10 +46,25 @@ class RelayRow(msgspec.Struct, frozen=True, kw_only=True):
         """The row's value."""
         return msgspec.json.encode(self)
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether this standby no longer writes its row."""
-        return time.time() - self.at > GONE_AFTER
+
+class Standbys:
+    """Which standbys still write their rows, also where their clocks are wrong."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def present(self, rows: Mapping[str, Row], now: float, at: float) -> tuple[RelayRow, ...]:
+        """Those whose rows have changed in the last `GONE_AFTER` seconds.
+
+        `now` is this relay's steady clock. A row that is seen for the first time is as old as it
+        says, by the time of day `at`.
+        """
+        found, seen = {key: row_in(row) for key, row in rows.items()}, self._seen
+        self._seen = {}
+        for key, row in rows.items():
+            revision, since = seen.get(key, (row.revision, now - max(0.0, at - found[key].at)))
+            self._seen[key] = (row.revision, since if revision == row.revision else now)
+        return tuple(found[key] for key in rows if now - self._seen[key][1] <= GONE_AFTER)
 
 
 def row_in(row: Row | None) -> RelayRow:

@@ -12,7 +12,7 @@ import msgspec
 from pdagent.config import Config
 from pdagent.relay.measured import MeasuredLog
 from pdagent.relay.preflight import TRIAL, node_problems, stream_problems
-from pdagent.relay.rows import STANDBYS, RelayRow, row_in
+from pdagent.relay.rows import STANDBYS, RelayRow, Standbys
 from store.errors import JournalError
 from store.nats_answers import StreamFacts
 from store.nats_log import NatsLog
@@ -63,17 +63,17 @@ def log_of(config: Config) -> MeasuredLog:
     )
 
 
-def view_of(log: NatsLog, replicas: int) -> EngineView:
+def view_of(log: NatsLog, replicas: int, standbys: Standbys) -> EngineView:
     """One look. Raises `store.log.LogUnavailableError`."""
     nodes, streams = log.nodes(), log.streams()
-    rows = (row_in(row) for row in log.rows(STANDBYS).values())
+    rows = standbys.present(log.rows(STANDBYS), time.monotonic(), time.time())
     first, last = log.bounds()
     return EngineView(
         at=time.time(),
         nodes=tuple(nodes),
         expected=max(replicas, *(node.cluster_size for node in nodes)),
         streams=tuple(streams),
-        standbys=tuple(row for row in rows if not row.is_gone),
+        standbys=rows,
         messages=last - first + 1,
         bytes=log.size(),
         problems=tuple(
@@ -113,6 +113,7 @@ class EngineWatch:
         self._journal = journal
         self._replicas = replicas
         self._looked = looked
+        self._standbys = Standbys()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine watch", daemon=True)
 
@@ -130,7 +131,7 @@ class EngineWatch:
         while not self._ending.is_set():
             pause = _EVERY
             try:
-                self.view = view_of(self._log, self._replicas)
+                self.view = view_of(self._log, self._replicas, self._standbys)
                 self._looked(self.view)
                 if self._journal.clean():
                     pause = 0.0
