@@ -48,7 +48,7 @@ class Verdict(msgspec.Struct, frozen=True):
         lines = [said]
         if repeated := self.events.duplicates:
             lines.append(
-                f"{repeated} arrived twice, as the answer to the first try was lost; "
+                f"{repeated} arrived twice, as their first outcome was not known; "
                 f"incidents opened: {self.events.incidents}."
             )
         counts = {

@@ -17,7 +17,7 @@ NodeState = Literal["starting", "running", "leader", "killed"]
 _LINES_AROUND_CHAPTERS = 6
 _WIDTH_OF_NUMBERS = 50
 _SHORTEST_BAR = 10
-_FULL_BAR_AT_LEAST = 150
+_FULL_BAR_AT_LEAST = 130
 _USUAL = ("standby", "running")
 _STYLES = {
     "starting": "yellow",
