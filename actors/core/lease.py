@@ -56,12 +56,16 @@ class Lease:
     `me` is the process's own name for the row: no other process, and no earlier one of this relay,
     has the same. `free_from` is when it may take a free lease; once it has seen another owner, it
     may at any time. Until `may_take` is set it only looks on. `lost` says that another process has
-    taken the lease from this one.
+    taken the lease from this one. A lease of `before`, a process that has ended for certain, is
+    free.
     """
 
-    def __init__(self, me: str, *, free_from: float = -math.inf, may_take: bool = True) -> None:
+    def __init__(
+        self, me: str, *, free_from: float = -math.inf, may_take: bool = True, before: str = FREE
+    ) -> None:
         self.may_take = may_take
         self._me = me
+        self._before = before
         self._free_from = free_from
         self.lost = False
         self._began = 0.0
@@ -128,7 +132,7 @@ class Lease:
         return expected
 
     def _is_to_be_had(self, owner: str, revision: int, now: float) -> bool:
-        if owner == FREE:
+        if owner in (FREE, self._before):
             return now >= self._free_from
         self._free_from = -math.inf
         return self._has_waited(revision, now)

@@ -29,10 +29,11 @@ def boot_time() -> float:
 class LeaseKeeper:
     """One relay's part in the lease, from its first look to its end.
 
-    `me` is the relay's row; `standby` returns the row that is shown of it while it waits. It takes
-    the lease only after `compete`, and a free one only from `free_from` (`boot_time`) on. `taken`
-    is set when it has; `on_lost` is called once, in the keeper's thread, when another relay has
-    taken the lease after that. `owner` is what the lease last said.
+    `me` is the relay's row; `before` is the process of its last run, see `Lease`; `standby` returns
+    the row that is shown of it while it waits. It takes the lease only after `compete`, and a free
+    one only from `free_from` (`boot_time`) on. `taken` is set when it has; `on_lost` is called
+    once, in the keeper's thread, when another relay has taken the lease after that. `owner` is what
+    the lease last said.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LeaseKeeper:
         me: RelayRow,
         *,
         free_from: float,
+        before: str,
         standby: Callable[[], RelayRow],
         on_lost: Callable[[], None],
     ) -> None:
@@ -48,7 +50,7 @@ class LeaseKeeper:
         self.owner = RelayRow()
         self._log = log
         self._me = me
-        self._lease = Lease(me.process, free_from=free_from, may_take=False)
+        self._lease = Lease(me.process, free_from=free_from, may_take=False, before=before)
         self._standby = standby
         self._on_lost = on_lost
         self._fenced = False

@@ -24,7 +24,7 @@ from pdagent.relay.metrics import RelayCollector
 from pdagent.relay.preflight import node_problems, refuse, stream_problems
 from pdagent.relay.resources import add_routes
 from pdagent.relay.rows import RelayRow, this_relay
-from pdagent.relay.succession import Past, start_again
+from pdagent.relay.succession import Past, process_before, start_again
 from pdagent.relay.watch import EngineView, EngineWatch, log_of, nodes_of
 from store.errors import CommitFailedError, JournalError
 from store.lmdb_copy import LmdbCopy
@@ -167,6 +167,7 @@ class Relay:
             log,
             self.me,
             free_from=self.past.free_from,
+            before=process_before(self._copy.directory, self.me),
             standby=self.standby_row,
             on_lost=lambda: self._lose("another relay has taken the lease"),
         )

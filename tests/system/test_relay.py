@@ -196,6 +196,21 @@ def test_an_owner_whose_disk_is_full_steps_down(
         assert successor.owns()
 
 
+def test_a_killed_owner_that_starts_again_goes_on_at_once(
+    relays: Relays, sandbox: SandboxProcess
+) -> None:
+    owner, key = relays.owner(), key_number(5)
+    sandbox.behave(latency="0.1")
+    accept(owner, key, range(8))
+    owner.kill()
+    owner.start()
+    assert relays.owner(timeout=HANDOVER) is owner
+    accept(owner, key, range(8, 12))
+    owner.wait_until_drained()
+    assert without_repetitions(arrived(sandbox, key)) == list(range(12))
+    assert repetitions(arrived(sandbox, key)) <= 1
+
+
 def test_an_orderly_end_hands_over_at_once(relays: Relays, sandbox: SandboxProcess) -> None:
     owner, key = relays.owner(), key_number(3)
     pid = owner.pid

@@ -322,3 +322,14 @@ def test_of_a_silence_two_seconds_count_once() -> None:
     lease.unanswered()
     assert not seen(20.0, 21.0)
     assert seen(22.0)
+
+
+def test_the_lease_of_the_process_before_is_free_and_of_no_other() -> None:
+    lease = Lease("b", before="a", may_take=False)
+    lease.seen("a", 1, 0.0)
+    assert not lease.writes
+    lease.may_take = True
+    lease.seen("c", 2, 1.0)
+    assert not lease.writes
+    lease.seen("a", 3, 2.0)
+    assert lease.next(2.0) == WriteLease(3)

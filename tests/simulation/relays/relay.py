@@ -113,6 +113,7 @@ class SimulatedRelay:
         self.kept_back = 0
         self.lost = 0
         self.runs = 0
+        self.before = ""
         self.ended: Callable[[RelayRun], None] = lambda run: None
 
     def start(self, free_from: float = 0.0) -> None:
@@ -144,7 +145,8 @@ class SimulatedRelay:
         self.machines.after(self.chance.random() * 0.3, replace)
 
     def wipe(self) -> None:
-        """The copy is gone; no process runs."""
+        """The copy is gone, and what is noted beside it; no process runs."""
+        self.before = ""
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -157,7 +159,8 @@ class RelayRun:
         self.pagerduty = relay.pagerduty
         self.process = Process(f"{relay.name}.{relay.runs}")
         self.log = SimulatedLog(relay.engine, relay.limits.max_message)
-        self.lease = Lease(self.process.name, free_from=free_from)
+        self.lease = Lease(self.process.name, free_from=free_from, before=relay.before)
+        relay.before = self.process.name
         self.agent: ActorSystem | None = None
         self.journal: ReplicatedJournal | None = None
         self.leaves = False
