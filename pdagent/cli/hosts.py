@@ -13,6 +13,7 @@ from pdagent.cli.output import CommandFailed, ExitCode, echo_json, of_another_ve
 from pdagent.cli.parameters import json_option, text
 from pdagent.cli.session import LOOKED, UNDONE, Session, pass_session
 from pdagent.fleet.rows import HostRow
+from pdagent.wording import one_line
 
 HOSTS_PATH = "/relay/hosts"
 _PAGE = 1_000
@@ -146,7 +147,8 @@ def forget(session: Session, *, names: tuple[str, ...], missing: bool) -> None:
     except msgspec.DecodeError:
         raise of_another_version("a list of hosts") from None
     if done.forgotten or not done.unknown:
-        click.echo(f"Forgotten: {', '.join(done.forgotten) or 'no host was missing'}.")
+        gone = ", ".join(map(one_line, done.forgotten))
+        click.echo(f"Forgotten: {gone or 'no host was missing'}.")
     if done.unknown:
         raise CommandFailed(
             f"no missing host is called {', '.join(done.unknown)}: a host that reports can't be "

@@ -71,12 +71,15 @@ def test_hosts_report_what_they_have_and_one_that_is_killed_goes_missing(start: 
     assert row["oldest_waiting_at"] is not None
     gone = id_of(ill)
     ill.kill()
+    last_words = {"agent_id": gone, "host": "\x1b[2Jdb1\n"}
+    of_hosts = {"Authorization": f"token {SECRET}"}
+    assert relay.post("/relay/hosts", json=last_words, headers=of_hosts).ok
     relay.wait_for(lambda: [*hosts_of(relay, missing="1")] == [gone], "the killed one is missing")
     assert next(iter(hosts_of(relay))) == gone, "it stands at the top"
     assert "1 host is missing" in relay.cli("status", "--fleet").stdout
     assert "pdagent_fleet_hosts_missing 1.0" in relay.get("/metrics").text
 
-    assert relay.cli("hosts", "forget", gone).returncode == 0
+    assert relay.cli("hosts", "forget", gone).stdout == "Forgotten:  [2Jdb1 .\n"
     assert [*hosts_of(relay)] == [id_of(well)]
     ill.restart()
     relay.wait_for(lambda: hosts_of(relay).keys() == both.keys(), "it reports again")
