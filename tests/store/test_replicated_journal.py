@@ -18,6 +18,7 @@ from store.errors import (
     LogNewerError,
 )
 from store.lmdb_journal import LmdbJournal
+from store.log import LogUnavailableError, Message
 from store.memory_log import MemoryLog
 from store.port import Append
 from store.records import EventId
@@ -52,6 +53,18 @@ class Breaking(MemoryLog):
         seq = super().append(expected, data)
         self.left -= 1
         return seq
+
+
+class Unreadable(MemoryLog):
+    """A handle on which the next `unreadable` reads fail."""
+
+    unreadable = 0
+
+    def read(self, after: int, wait: float = 0.0) -> Iterator[Message]:
+        if self.unreadable:
+            self.unreadable -= 1
+            raise LogUnavailableError("no node gives the message")
+        return super().read(after, wait)
 
 
 @pytest.fixture
@@ -115,6 +128,18 @@ def test_a_commit_whose_answer_is_lost_is_stored_once(relays: Relays) -> None:
     assert commit(owner.journal, FIRST, delivered("e1")) == 3
     assert relays.content_of_log() == all_of(owner.journal)
     assert relays.engine.last == 3, "the takeover and two commits"
+
+
+def test_a_commit_without_an_answer_is_looked_for_until_the_log_can_be_read(
+    relays: Relays,
+) -> None:
+    log = Unreadable(relays.engine)
+    owner = relays.owner("relay-a", log=log)
+    log.lose_answers, log.unreadable = 1, 2
+
+    assert commit(owner.journal, FIRST, accepted("e1")) == 1
+    assert log.unreadable == 0
+    assert relays.engine.last == 2, "the takeover and one commit"
 
 
 def test_a_commit_that_is_sent_again_and_arrives_twice_is_stored_once(relays: Relays) -> None:
