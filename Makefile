@@ -29,7 +29,7 @@ help:
 	@echo "              ARGS='--only TEXT --json FILE' for some rows, figures in a file"
 	@echo "make soak     10 minutes of load while PagerDuty throttles and flaps"
 	@echo "make chaos    200 faults of relays and their engine under load, 40 minutes;"
-	@echo "              ARGS='--power-cuts --faults 20' for those, as root"
+	@echo "              ARGS='--power-cuts --faults 20' for those, as root; ARGS=--pacing"
 	@echo "make clean    remove .venv and everything that was built"
 
 demo: $(RUNNABLE)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.chaos import faults, power
 from tests.chaos.campaign import Campaign
+from tests.chaos.pacing import PacingRun
 
 
 def main() -> int:
@@ -18,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Faults under load")
     parser.add_argument("--faults", type=int, default=200, help="of all kinds but power cuts")
     parser.add_argument("--power-cuts", action="store_true", help="those instead, half each kind")
+    parser.add_argument("--pacing", action="store_true", help="a rate limit instead, 5 minutes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hosts", type=int, default=24)
     parser.add_argument("--keys", type=int, default=12)
@@ -28,7 +30,7 @@ def main() -> int:
         print(f"skipped: {reason}")
         return 0
     kinds = faults.POWER_CUTS if options.power_cuts else faults.KINDS
-    campaign = Campaign(
+    campaign: Campaign | PacingRun = Campaign(
         faults=faults.chosen(random.Random(options.seed), kinds, options.faults),
         hosts=options.hosts,
         keys=options.keys,
@@ -37,6 +39,8 @@ def main() -> int:
         power_cuts=options.power_cuts,
         say=partial(print, flush=True),
     )
+    if options.pacing:
+        campaign = PacingRun(hosts=options.hosts, say=partial(print, flush=True))
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         broken = campaign.run(options.keep or Path(name))
     for promise in broken:

@@ -118,6 +118,12 @@ class Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
+        async def end() -> None:
+            for sender in self._senders:
+                sender.cancel()
+            await asyncio.gather(*self._senders, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

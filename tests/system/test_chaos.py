@@ -9,6 +9,8 @@ import pytest
 
 from tests.chaos import faults, power
 from tests.chaos.campaign import Campaign
+from tests.chaos.pacing import PacingRun
+from tests.chaos.traffic import Limit
 from tests.engine import needs_nats_server
 
 
@@ -41,3 +43,10 @@ def test_a_power_cut_of_all_machines_loses_nothing(tmp_path: Path) -> None:
     if (reason := power.why_not()) is not None:
         pytest.skip(reason)
     assert campaign([faults.all_powers_cut], power_cuts=True).run(tmp_path) == []
+
+
+def test_the_events_of_one_key_from_many_hosts_are_paced_together(tmp_path: Path) -> None:
+    """The documented pace is that of 10 calls in 5 s as well; two hosts alone would make 20."""
+    needs_nats_server()
+    run = PacingRun(hosts=3, rate=4.0, seconds=20.0, limit=Limit(10, 5.0), say=print)
+    assert run.run(tmp_path) == []
