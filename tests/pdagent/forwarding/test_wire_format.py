@@ -29,10 +29,11 @@ class Relay:
 
     def __init__(self) -> None:
         self.answer = (202, '{"status":"success"}', "")
+        self.restarts = False
         self.peer = Peer(self._serve)
 
     def _serve(self, link: Link) -> None:
-        while link.request() is not None:
+        while link.request() is not None and not self.restarts:
             status, body, more = self.answer
             link.send(
                 f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{more}\r\n{body}".encode()
@@ -162,6 +163,18 @@ def test_a_standby_names_the_owner_and_the_host_goes_there(relays: tuple[Relay, 
         assert isinstance(port.deliver(event()), Delivered)
     assert (choice.current, choice.switches) == (owner.peer.url, 1)
     assert len(standby.peer.requests) == 1, "it keeps to the relay that took the last event"
+
+
+def test_a_relay_that_closes_its_connections_is_tried_again_at_once(
+    relays: tuple[Relay, Relay],
+) -> None:
+    owner, standby = relays
+    owner.restarts = True
+    standby.answer = (503, '{"status":"x","owner":null}', "")
+    port, _ = forwarder(owner, standby)
+    deferred(port.deliver(event()), "unreachable")
+    owner.restarts = False
+    assert isinstance(port.deliver(event()), Delivered), "only silence is a reason to avoid it"
 
 
 def test_an_owner_that_is_no_relay_of_this_host_gets_nothing(relays: tuple[Relay, Relay]) -> None:
