@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 
-AVOID_SECONDS = 5.0
-"""For so long no sender goes to a relay that gave no answer. A takeover takes about twice as long,
-and a sender that waits for an answer keeps its key waiting."""
+AVOID_SECONDS = 2.0
+"""For so long no sender goes to a relay that gave no answer: a sender that waits for one keeps its
+key waiting. No longer: a new owner is silent until it has read its journal, and is needed then."""
 
 
 class RelayChoice:

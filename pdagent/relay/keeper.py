@@ -33,7 +33,7 @@ class LeaseKeeper:
     the row that is shown of it while it waits. It takes the lease only after `compete`, and a free
     one only from `free_from` (`boot_time`) on. `taken` is set when it has; `on_lost` is called
     once, in the keeper's thread, when another relay has taken the lease after that. `owner` is what
-    the lease last said.
+    the lease last said, `problem` why the engine last failed.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class LeaseKeeper:
     ) -> None:
         self.taken = threading.Event()
         self.owner = RelayRow()
+        self.problem = ""
         self._log = log
         self._me = me
         self._lease = Lease(me.process, free_from=free_from, may_take=False, before=before)
@@ -158,4 +159,5 @@ class LeaseKeeper:
     def _note_silence(self, began: float, error: LogUnavailableError) -> None:
         if self._silent_since is None:
             self._silent_since = began
+            self.problem = str(error)
             logger.warning("%s: who owns the log stays as it is meanwhile", error)

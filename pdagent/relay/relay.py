@@ -98,12 +98,12 @@ class Relay:
 
     def trouble(self) -> list[str]:
         """Why an owner can't do its work, one sentence each."""
-        silent = 0.0 if self.keeper is None else self.keeper.silent_for()
-        if silent < _SILENT_AFTER:
+        keeper = self.keeper
+        if keeper is None or (silent := keeper.silent_for()) < _SILENT_AFTER:
             return []
         return [
-            f"the engine has not answered for {silent:.0f} s: nothing is accepted or delivered "
-            "until it does; 'pagerduty-agent relay status' shows its nodes"
+            f"the engine has confirmed nothing for {silent:.0f} s ({keeper.problem}): nothing is "
+            "accepted or delivered until it does; 'pagerduty-agent relay status' shows its nodes"
         ]
 
     def owned(self) -> ReplicatedJournal:

@@ -250,7 +250,7 @@ def test_the_engine_may_fail_without_a_change_of_the_owner(
         assert refused.status_code == 503
         assert time.monotonic() - began < 8
         owner.wait_for(
-            lambda: "the engine has not answered for" in owner.get("/health").text, "it says why"
+            lambda: "the engine has confirmed nothing" in owner.get("/health").text, "it says why"
         )
         again = owner.enqueue(trigger(key, 101))
         assert again.status_code == 503
