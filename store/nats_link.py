@@ -155,6 +155,7 @@ class EngineLink:
 
     async def _until_lost(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
+        task.add_done_callback(_read)
         either: set[asyncio.Future[Any]] = {task, self.lost}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +164,12 @@ class EngineLink:
             return await task
         finally:
             task.cancel()
+
+
+def _read(task: asyncio.Future[Any]) -> None:
+    """A task that nobody waits for any more may fail: asyncio would log that."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _identity(credentials: Path | None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def view_of(log: NatsLog, replicas: int, standbys: Standbys) -> EngineView:
     return EngineView(
         at=time.time(),
         nodes=tuple(nodes),
-        expected=max(replicas, *(node.cluster_size for node in nodes)),
+        expected=max([replicas, *(node.cluster_size for node in nodes)]),
         streams=tuple(streams),
         standbys=rows,
         messages=last - first + 1,
