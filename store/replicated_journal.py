@@ -54,6 +54,7 @@ class ReplicatedJournal:
         self._writer = LogWriter(log, patience)
         self._follower = Follower(copy, log)
         self._oldest = OldestChanges(log)
+        self._cleaned_last = False
         self._fenced: JournalFencedError | None = None
         self._lock = threading.RLock()
         # The copy serves all reads.
@@ -154,6 +155,7 @@ class ReplicatedJournal:
             return False
         try:
             with self._writing():
+                self._cleaned_last = True
                 self._publish(self._copy.still_needed(whole.change for whole in old))
         except BaseException:
             self._oldest.restart()  # what is passed over is trimmed with what follows
@@ -185,8 +187,20 @@ class ReplicatedJournal:
             if not self._follower.owns:
                 raise JournalBehindError("this relay is a standby: only the log's owner writes")
             if not self._follower.is_sound:
-                raise JournalBehindError("the copy of the log must catch up after a failed commit")
+                self._settle_cleaning()
+            self._cleaned_last = False
             yield
+
+    def _settle_cleaning(self) -> None:
+        """Recover from a cleaning that failed, of which the caller of `commit` knows nothing."""
+        if not self._cleaned_last:
+            raise JournalBehindError("the copy of the log must catch up after a failed commit")
+        try:
+            self.recover()
+        except CommitFailedError:
+            raise
+        except JournalError as error:
+            raise JournalBehindError(str(error)) from error
 
     def _publish(self, change: Alteration, *effects: Alteration) -> None:
         """Append a change to the log, then write its effects to the copy.

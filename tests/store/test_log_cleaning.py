@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.errors import EngineSilentError
+from store.errors import EngineSilentError, JournalBehindError
 from store.memory_log import MemoryLog
 from store.port import Append
 from store.records import QueueId, RoutingKey
@@ -227,6 +227,32 @@ def test_what_could_not_be_appended_again_is_not_trimmed_later(relays: Relays) -
     owner.journal.recover()
     assert owner.journal.clean(spare=ALWAYS, step=300)
 
+    assert relays.content_of_log() == all_of(owner.journal)
+
+
+def test_a_cleaning_that_failed_fails_no_commit_once_the_engine_answers(relays: Relays) -> None:
+    log = MemoryLog(relays.engine)
+    owner = relays.owner("relay-a", log=log)
+    commit(owner.journal, FIRST, accepted("e1"))
+    log.delay_appends = 1_000
+    with pytest.raises(EngineSilentError):
+        owner.journal.clean(spare=ALWAYS)
+    with pytest.raises(EngineSilentError):
+        commit(owner.journal, FIRST, accepted("e2"))
+    log.delay_appends = 0
+    assert commit(owner.journal, FIRST, accepted("e3")) == 2
+    assert log.deliver_late() == [], "a barrier is before all that was given up"
+
+    log.delay_appends = 1_000
+    with pytest.raises(EngineSilentError):
+        commit(owner.journal, FIRST, accepted("e4"))
+    log.delay_appends = 0
+    with pytest.raises(JournalBehindError, match="after a failed commit"):
+        commit(owner.journal, FIRST, accepted("e5"))
+    with pytest.raises(JournalBehindError, match="after a failed commit"):
+        owner.journal.clean(spare=ALWAYS)
+    owner.journal.recover()
+    assert owner.journal.clean(spare=ALWAYS)
     assert relays.content_of_log() == all_of(owner.journal)
 
 

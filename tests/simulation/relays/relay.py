@@ -31,7 +31,10 @@ _STAY_AWAY = 10.0
 
 
 class RelayLimits(msgspec.Struct, kw_only=True):
-    """What is the same for all relays of a simulation; `max_message` in bytes, the rest seconds."""
+    """What is the same for all relays of a simulation; `max_message` in bytes, the rest seconds.
+
+    `portions`: so many portions of the log are cleaned one after the other, without a pause.
+    """
 
     policy: Policy
     retention: float
@@ -39,6 +42,7 @@ class RelayLimits(msgspec.Struct, kw_only=True):
     max_message: int
     max_in_flight: int
     copy_failure: float
+    portions: int = 1
 
 
 class FailingCopy(LmdbCopy):
@@ -233,9 +237,14 @@ class RelayRun:
         self.relay.start_again(self, self.machines.clock.now + _STAY_AWAY)
 
     def _clean(self, journal: ReplicatedJournal) -> None:
+        portions = self.relay.limits.portions
+        # LMDB's pages are large beside these logs.
+        spare = (4_000 if portions == 1 else 1_000) - 2 * journal.usage().used
+        step = 2_000 if portions == 1 else 300
         with contextlib.suppress(LogUnavailableError, CommitFailedError):
-            # LMDB's pages are large beside these logs.
-            journal.clean(spare=4_000 - 2 * journal.usage().used, step=2_000)
+            for _ in range(portions):
+                if self.leaves or not journal.clean(spare=spare, step=step):
+                    break
 
     def _keep_lease(self) -> None:
         """As the program's thread that does what `Lease` says."""

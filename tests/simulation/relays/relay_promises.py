@@ -47,7 +47,9 @@ def all_is_well(simulation: RelaySimulation) -> None:
     for host in simulation.hosts:
         last: dict[str, int] = {}
         for event in host.made:
-            life = witness.lives[event]
+            life = witness.lives.get(event)
+            require(life, f"{event} was acknowledged, but is not in the log")
+            assert life is not None
             key = simulation.acknowledged[event]
             refused = any(r.refused for r in simulation.pagerduty.of_event.get(event, []))
             require(

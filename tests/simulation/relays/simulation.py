@@ -22,6 +22,8 @@ from tests.simulation.substitution import Substitute, substituted, substitutes
 from tests.simulation.witness import require
 
 _DRAIN = 900.0
+PORTIONS = (1,) * 9 + (20,)
+"""Most lives clean little: each portion takes as long as many events."""
 _SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -36,6 +38,7 @@ class RelaySimulation:
     ) -> None:
         self.chance = chance = random.Random(f"relays {seed}")
         self.scenario = scenario = draw_relay_scenario(chance)
+        scenario.limits.portions = random.Random(f"cleaning {seed}").choice(PORTIONS)
         self.runtime = machines = Machines(chance)
         self.trace: list[str] = []
         if traced:
@@ -132,6 +135,10 @@ class RelaySimulation:
         return all(follower.is_sound for follower in followers) and (
             len({follower.seq for follower in followers}) == 1
         )
+
+    def _all_are_caught_up(self) -> bool:
+        journals = [relay.run and relay.run.journal for relay in self.relays]
+        return all(j and j.applied == self.engine.memory.last for j in journals)
 
     # Faults
 
