@@ -25,8 +25,7 @@ WITHIN = 10.0
 
 NOT_YET = Refusal(
     reason="unacknowledged",
-    message="no relay has the event yet: this host has stored it and sends it again by itself; "
-    "repeating it with the same Idempotency-Key is safe",
+    message="no relay has the event yet: this host has stored it, and sends it until one has",
     retry_after=5,
 )
 

@@ -111,7 +111,7 @@ def status_of(refusal: Refusal) -> int:
 
 def is_uncertain(refusal: Refusal) -> bool:
     """Whether the refused event may be on disk."""
-    return refusal.reason == "unconfirmed"
+    return refusal.reason in ("unconfirmed", "unacknowledged")
 
 
 def _sentence(status: int, reason: str, *, uncertain: bool) -> str:

@@ -235,7 +235,8 @@ def test_with_acknowledge_relay_the_answer_waits_until_a_relay_has_the_event(sta
         refused_line = pool.submit(host.post, "/send/batch", data=lines[: lines.index(b"\n") + 1])
         refused = send(host, "k2")
     assert refused.status_code == 503 and "Retry-After" in refused.headers
-    assert "this host has stored it and sends it again" in refused.json()["errors"][0]
+    assert "this host has stored it, and sends it until one has" in refused.json()["errors"][0]
+    assert refused.json()["may_have_been_stored"] is True
     batch = refused_line.result().json()
     assert batch["status"] == 503 and "no relay has the event yet" in batch["errors"][0]
     assert 'pdagent_refused_total{reason="unacknowledged"} 2.0' in host.get("/metrics").text
