@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from store.errors import JournalError
 from store.nats_log import NatsLog
 from tests.chaos.cluster import NAME, Cluster, NotWholeError
 from tests.chaos.faults import Fault, name_of
@@ -47,7 +48,10 @@ class Campaign(msgspec.Struct, kw_only=True):
             self.say(f"{self.hosts} hosts, {self.keys} keys: events flow")
             broken = self._disturb(cluster)
             longest = traffic.longest_silence().seconds
-            judgement = _judgement(cluster, directory / "filled")
+            try:
+                judgement = _judgement(cluster, directory / "filled")
+            except JournalError as error:
+                return [*broken, f"the log is not what it was: {error}"]
             self.say(f"{len(self.faults)} faults: {judgement}, longest silence {longest:.1f} s")
         return broken + judgement.broken
 
