@@ -104,7 +104,7 @@ class EngineConnection:
             work.close()
             raise self._unavailable() from None
         try:
-            # The work keeps to its time by itself; the second more is for a loop that is late.
+            # The work has its own time limit; one more second is for a loop that is late.
             return future.result(seconds + 1)
         except (concurrent.futures.CancelledError, concurrent.futures.TimeoutError) as error:
             future.cancel()

@@ -195,8 +195,8 @@ class NatsLog:
     ) -> int:
         """Store a message once and return its number.
 
-        The engine also refuses one while an earlier one is under way that may come to nothing.
-        So it is `overtaken` that says whether another writer was first.
+        The engine also refuses a message while an earlier one is under way, which may fail later.
+        So `overtaken` decides whether another writer was first.
         """
         deadline = time.monotonic() + _WRITE_SECONDS
         while (left := deadline - time.monotonic()) > 0:

@@ -8,11 +8,11 @@ version and the CRC-32 have this place in every format.
 A change that is larger than a message may be goes in several. They count only when all are there
 and nothing lies between them.
 
-Rows of records are those of `store.codec`, with the checksums of their records, so that whoever
-applies a change decodes none. Relays are upgraded one after the other: versions next to each other
-must read each other's messages. So a new form of them, and a new type of record or form of rows,
-raises `VERSION`; a version that knows it can read it, and only the version after that writes it. A
-new field comes last and gets a default.
+Rows of records are those of `store.codec`, with the checksums of their records, so that a copy
+applies a change without decoding them. Relays are upgraded one after the other: versions next to
+each other must read each other's messages. So a new form of them, and a new type of record or form
+of rows, raises `VERSION`; a version that knows it can read it, and only the version after that
+writes it. A new field comes last and gets a default.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ NOT_SENT: Literal["not_owner"] = "not_owner"
 """A relay's lease was not valid, so no request was made: that says nothing about the event or the
 link."""
 
-
 THE_KEYS_OWN = ("rate_limited", "refused_for_now")
 """The answer is about the key: neither the event nor the way is to blame, and it says how long."""
 

@@ -14,7 +14,7 @@ _TRY_AGAIN_AFTER = 1.0  # seconds
 class LeasedPort:
     """Delivers by `port` what `holds` lets; everything else is deferred, and counts for nothing.
 
-    A port that has to dial first asks `holds` again by itself, and raises `MayNotSendError`.
+    The port asks `holds` again right before it writes, and raises `MayNotSendError`.
     """
 
     def __init__(self, port: DeliveryPort, holds: Callable[[], bool]) -> None:
