@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.util.connection import create_connection
 
 from pdagent.eventsapi.answer import AnswerReader
+from pdagent.eventsapi.failures import MayNotSendError
 
 Address = tuple[str, int | None]
 """An IP address and a port; None stands for the port of the URL."""
@@ -56,15 +57,8 @@ class StaleConnectionError(ProtocolError):
     """
 
 
-class MayNotSendError(Exception):
-    """Nothing of the request was written, because the client may not send now."""
-
-
 class CurrentConnection:
-    """The connection that a client uses now, so that another thread can close the client.
-
-    `may_send` is asked right before each request is written, after what dialling has taken.
-    """
+    """The connection that a client uses now, so that another thread can close the client."""
 
     def __init__(self, may_send: Callable[[], bool] | None = None) -> None:
         self._connection: LeanConnection | None = None
@@ -80,7 +74,7 @@ class CurrentConnection:
             raise http.client.RemoteDisconnected("the client was closed")
 
     def check(self) -> None:
-        """Raise `MayNotSendError` if no request may be written."""
+        """Raise `MayNotSendError` if no request may be written now, after what dialling took."""
         if self._may_send is not None and not self._may_send():
             raise MayNotSendError
 

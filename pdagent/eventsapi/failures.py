@@ -28,6 +28,10 @@ class SettingError(OSError):
     """A setting in the environment can't be used. The text names it, and not its value."""
 
 
+class MayNotSendError(Exception):
+    """Nothing of the request was written, because the client may not send now."""
+
+
 NETWORK_FAILURES: Final = (
     OSError,  # requests' own errors are OSErrors too
     of_urllib3.HTTPError,

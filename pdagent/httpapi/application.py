@@ -20,7 +20,7 @@ from pdagent.httpapi.intake.reports import HOSTS_PATH, HostReports
 from pdagent.httpapi.intake.resource import SingleEventsResource, respond
 from pdagent.httpapi.intake.single import PagerDutyPath, SendEvent, SingleEvents
 from pdagent.httpapi.loop_guard import LoopGuard
-from pdagent.httpapi.machines import Health, Metrics, OpenApi
+from pdagent.httpapi.machines import Health, Liveness, Metrics, OpenApi
 from pdagent.httpapi.operators.commands import QueueCommands
 from pdagent.httpapi.operators.hosts import RelayHosts
 from pdagent.httpapi.operators.notifying import TestNotifications
@@ -91,8 +91,8 @@ def with_routes(
     health = Health(agent)
     app.add_route("/health", health)
     app.add_route("/health/ready", health)
-    app.add_route("/health/live", health, suffix="live")
-    app.add_route("/metrics", Metrics(agent))
+    app.add_route("/health/live", Liveness())
+    app.add_route("/metrics", Metrics(agent.metrics))
     app.add_route("/openapi.json", OpenApi())
     agent.add_routes(app)
     return app

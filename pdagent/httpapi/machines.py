@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import falcon
@@ -14,7 +15,7 @@ from pdagent.httpapi.agent import Agent
 from pdagent.httpapi.operators.status import link
 
 _DOCUMENT = Path(__file__).with_name("openapi.json")
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health:
@@ -39,26 +40,28 @@ class Health:
             detail = f"\n{who} is {{state}} since {{since}}: {{last_error}}".format(**pagerduty)
             response.text = f"OK{detail if down else ''}"
 
-    async def on_get_live(
-        self, request: falcon.asgi.Request, response: falcon.asgi.Response
-    ) -> None:
-        """`OK` whenever the process answers."""
+
+class Liveness:
+    """`GET /health/live`: `OK` whenever the process answers."""
+
+    async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        """200."""
         response.content_type = falcon.MEDIA_TEXT
         response.text = "OK"
 
 
 class Metrics:
-    """`GET /metrics` for Prometheus. Contains no routing key."""
+    """`GET /metrics` for Prometheus, as `text` gives them. Contains no routing key."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, text: Callable[[], bytes] | None) -> None:
+        self._text = text
 
     async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
         """200 and the metrics; a thread collects them, so that 100,000 queues delay no sender."""
-        if self._agent.metrics is None:
+        if self._text is None:
             raise falcon.HTTPNotFound
-        response.content_type = METRICS_TYPE
-        response.data = await asyncio.to_thread(self._agent.metrics)
+        response.content_type = _METRICS_TYPE
+        response.data = await asyncio.to_thread(self._text)
 
 
 class OpenApi:

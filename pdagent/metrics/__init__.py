@@ -56,9 +56,9 @@ def exposition(sources: Sources) -> Callable[[], bytes]:
     def ask() -> bytes:
         with lock:
             if not made:
-                from pdagent.metrics.collector import text_of
+                from pdagent.metrics.collector import AgentCollector, text_of
 
-                made.append(text_of(sources))
+                made.append(text_of(AgentCollector(sources), *sources.further))
         return made[0]()
 
     return ask

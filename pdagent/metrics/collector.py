@@ -199,12 +199,11 @@ class AgentCollector(Collector):
         yield family
 
 
-def text_of(sources: Sources) -> Callable[[], bytes]:
+def text_of(*collectors: Collector) -> Callable[[], bytes]:
     """A function that returns the figures of that moment in Prometheus's text format."""
     registry = CollectorRegistry()
-    registry.register(AgentCollector(sources))
-    for further in sources.further:
-        registry.register(further)
+    for collector in collectors:
+        registry.register(collector)
     ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from actors.core.verdict import NOT_SENT, Deferred, Verdict
 from actors.ports import DeliveryPort, OutgoingEvent
-from pdagent.eventsapi.connection import MayNotSendError
+from pdagent.eventsapi.failures import MayNotSendError
 
 _TRY_AGAIN_AFTER = 1.0  # seconds
 

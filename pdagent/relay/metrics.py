@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -47,11 +46,3 @@ class RelayCollector(Collector):
         yield counter("relay_append_seconds", "Time in them.", seconds)
         yield counter("relay_takeovers", "How often this relay took the log over.", past.takeovers)
         yield counter("relay_fenced", "How often another relay took it from this one.", past.lost)
-
-
-def text_of(relay: Relay) -> Callable[[], bytes]:
-    """A function that returns a standby's metrics of that moment in Prometheus's text format."""
-    registry = CollectorRegistry()
-    registry.register(RelayCollector(relay))
-    ProcessCollector(registry=registry)
-    return lambda: generate_latest(registry)

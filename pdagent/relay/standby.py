@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import falcon
 import falcon.asgi
 import msgspec
@@ -14,8 +12,9 @@ from pdagent.httpapi.guard import BrowserGuard
 from pdagent.httpapi.intake.bodies import AsgiApplication, whole_requests
 from pdagent.httpapi.intake.direct import DirectIntake
 from pdagent.httpapi.intake.resource import respond
-from pdagent.httpapi.machines import METRICS_TYPE, OpenApi
-from pdagent.relay.metrics import text_of
+from pdagent.httpapi.machines import Liveness, Metrics, OpenApi
+from pdagent.metrics.collector import text_of
+from pdagent.relay.metrics import RelayCollector
 from pdagent.relay.relay import Relay
 from pdagent.relay.resources import add_routes
 
@@ -33,7 +32,7 @@ class NothingDirect(DirectIntake):
 
 
 class StandbyHealth:
-    """`GET /health`: 503, since another relay takes the events; `/health/live`: `OK`."""
+    """`GET /health`: 503, since another relay takes the events."""
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
@@ -44,25 +43,6 @@ class StandbyHealth:
         body = {"errors": [sentence(relay)], "role": relay.role, "owner": relay.owner.url or None}
         respond(response, Outcome(503, msgspec.json.encode(body), _RETRY_AFTER))
 
-    async def on_get_live(
-        self, request: falcon.asgi.Request, response: falcon.asgi.Response
-    ) -> None:
-        """The process answers."""
-        response.content_type = falcon.MEDIA_TEXT
-        response.text = "OK"
-
-
-class StandbyMetrics:
-    """`GET /metrics`: those of the relay alone."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._text = text_of(relay)
-
-    async def on_get(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
-        """200 and the metrics."""
-        response.content_type = METRICS_TYPE
-        response.data = await asyncio.to_thread(self._text)
-
 
 def standby_application(relay: Relay) -> AsgiApplication:
     """All that a standby answers."""
@@ -70,8 +50,8 @@ def standby_application(relay: Relay) -> AsgiApplication:
     health = StandbyHealth(relay)
     app.add_route("/health", health)
     app.add_route("/health/ready", health)
-    app.add_route("/health/live", health, suffix="live")
-    app.add_route("/metrics", StandbyMetrics(relay))
+    app.add_route("/health/live", Liveness())
+    app.add_route("/metrics", Metrics(text_of(RelayCollector(relay))))
     app.add_route("/openapi.json", OpenApi())
     add_routes(app, relay)
 
