@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.both_logs import open_log as open_log
 from tests.credentials import CredentialShown, check_report
 from tests.engine import engine as engine
 from tests.engine import own_engine as own_engine

@@ -5,38 +5,16 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from store.log import Log, LogConflictError, LogTrimmedError, LogUnavailableError, Message
-from store.memory_log import MemoryEngine, MemoryLog
-from store.nats_log import NatsLog
-
-Opener = Callable[[], Log]
-
-
-@pytest.fixture(params=["memory", "nats"])
-def open_log(request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens one more handle on the test's log, as another process would."""
-    handles: list[Log] = []
-    shared = MemoryEngine()
-    name = f"test-{secrets.token_hex(8)}"
-
-    def opened() -> Log:
-        if request.param == "memory":
-            handles.append(MemoryLog(shared))
-        else:
-            handles.append(NatsLog(request.getfixturevalue("engine").urls, name))
-        return handles[-1]
-
-    yield opened
-    for handle in handles:
-        handle.close()
+from tests.both_logs import LogOpener
 
 
 @pytest.fixture
-def log(open_log: Opener) -> Log:
+def log(open_log: LogOpener) -> Log:
     """A handle on an empty log."""
     return open_log()
 
@@ -51,7 +29,7 @@ def test_an_empty_log_begins_at_one(log: Log) -> None:
     assert list(log.read(0)) == []
 
 
-def test_messages_are_read_by_all_in_the_order_of_their_numbers(open_log: Opener) -> None:
+def test_messages_are_read_by_all_in_the_order_of_their_numbers(open_log: LogOpener) -> None:
     one, other = open_log(), open_log()
     data = [secrets.token_bytes(10 * i) for i in range(1, 6)]
     for number, text in enumerate(data):
@@ -72,7 +50,7 @@ def test_a_message_may_be_empty_and_as_large_as_is_promised(log: Log) -> None:
     assert log.bounds() == (1, 2)
 
 
-def test_only_one_writer_gets_a_number(open_log: Opener) -> None:
+def test_only_one_writer_gets_a_number(open_log: LogOpener) -> None:
     one, other = open_log(), open_log()
     assert one.append(0, b"first") == 1
     for expected in (0, 2):
@@ -82,7 +60,7 @@ def test_only_one_writer_gets_a_number(open_log: Opener) -> None:
     assert [message.data for message in one.read(0)] == [b"first", b"second"]
 
 
-def test_of_writers_at_the_same_time_one_wins_each_number(open_log: Opener) -> None:
+def test_of_writers_at_the_same_time_one_wins_each_number(open_log: LogOpener) -> None:
     won: list[int] = []
 
     def write(log: Log) -> None:
@@ -101,7 +79,7 @@ def test_of_writers_at_the_same_time_one_wins_each_number(open_log: Opener) -> N
     assert sorted(won) == list(range(1, 21))
 
 
-def test_a_reader_waits_for_the_next_message(open_log: Opener) -> None:
+def test_a_reader_waits_for_the_next_message(open_log: LogOpener) -> None:
     reader, writer = open_log(), open_log()
     begin = time.monotonic()
     assert list(reader.read(0, wait=0.2)) == []
@@ -123,7 +101,7 @@ def test_a_reader_may_stop_in_the_middle_and_begin_again(log: Log) -> None:
     assert numbers(first) == [3, 4, 5]
 
 
-def test_what_is_trimmed_is_gone_and_numbers_go_on(open_log: Opener) -> None:
+def test_what_is_trimmed_is_gone_and_numbers_go_on(open_log: LogOpener) -> None:
     log, other = open_log(), open_log()
     for number in range(6):
         log.append(number, b"x" * 1_000)
@@ -140,7 +118,7 @@ def test_what_is_trimmed_is_gone_and_numbers_go_on(open_log: Opener) -> None:
     assert log.bounds() == (4, 6)
 
 
-def test_a_log_that_is_trimmed_to_its_end_keeps_its_numbers(open_log: Opener) -> None:
+def test_a_log_that_is_trimmed_to_its_end_keeps_its_numbers(open_log: LogOpener) -> None:
     log = open_log()
     for number in range(4):
         log.append(number, b"x")
@@ -156,7 +134,7 @@ def test_a_log_that_is_trimmed_to_its_end_keeps_its_numbers(open_log: Opener) ->
     assert log.bounds() == (5, 5)
 
 
-def test_the_table_keeps_the_last_value_of_each_key(open_log: Opener) -> None:
+def test_the_table_keeps_the_last_value_of_each_key(open_log: LogOpener) -> None:
     one, other = open_log(), open_log()
     assert one.get("lease") is None
     first = one.put("lease", b"a")
@@ -168,7 +146,7 @@ def test_the_table_keeps_the_last_value_of_each_key(open_log: Opener) -> None:
     assert row is not None and (row.revision, row.value) == (second, b"")
 
 
-def test_a_row_is_written_only_over_the_revision_that_is_expected(open_log: Opener) -> None:
+def test_a_row_is_written_only_over_the_revision_that_is_expected(open_log: LogOpener) -> None:
     one, other = open_log(), open_log()
     first = one.put("lease", b"one", expected=0)
     with pytest.raises(LogConflictError):
@@ -182,7 +160,7 @@ def test_a_row_is_written_only_over_the_revision_that_is_expected(open_log: Open
     assert one.put("lease", b"one", expected=second) > second
 
 
-def test_rows_are_found_by_the_beginning_of_their_keys(open_log: Opener) -> None:
+def test_rows_are_found_by_the_beginning_of_their_keys(open_log: LogOpener) -> None:
     log = open_log()
     assert log.rows("hosts/") == {}
     for number in range(10):
@@ -197,7 +175,7 @@ def test_rows_are_found_by_the_beginning_of_their_keys(open_log: Opener) -> None
     assert all(log.get(key) == row for key, row in found.items())
 
 
-def test_all_who_open_a_log_see_the_same_identity(open_log: Opener) -> None:
+def test_all_who_open_a_log_see_the_same_identity(open_log: LogOpener) -> None:
     one = open_log()
     assert len(one.identity) >= 16
     one.append(0, b"x")

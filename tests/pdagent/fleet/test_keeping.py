@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from pdagent.fleet.keeping import FleetKeeper
 from pdagent.fleet.report import MISSING_AFTER, HostReport
 from pdagent.fleet.table import BUCKETS, Fleet
-from store.log import Log
 from store.memory_log import MemoryEngine, MemoryLog
-from store.nats_log import NatsLog
-
-Opener = Callable[[], Log]
-
-
-@pytest.fixture(params=["memory", "nats"])
-def open_log(request: pytest.FixtureRequest) -> Iterator[Opener]:
-    """Opens one more handle on the test's log, as another relay would."""
-    handles: list[Log] = []
-    shared = MemoryEngine()
-    name = f"fleet-{secrets.token_hex(8)}"
-
-    def opened() -> Log:
-        if request.param == "memory":
-            handles.append(MemoryLog(shared))
-        else:
-            handles.append(NatsLog(request.getfixturevalue("engine").urls, name))
-        return handles[-1]
-
-    yield opened
-    for handle in handles:
-        handle.close()
+from tests.both_logs import LogOpener
 
 
 def named(number: int) -> HostReport:
@@ -47,7 +23,7 @@ def save_all(keeper: FleetKeeper) -> None:
         keeper.save(bucket)
 
 
-def test_the_next_relay_knows_the_hosts_and_which_of_them_were_missing(open_log: Opener) -> None:
+def test_the_next_relay_knows_the_hosts_and_which_of_them_were_missing(open_log: LogOpener) -> None:
     before, now = Fleet(), time.monotonic()
     for number in range(200):
         before.note(named(number), at=1_000.0, now=now - (number == 7) * 2 * MISSING_AFTER)
