@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-FEW = 28
+FEW = 13
 """Deliveries at the same time if PagerDuty answers at once."""
 
-PER_SECOND = 1_000.0
+PER_SECOND = 2_500.0
 """Deliveries that the agent can begin in a second, roughly."""
 
 SLOW = 1.0

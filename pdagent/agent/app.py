@@ -217,7 +217,7 @@ async def _answer(
         config=config,
         version=__version__,
         started_at=time.time(),
-        replies=Replies(),
+        replies=Replies(system.slots.is_crowded),
         followers=followers,
         traffic=Traffic(system.totals),
         intake=sources.intake,

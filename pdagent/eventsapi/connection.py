@@ -129,6 +129,7 @@ class LeanConnection(HTTPConnection):
         try:
             super().connect()
             self._waits = None
+            self._is_tls = isinstance(self.sock, ssl.SSLSocket)
             self._events = select.poll()
             self._events.register(self.sock, select.POLLIN)
         except HTTPError:
@@ -174,13 +175,18 @@ class LeanConnection(HTTPConnection):
         """As `request`, on a connection that is there; `head` is what `head_of` gives."""
         self._reader.start()
         self._cut = None
-        self._wait_for(_SEND_SECONDS)
+        # With a time-out, Python would ask whether a TLS socket is ready before each write.
+        self._wait_for(0.0 if self._is_tls else _SEND_SECONDS)
         self.in_use.take(self)
         self.in_use.check()
         try:
             request = b"%b%d\r\n\r\n%b" % (head, len(body), body)
-            sent = self.sock.send(request)
+            try:
+                sent = self.sock.send(request)
+            except ssl.SSLWantWriteError:
+                sent = 0
             if sent < len(request):
+                self._wait_for(_SEND_SECONDS)
                 self.sock.sendall(memoryview(request)[sent:])
         except _CLOSED_WHILE_SENDING as error:
             self._cut = error  # there may be an answer all the same: a refusal of long bodies
@@ -227,17 +233,23 @@ class LeanConnection(HTTPConnection):
         remaining = self.timeout or _BODY_SECONDS
         deadline = time.monotonic() + remaining
         # Nothing can be there yet: OpenSSL, asked first, would look in vain before it waits.
-        if isinstance(self.sock, ssl.SSLSocket) and not self._events.poll(1000 * remaining):
-            raise TimeoutError
+        waits = self._is_tls
         while True:
-            self._wait_for(remaining)
-            received = self.sock.recv(min(_CHUNK_BYTES, reader.room))
-            if received:
-                reader.feed(received)
+            if waits and not self._events.poll(1000 * remaining):
+                raise TimeoutError
+            self._wait_for(0.0 if self._is_tls else remaining)
+            try:
+                received = self.sock.recv(min(_CHUNK_BYTES, reader.room))
+            except ssl.SSLWantReadError:  # a part of a record, or something of TLS's own
+                waits = True
             else:
-                reader.end()
-            if reader.complete:
-                return
+                waits = False
+                if received:
+                    reader.feed(received)
+                else:
+                    reader.end()
+                if reader.complete:
+                    return
             now = time.monotonic()
             if reader.head_complete:
                 deadline = min(deadline, now + _BODY_SECONDS)

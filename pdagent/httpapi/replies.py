@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -15,6 +16,11 @@ from pdagent.operating.followers import wake
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 20.0
+
+_YIELD = 5.0
+"""So many times as long as new events have kept a thread busy, the next ones wait."""
+_LONGEST_PAUSE = 0.2
+"""Seconds; operators' questions may take long, and must not hold up events for longer."""
 
 NO_ANSWER = Refusal(
     reason="unconfirmed",
@@ -54,10 +60,16 @@ class Replies:
     Waking another thread costs a system call and the interpreter lock. So the questions of one
     turn of the loop go out together, and the answers of one commit come back together. One timer
     watches over all of them.
+
+    While deliveries wait for their turn (`is_crowded`), the next questions wait as well. Otherwise
+    a flood of new events would keep those that are accepted already from being delivered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_crowded: Callable[[], bool]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._is_crowded = is_crowded
+        self._computed = time.thread_time()
+        self._send_at = self._loop.time()
         self._arrived: deque[tuple[_Question, Answer]] = deque()
         self._woken = False
         self._asked: list[_Question] = []
@@ -75,7 +87,7 @@ class Replies:
         if self._timer is None:
             self._timer = self._loop.call_at(question.due, self._expire)
         if not self._asked:
-            self._loop.call_soon(self._send)
+            self._loop.call_at(self._send_at, self._send)  # soon, if that is over
         self._asked.append(question)
 
     async def ask(self, send: Send) -> Answer:
@@ -88,6 +100,10 @@ class Replies:
 
         self.submit(send, take)
         return await future
+
+    def pause_after(self, computed: float) -> float:
+        """For how many seconds new events wait for deliveries, after so many of computing."""
+        return min(_YIELD * computed, _LONGEST_PAUSE) if self._is_crowded() else 0.0
 
     def arrived(self, question: _Question, answer: Answer) -> None:
         """Have `answer` taken in the event loop; called in any thread."""
@@ -104,6 +120,8 @@ class Replies:
             except Exception:
                 logger.exception("a command could not be handed over")
                 self._settle(question, _MISTAKE)
+        before, self._computed = self._computed, time.thread_time()
+        self._send_at = self._loop.time() + self.pause_after(self._computed - before)
 
     def _deliver(self) -> None:
         # First the flag: an answer that arrives from here on wakes the loop once more.

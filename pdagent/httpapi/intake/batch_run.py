@@ -38,8 +38,6 @@ _LINES_AT_ONCE = 1_000
 _LONGEST_WAIT = 0.1  # seconds, for that commit
 # Parsing keeps the event loop busy: after so many lines others have a turn.
 _LINES_A_TURN = 256
-# While deliveries wait, the next lines do so too, so many times as long as these have taken.
-_YIELD = 6.0
 _RESULTS_A_PIECE = 1_000
 # Their answers wait for relays, which take the events of a key one after the other.
 _LINES_FOR_RELAYS = 400
@@ -158,7 +156,7 @@ class BatchRun:
 
     async def _until_there_is_room(self) -> None:
         computed = time.perf_counter() - self._turn_began
-        await asyncio.sleep(_YIELD * computed if self._agent.system.slots.is_crowded() else 0)
+        await asyncio.sleep(self._agent.replies.pause_after(computed))
         while self._is_full() or len(self._lines) >= _MAX_UNREAD_LINES:
             self._room.clear()
             await self._room.wait()

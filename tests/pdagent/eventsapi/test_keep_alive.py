@@ -157,6 +157,24 @@ def test_a_request_cut_off_on_a_kept_alive_connection_is_sent_again_on_a_new_one
     assert (len(server.requests), server.accepted) == (2, 2)
 
 
+def test_a_long_request_gets_to_a_peer_that_is_slow_to_read(
+    peer: StartPeer, client: MakeClient, certificate: str | None
+) -> None:
+    def read_late(link: Link) -> None:
+        link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        link.request()
+        link.send(ACCEPTED)
+        time.sleep(0.1)  # the request does not fit into the buffers meanwhile
+        link.answer_requests(ACCEPTED, ACCEPTED)
+
+    server = peer(read_late, certificate)
+    api = client(server.url)
+    for body in (None, LONG, None):
+        assert isinstance(api.deliver(an_event("v2", body)), Delivered)
+    assert [len(request) > len(LONG) for request in server.requests] == [False, True, False]
+    assert server.accepted == 1
+
+
 def test_a_request_cut_off_on_a_new_connection_is_no_answer(
     peer: StartPeer, client: MakeClient, certificate: str | None
 ) -> None:

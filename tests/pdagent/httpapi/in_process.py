@@ -33,7 +33,7 @@ def agent_around(actors: RunningActors) -> Agent:
         config=Config(secret=SECRET),
         version="0",
         started_at=0.0,
-        replies=Replies(),
+        replies=Replies(actors.system.slots.is_crowded),
         followers=Followers(),
         traffic=Traffic(actors.system.totals),
     )
