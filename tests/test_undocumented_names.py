@@ -18,9 +18,8 @@ import urllib3.connection
 from pykka._envelope import Envelope
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, PoolManager
-from uvicorn import Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+from uvicorn.server import Server, ServerState
 
 RANGES = {
     "uvicorn": ((0, 34), (1,)),

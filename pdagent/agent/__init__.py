@@ -14,7 +14,7 @@ def _version(package: str) -> str:
 # Libraries load these with the rest, and use none of them in an agent: 4 MB, 70 ms.
 defer("importlib.metadata", version=_version)
 defer("pickle")
-defer("uvicorn.supervisors", ChangeReload=None, Multiprocess=None)
+defer("uvicorn.main", Server=None, main=None, run=None)
 defer("xml.etree.ElementTree")
 defer("zipfile")
 with without("typing_extensions"):  # Python's own typing has what msgspec looks for there

@@ -16,10 +16,8 @@ from pdagent.agent.pidfile import holds, running_pid
 from pdagent.agent.stopping import StopSignals
 from pdagent.cli.output import CommandFailed, ExitCode, echo_json, say
 from pdagent.cli.session import LOOKED, Session, pass_session
-from pdagent.cli.trial import introduction, stand_in, trial_config
 from pdagent.config import Config, ConfigError, StartRefused, needed
 from pdagent.config.loading import SYSTEM_FILE, user_file
-from pdagent.config.template import write_config
 from pdagent.wording import one_line
 
 _STOP_SECONDS = 30.0
@@ -56,6 +54,9 @@ def server(
     if sandbox:
         if database or region or session.is_given:
             raise click.UsageError("--sandbox has a config of its own: give no other option")
+        # An agent that serves needs neither this nor a new config: 0.3 MB.
+        from pdagent.cli.trial import trial_config
+
         session.config_file = str(trial_config(os.environ))
     if context.invoked_subcommand is not None:
         return
@@ -80,6 +81,7 @@ def server(
 
 def _run_trial(config: Config, file: Path, signals: StopSignals) -> int:
     from pdagent.agent.app import run
+    from pdagent.cli.trial import introduction, stand_in
 
     with stand_in(config, file):
         click.echo(introduction(file))
@@ -189,6 +191,8 @@ def _refuse_others_than_the_service(database: Path, starting: str) -> None:
 
 
 def _first_config() -> None:
+    from pdagent.config.template import write_config
+
     path = user_file()
     if not path.is_absolute():
         return  # a user without a home directory: the environment may say enough

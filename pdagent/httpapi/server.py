@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import zip_longest
 from typing import cast
 
-import uvicorn
+from uvicorn.config import Config as ServerConfig
+from uvicorn.server import Server
 
 from pdagent.agent.stopping import StopSignals
 from pdagent.config import Config, StartRefused
@@ -76,10 +77,10 @@ def _limits(config: Config) -> Limits:
     return limits_of_this_process(config.max_in_flight)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: ServerConfig,
         tls: Sequence[ssl.SSLContext | None],
         handshake_seconds: float,
     ) -> None:
@@ -132,8 +133,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _settings(app: AsgiApplication, intake: DirectIntake, limits: Limits) -> uvicorn.Config:
-    return uvicorn.Config(
+def _settings(app: AsgiApplication, intake: DirectIntake, limits: Limits) -> ServerConfig:
+    return ServerConfig(
         app,
         http=type("LimitedProtocol", (DirectProtocol,), {"limits": limits, "intake": intake}),
         ws="none",
@@ -165,7 +166,7 @@ def _tls_of(listener: Listener) -> ssl.SSLContext | None:
     return context
 
 
-def _look_at_connections(server: uvicorn.Server, now: float) -> None:
+def _look_at_connections(server: Server, now: float) -> None:
     for connection in list(server.server_state.connections):
         try:
             cast(GuardedProtocol, connection).look(now)
