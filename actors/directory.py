@@ -95,7 +95,7 @@ class Directory:
             return list(takewhile(lambda entry: entry.id > queue, newest))
 
     def active(self) -> list[QueueEntry]:
-        """The queues with a Sequencer or commands, or quarantined; others need no attention."""
+        """The queues with a Sequencer or commands, to be restarted, or quarantined; others rest."""
         with self._lock:
             return list(self._active.values())
 
