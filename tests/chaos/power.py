@@ -53,6 +53,11 @@ class FileSystem:
     def come_back(self) -> None:
         """As after the restart of the machine. No process may use it."""
         _run("umount", self._place)
+        # A copy: where a mount namespace has the image mounted as well, as tests of whole hosts do
+        # meanwhile, a mount of the image itself would be the one that was shut down.
+        copy = self._image.with_suffix(".copy")
+        _run("cp", "--sparse=always", self._image, copy)
+        copy.replace(self._image)
         self._mount()
 
     def _mount(self) -> None:
