@@ -52,14 +52,13 @@ def link_error(host: AgentProcess) -> str:
 
 
 def summaries(agent: AgentProcess) -> list[int]:
-    """The numbers of the events that an agent has accepted, in their order."""
-    found = []
-    for state in ("delivered", "waiting"):
-        rows = agent.get("/queue/events", params={"state": state, "limit": 1000}).json()["events"]
-        found += [row["id"] for row in rows]
+    """The numbers of all events that an agent has accepted, in their order."""
+    agent.wait_until_drained()  # an event would be in neither of two lists if it moves meanwhile
+    agent.wait_until_recorded(KEY)
+    rows = agent.get("/queue/events", params={"state": "delivered", "limit": 1000}).json()["events"]
     numbers = []
-    for event in found:
-        whole = agent.get(f"/queue/events/{event}").json()
+    for row in rows:
+        whole = agent.get(f"/queue/events/{row['id']}").json()
         numbers.append((whole["accepted_at"], number_of({"body": whole["event"]})))
     return [number for _, number in sorted(numbers)]
 
