@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGSTOP, SIGTERM, Signals
 from typing import Any
 
 import requests
@@ -25,6 +25,12 @@ START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 CALL_SECONDS = 30.0
 COMMAND_SECONDS = 60.0
+
+
+def pause(process: subprocess.Popen[Any]) -> None:
+    """SIGSTOP, and wait until no thread of the process runs: on a busy machine some go on."""
+    process.send_signal(SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 class AgentProcess:
@@ -228,6 +234,10 @@ class AgentProcess:
     def signal(self, number: Signals) -> None:
         """Send a signal and go on."""
         self.process.send_signal(number)
+
+    def pause(self) -> None:
+        """Let it hang until it gets SIGCONT."""
+        pause(self.process)
 
     def kill(self) -> None:
         """SIGKILL, and wait until the process is gone."""

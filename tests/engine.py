@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from pdagent.demo.processes import call_off, direct_session, dying_with_us
+from tests.agent_process import pause
 from tests.free_ports import free_port
 
 READY_SECONDS = 30.0
@@ -115,7 +116,7 @@ class EngineNode:
     def pause(self) -> None:
         """Let it hang: its connections stay open, and nothing answers."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process)
         self.paused = True
 
     def resume(self) -> None:

@@ -47,7 +47,7 @@ def owner_lost(cluster: Cluster, chance: random.Random) -> str:
 
 
 def _paused(cluster: Cluster, relay: RelayProcess, seconds: float) -> str:
-    relay.signal(signal.SIGSTOP)
+    relay.pause()
     try:
         time.sleep(seconds)
     finally:

@@ -148,7 +148,7 @@ def test_a_paused_owner_delivers_nothing_more_after_another_took_over(
     sandbox.behave(latency="0.2")
     accept(owner, key, range(20))
     sandbox.wait_for_events(2, key)
-    owner.signal(signal.SIGSTOP)
+    owner.pause()
     successor = relays.owner(but=owner, timeout=TAKEOVER)
     sandbox.wait_for_events(6, key)
     owner.signal(signal.SIGCONT)
