@@ -226,8 +226,7 @@ def test_the_terminal_is_given_back_as_it_was(
         script.write_text(mistake)
         command = [command[0], str(script), *command[3:]]
     terminal.run(command)
-    if end != "mistake":
-        terminal.wait_for("q quit")
+    terminal.wait_for("ZeroDivisionError" if end == "mistake" else "q quit")
     if end == "SIGTERM":
         (child,) = children_of_the_shell(terminal)
         os.kill(child, signal.SIGTERM)

@@ -53,6 +53,8 @@ def test_a_dead_letter_opens_one_alert_and_its_end_resolves_it_also_after_a_kill
         assert (details["event"], details["queue"]) == (event, "database")
         assert details["error"].startswith("http_400: ")
         assert event in sent["body"]["payload"]["summary"]
+        agent.wait_until_drained()
+        agent.wait_until_recorded(OPS)
         agent.kill()
         agent.start()
         agent.post("/queue/retry").raise_for_status()
@@ -203,7 +205,8 @@ def test_a_restart_in_the_middle_of_an_outage_neither_repeats_nor_forgets_a_noti
     sandbox.behave(down=True)
     with AgentProcess(tmp_path / "agent", sandbox.url, notify=told.notify) as agent:
         agent.send_v2(trigger(KEY, 0)).raise_for_status()
-        agent.wait_for(lambda: "command was told" in agent.log(), "the command was run")
+        noted = agent.journal / "outage-told"
+        agent.wait_for(lambda: noted.exists() and noted.read_text(), "the notice is noted")
         agent.kill()
         agent.start()
 
@@ -214,6 +217,7 @@ def test_a_restart_in_the_middle_of_an_outage_neither_repeats_nor_forgets_a_noti
         agent.wait_for(lambda: lasts() > 3, "the outage goes on for long enough")
         sandbox.behave(down=False)
         agent.wait_for(lambda: len(told.texts()) >= 2, "the end of the outage was told")
+        agent.wait_for(lambda: not noted.exists(), "that is noted")
         agent.restart()
         sandbox.behave(down=True)
         agent.send_v2(trigger(KEY, 1)).raise_for_status()

@@ -189,10 +189,14 @@ def test_a_tail_follows_the_agent_through_a_restart_and_a_kill_until_ctrl_c(
                 )
             for key in (KEY, OTHER):
                 agent.send_v2(trigger(key, times)).raise_for_status()
-            agent.wait_for(
-                lambda: sum(" delivered " in line for line in lines_of(plain)) == 2 * times,  # noqa: B023
-                "the deliveries are told",
-            )
+            for output, word, count in (
+                (plain, " delivered ", 2 * times),
+                (as_json, "EventDelivered", times),
+            ):
+                agent.wait_for(
+                    lambda: sum(word in line for line in lines_of(output)) == count,  # noqa: B023
+                    "the deliveries are told",
+                )
             if end is not None:
                 end()
                 for output in (plain, as_json):

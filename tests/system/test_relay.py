@@ -27,8 +27,8 @@ from tests.system.numbered_events import (
 TAKEOVER = 15.0
 """Seconds in which another relay owns the log after the owner's end, whatever that was."""
 
-HANDOVER = 4.0
-"""Seconds in which it does after an orderly end."""
+HANDOVER = 5.5
+"""Seconds in which it does after an orderly end: fewer than its lease would last."""
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +104,27 @@ def test_relay_status_shows_owner_standbys_and_engine_on_each_relay(relays: Rela
         has_all = behind == [0] and len(seen["engine"]["streams"]) == 2
         return has_all and not seen["warnings"]  # a copy may still catch up
 
+    def shows_all(relay: RelayProcess) -> bool:
+        shown = relay.cli("relay", "status").stdout
+        return (
+            re.search(rf"owner +\S+ at {owner.url}, version", shown) is not None
+            and re.search(rf"standby +\S+ at {standby.url}, version \S+, ready, seen", shown)
+            is not None
+            and "3 of 3 nodes: n1 (2." in shown
+            and shown.count("up to date") == 4
+            and "attention" not in shown
+        )
+
+    def passes(relay: RelayProcess) -> bool:
+        checked = relay.cli("relay", "check")
+        found = (checked.returncode, checked.stderr) == (0, "")
+        return found and "node n3: nats-server 2." in checked.stdout
+
+    # A busy node may answer too late, for one look of several.
     for relay in relays.all:
         relay.wait_for(lambda relay=relay: has_seen_all(relay), "it has looked at all")
-        shown = relay.cli("relay", "status").stdout
-        assert re.search(rf"owner +\S+ at {owner.url}, version", shown), shown
-        assert re.search(rf"standby +\S+ at {standby.url}, version \S+, ready, seen", shown), shown
-        assert "3 of 3 nodes: n1 (2." in shown
-        assert shown.count("up to date") == 4
-        assert "attention" not in shown
-    checked = owner.cli("relay", "check")
-    assert (checked.returncode, checked.stderr) == (0, "")
-    assert "node n3: nats-server 2." in checked.stdout
+        relay.wait_for(lambda relay=relay: shows_all(relay), "its status shows all")
+    owner.wait_for(lambda: passes(owner), "the check finds all in order")
 
 
 def test_a_killed_owner_is_replaced_and_an_empty_disk_is_filled(

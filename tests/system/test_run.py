@@ -129,7 +129,7 @@ def test_a_success_in_the_spool_is_no_reason_for_an_alarm(
     agent: AgentProcess, sandbox: SandboxProcess, spool: Path
 ) -> None:
     key = next(keys)
-    run(agent, key, "--expect-every", "2", "true")
+    run(agent, key, "--expect-every", "5", "true")
     expected_by = job(agent, key)["expected_by"]
     agent.stop()
     assert "waits in" in run(agent, key, "--expect-every", "1h", "true")

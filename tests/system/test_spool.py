@@ -62,7 +62,7 @@ def test_spooled_events_are_delivered_in_order_once_the_agent_runs(tmp_path: Pat
         ]
         promised = [json.loads(receipt.stdout)["incident_key"] for receipt in receipts]
         assert [event["body"]["incident_key"] for event in events] == promised
-        assert list((tmp_path / "spool").iterdir()) == []
+        agent.wait_for(lambda: not list((tmp_path / "spool").iterdir()), "all files are removed")
 
 
 def test_without_a_spool_nothing_is_stored(tmp_path: Path) -> None:
@@ -95,10 +95,12 @@ def test_files_that_are_no_events_are_kept_aside_and_keep_no_other_back(
         spool_event(folder, KEY, 2)
         sandbox.wait_for_events(2)
         assert numbers_by_key(sandbox.events()) == {KEY: [1, 2]}
-        refused = {path.name for path in folder.iterdir()}
-        assert refused == {
+        refused = {
             path.with_suffix(".refused").name for path in (link, fifo, inner, half, big, hard)
         }
+        agent.wait_for(
+            lambda: {path.name for path in folder.iterdir()} == refused, "the others are put aside"
+        )
         (warning,) = warnings(agent)
         assert "6 files" in warning and f"{link.stem}.refused" in warning
         assert f"Warning: {warning}" in agent.cli("status").stdout

@@ -146,6 +146,7 @@ def test_another_event_that_was_spooled_under_a_used_key_is_kept_and_the_first_o
         (kept,) = folder.iterdir()
         assert kept.suffix == ".refused"
         agent.wait_for(lambda: f"kept as {kept.name}" in agent.log(), "the log tells of it")
+        agent.wait_until_recorded(KEY)
         (shown,) = agent.get("/queue/events", params={"state": "delivered"}).json()["events"]
         assert shown["id"] in agent.log()
 

@@ -226,6 +226,7 @@ def test_a_member_of_the_group_sends_and_has_jobs_while_the_agent_runs_and_while
     assert (done.returncode, done.stdout) == (3, "broken\n")
     assert "backup" in sandbox.wait_for_events(4)[3]["body"]["dedup_key"]
 
+    installed.wait_until_delivered(4)
     installed.kill()
     done = installed.run(*SEND, "down", "-k", "@database", "-q", user=MEMBER)
     assert (done.returncode, done.stdout) == (0, "")
@@ -326,6 +327,7 @@ def test_what_root_makes_of_the_journal_belongs_to_the_agent(
     installed.start()
     assert installed.run(*SEND, "kept", "-k", KEY).returncode == 0
     described(sandbox, 1)
+    installed.wait_until_delivered(1)
     installed.kill()
     state = "/var/lib/pagerduty-agent"
     compacting = installed.run("pagerduty-agent", "journal", "compact")

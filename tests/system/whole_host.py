@@ -103,6 +103,13 @@ class Host:
         if error is None:
             self.credentials.check_log(self.log(), "the agent's log")
 
+    def wait_until_delivered(self, count: int) -> None:
+        """Wait until the deliveries of so many events are on disk."""
+        listing = ("pagerduty-agent", "queue", "list", "--state", "delivered", "--json")
+        deadline = time.monotonic() + _TIME_LIMIT
+        while len(self.run(*listing).stdout.splitlines()) < count:
+            assert time.monotonic() < deadline, f"{count} events are not recorded as delivered"
+
     def at(self, path: str) -> Path:
         """A file of the host, seen from outside."""
         return self.directory / path.lstrip("/")
