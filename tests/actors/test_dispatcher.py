@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors import journal_writer
 from store.port import Append
 from tests.actors.running_actors import RunningActors
 from tests.actors.scripted_pagerduty import Hold, ScriptedPagerDuty
@@ -19,6 +20,8 @@ EVENTS = 50
 def test_a_sender_commits_what_its_verdicts_lead_to_in_its_own_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The writer's own look at the journal would now and then commit what a Sender leaves.
+    monkeypatch.setattr(journal_writer, "_LOOK_AGAIN", 3600.0)
     hold = Hold()
     commits: Counter[str] = Counter()
     with RunningActors(tmp_path, ScriptedPagerDuty(hold), max_in_flight=4) as actors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,13 +99,17 @@ def test_a_full_journal_gives_up_history_before_it_refuses_for_good_and_no_dead_
         rounds(clock)
         assert actors.journal.accepted(idempotent("good").id)
 
+        full = threading.Event()
+
         def full_while_good_is_there() -> None:
             if actors.journal.accepted(idempotent("good").id):
+                full.set()
                 raise JournalFullError("the journal is full")
 
         actors.journal.before_admit = full_while_good_is_there
         actors.accepted()  # the one that fills it
-        wait_for(lambda: actors.system.admission.refusal, "a full journal")
+        assert full.wait(15)
+        wait_for(lambda: not actors.journal.accepted(idempotent("good").id), "its removal")
         wait_for(lambda: actors.system.admission.refusal is None, "room again")
         assert list(actors.entry().state.dead) == ["bad"]
         assert actors.journal.accepted(idempotent("bad").id)
@@ -135,10 +140,14 @@ def test_what_waits_and_what_died_is_not_read_again_in_each_round(
         actors.journal.before_admit = full
         actors.accepted()
         wait_for(lambda: actors.system.admission.refusal, "a full journal")
-        rounds(clock, 12)
         actors.journal.entries = noted  # type: ignore[method-assign]
-        rounds(clock, 5)
-        assert read == []
+
+        def is_quiet() -> bool:
+            read.clear()
+            rounds(clock, 5)
+            return not read
+
+        wait_for(is_quiet, "rounds that read nothing")
         actors.perform(DiscardEvents(None, "test"))
         wait_for(lambda: not list(entries(actors.entry().id)), "all of it is removed")
 
@@ -186,13 +195,17 @@ def test_a_full_journal_makes_room_although_the_clock_jumped_for_an_event(
         events += actors.accepted()
         actors.wait_until_delivered(events)
 
+        full = threading.Event()
+
         def full_while_they_are_there() -> None:
             if any(actors.journal.accepted(event) for event in events):
+                full.set()
                 raise JournalFullError("the journal is full")
 
         actors.journal.before_admit = full_while_they_are_there
         actors.accepted()
-        wait_for(lambda: actors.system.admission.refusal, "a full journal")
+        assert full.wait(15)
+        wait_for(lambda: not any(map(actors.journal.accepted, events)), "their removal")
         wait_for(lambda: actors.system.admission.refusal is None, "room again")
 
 

@@ -169,7 +169,6 @@ def test_a_sender_that_died_without_a_word_is_found(tmp_path: Path) -> None:
 def test_a_sender_that_hangs_is_given_up_and_its_place_goes_to_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "STUCK_AFTER", 0.5)
     hold = Hold()
 
     def answer(event: OutgoingEvent) -> Verdict:
@@ -180,6 +179,7 @@ def test_a_sender_that_hangs_is_given_up_and_its_place_goes_to_another(
         assert hold.reached.acquire(timeout=15)
         others = actors.accepted(OTHER_KEY, count=2)
         assert actors.delivered(OTHER_KEY) == []
+        monkeypatch.setattr(supervisor, "STUCK_AFTER", 0.5)
         wait_for(lambda: actors.entry().state.failures == 1, "giving up")
         actors.wait_until_delivered(others, OTHER_KEY)
         assert "no_answer" in (actors.entry().state.last_error or "")
@@ -190,16 +190,20 @@ def test_a_sender_that_hangs_is_given_up_and_its_place_goes_to_another(
 def test_a_late_answer_of_a_sender_that_was_given_up_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "STUCK_AFTER", 0.3)
     first, second = Hold(), Hold()
-    holds = iter([first, second])
-    pagerduty = ScriptedPagerDuty(lambda event: next(holds, Hold)(event))
+
+    def second_time(event: OutgoingEvent) -> Verdict:
+        monkeypatch.setattr(supervisor, "STUCK_AFTER", 90.0)
+        return second(event)
+
+    answers = iter([first, second_time])
+    pagerduty = ScriptedPagerDuty(lambda event: next(answers)(event))
     with RunningActors(tmp_path, pagerduty, max_in_flight=1) as actors:
         events = actors.accepted()
         assert first.reached.acquire(timeout=15)
         given_up = actors.system._pool._refs[0]
+        monkeypatch.setattr(supervisor, "STUCK_AFTER", 0.3)
         assert second.reached.acquire(timeout=15), "the attempt of the successor"
-        monkeypatch.setattr(supervisor, "STUCK_AFTER", 90.0)
         first.release()
         wait_for(lambda: not given_up.is_alive(), "the late answer")
         assert actors.entry().state.in_flight == events[0]

@@ -50,7 +50,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Fragile]]:
 
 @pytest.fixture
 def quick_quarantine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restarts, "QUARANTINE_FIRST", 1.0)
+    monkeypatch.setattr(restarts, "QUARANTINE_FIRST", 3.0)
 
 
 def receipts(pending: list[Pending]) -> int:

@@ -93,7 +93,8 @@ def test_reports_go_to_the_relay_that_takes_them_and_events_follow(start: Start)
     assert not hosts_of(second)
     first.kill()
     host.wait_for(lambda: bool(hosts_of(second)), "it reports to the second one")
-    assert host.status()["pagerduty"]["relay"] == second.url
+    at_second = "it has read the answer"
+    host.wait_for(lambda: host.status()["pagerduty"]["relay"] == second.url, at_second)
     first.restart()
     # It keeps to the relay that answered last.
     before = hosts_of(second)[id_of(host)]["last_report_at"]

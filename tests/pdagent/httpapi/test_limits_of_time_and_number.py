@@ -216,8 +216,10 @@ def test_the_oldest_is_closed_first_of_those_that_have_sent_nothing_then_of_the_
         def connected() -> RawConnection:
             return stack.enter_context(RawConnection(impatient))
 
-        idle = [connected() for _ in range(CONNECTIONS // 2)]
-        assert all(is_served(each) for each in idle)
+        idle: list[RawConnection] = []
+        for _ in range(CONNECTIONS // 2):
+            idle.append(connected())
+            assert is_served(idle[-1])
         for _ in range(2 * CONNECTIONS):  # they only take each other's places
             connected()
         assert all(is_served(each) for each in idle)

@@ -138,9 +138,10 @@ def test_all_keys_can_hang(sandbox: SandboxProcess, pool: ThreadPoolExecutor) ->
 
 def test_a_caller_that_gives_up_is_not_counted_as_there(sandbox: SandboxProcess) -> None:
     sandbox.behave(hang_key=KEY, hang=60)
-    for _ in range(3):
+    for count in range(1, 4):
         with pytest.raises(requests.ReadTimeout):
             send(sandbox, timeout=0.2)
+        sandbox.wait_for(lambda: sandbox.stats()["unanswered"] == count, "it is gone")  # noqa: B023
     sandbox.wait_for(lambda: requests_now(sandbox) == 0, "nobody waiting")
     stats = sandbox.stats()
     assert stats["per_key"][KEY] == {"current": 0, "max": 1, "total": 3}
