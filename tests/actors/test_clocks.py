@@ -46,11 +46,12 @@ def test_a_wait_does_not_outlast_a_jump_of_the_clock(
 
 def test_without_a_jump_the_wait_is_kept_over_a_restart(tmp_path: Path) -> None:
     with RunningActors(tmp_path) as actors:
-        actors.pagerduty.answer = lambda event: Deferred(reason="rate_limited", retry_after=2.0)
+        actors.pagerduty.answer = lambda event: Deferred(reason="rate_limited", retry_after=5.0)
         events = actors.accepted(count=2)
         wait_for(lambda: actors.entry().state.failures == 1, "the first attempt")
         due = actors.entry().state.not_before
     with RunningActors(tmp_path) as actors:
+        assert actors.pagerduty.attempts == {}
         actors.wait_until_delivered(events)
         assert time.time() >= due
 
